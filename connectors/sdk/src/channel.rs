@@ -22,7 +22,9 @@ pub struct Kind {
 
 impl std::fmt::Debug for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kind").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Kind")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 /// An id of the platform's. Platforms write them as strings or as numbers; a number keeps its digits as they were
 /// written, so that ids above 2^53 never collide (W12).
@@ -20,6 +21,19 @@ impl ExternalId {
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
+    }
+
+    /// The id of something that the platform gave none: made of what tells it from others, so that the same delivery
+    /// twice has the same id. `kind` is a short lower-case word.
+    #[must_use]
+    pub fn synthesised(kind: &str, parts: &[&str]) -> Self {
+        let mut digest = Sha256::new();
+        for part in parts {
+            // With its length before it, no part can pass for two.
+            digest.update(part.len().to_be_bytes());
+            digest.update(part.as_bytes());
+        }
+        Self(format!("{kind}:{}", hex::encode(&digest.finalize()[..16])))
     }
 
     /// The id's text.
@@ -60,6 +74,9 @@ impl<'de> Deserialize<'de> for ExternalId {
         if id.is_empty() || id.len() > Self::MAX_BYTES {
             return Err(serde::de::Error::custom("an id has 1 to 1024 bytes"));
         }
+        if id.chars().any(char::is_control) {
+            return Err(serde::de::Error::custom("an id has no control characters"));
+        }
         Ok(Self(id))
     }
 }
@@ -71,13 +88,47 @@ mod tests {
     #[test]
     fn w12_ids_around_the_limits_of_numbers_never_collide() {
         let written = [
-            "9007199254740991", "9007199254740992", "9007199254740993", "9223372036854775807",
-            "9223372036854775808", "18446744073709551615", "18446744073709551616",
-            "18446744073709551617", "1e22", "10000000000000000000000", "\"9007199254740994\"",
+            "9007199254740991",
+            "9007199254740992",
+            "9007199254740993",
+            "9223372036854775807",
+            "9223372036854775808",
+            "18446744073709551615",
+            "18446744073709551616",
+            "18446744073709551617",
+            "1e22",
+            "10000000000000000000000",
+            "\"9007199254740994\"",
         ];
-        let read: std::collections::BTreeSet<ExternalId> =
-            written.iter().map(|json| serde_json::from_str(json).expect(json)).collect();
+        let read: std::collections::BTreeSet<ExternalId> = written
+            .iter()
+            .map(|json| serde_json::from_str(json).expect(json))
+            .collect();
         assert_eq!(read.len(), written.len());
+    }
+
+    #[test]
+    fn w13_ids_that_no_store_keeps_are_refused() {
+        assert!(serde_json::from_str::<ExternalId>(r#""a\u0000b""#).is_err());
+        assert!(serde_json::from_str::<ExternalId>(r#""a\nb""#).is_err());
+        assert!(serde_json::from_str::<ExternalId>(r#""mid.$cAAE:é""#).is_ok());
+    }
+
+    #[test]
+    fn a_made_id_is_the_same_for_the_same_parts_only() {
+        let made = ExternalId::synthesised("postback", &["2001", "17", "BUY"]);
+        assert_eq!(
+            made,
+            ExternalId::synthesised("postback", &["2001", "17", "BUY"])
+        );
+        assert!(made.as_str().starts_with("postback:"));
+        for other in [
+            &["20011", "7", "BUY"][..],
+            &["2001", "17"],
+            &["2001", "17", "BUY", ""],
+        ] {
+            assert_ne!(made, ExternalId::synthesised("postback", other));
+        }
     }
 
     #[test]

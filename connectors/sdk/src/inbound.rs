@@ -22,13 +22,19 @@ impl Inbound {
     /// An event of the channel whose address was called.
     #[must_use]
     pub const fn here(event: Event) -> Self {
-        Self { account: None, event }
+        Self {
+            account: None,
+            event,
+        }
     }
 
     /// An event of the platform's account `account`.
     #[must_use]
     pub fn of(account: &str, event: Event) -> Self {
-        Self { account: Some(account.to_owned()), event }
+        Self {
+            account: Some(account.to_owned()),
+            event,
+        }
     }
 }
 
@@ -80,7 +86,11 @@ impl Person {
     /// A person of whom only the id is known.
     #[must_use]
     pub fn with_id(id: impl Into<String>) -> Self {
-        Self { id: id.into(), name: None, email: None }
+        Self {
+            id: id.into(),
+            name: None,
+            email: None,
+        }
     }
 }
 

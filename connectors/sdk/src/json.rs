@@ -20,7 +20,9 @@ pub fn mended(body: &[u8]) -> Cow<'_, str> {
 }
 
 fn has_escaped_surrogate(text: &str) -> bool {
-    text.as_bytes().windows(3).any(|window| window[0] == b'\\' && window[1] == b'u' && matches!(window[2], b'd' | b'D'))
+    text.as_bytes()
+        .windows(3)
+        .any(|window| window[0] == b'\\' && window[1] == b'u' && matches!(window[2], b'd' | b'D'))
 }
 
 /// `None` where every escaped surrogate has its other half.
@@ -78,11 +80,19 @@ pub type Raw<'a> = &'a RawValue;
 
 /// An integer that some platforms write as a number, some as a string, and now and then as a number with decimals.
 /// `None` for anything else.
-pub fn lenient_i64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub fn lenient_i64<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?.get();
     let digits = raw.trim_matches('"');
-    #[expect(clippy::cast_possible_truncation, reason = "times beyond i64 are no times; the cast saturates")]
-    Ok(digits.parse().ok().or_else(|| digits.parse::<f64>().ok().map(|float| float as i64)))
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "times beyond i64 are no times; the cast saturates"
+    )]
+    Ok(digits
+        .parse()
+        .ok()
+        .or_else(|| digits.parse::<f64>().ok().map(|float| float as i64)))
 }
 
 #[cfg(test)]
@@ -92,11 +102,17 @@ mod tests {
     #[test]
     fn w13_lone_surrogates_and_bad_bytes_are_replaced_and_nothing_else() {
         for (body, mended_text) in [
-            (&br#"{"t":"ok \ud83d\udce6"}"#[..], r#"{"t":"ok \ud83d\udce6"}"#),
+            (
+                &br#"{"t":"ok \ud83d\udce6"}"#[..],
+                r#"{"t":"ok \ud83d\udce6"}"#,
+            ),
             (br#"{"t":"a\ud83db"}"#, r#"{"t":"a\ufffdb"}"#),
             (br#"{"t":"\udce6"}"#, r#"{"t":"\ufffd"}"#),
             (br#"{"t":"\\ud83d"}"#, r#"{"t":"\\ud83d"}"#),
-            (br#"{"t":"\ud83d\ud83d\udce6"}"#, r#"{"t":"\ufffd\ud83d\udce6"}"#),
+            (
+                br#"{"t":"\ud83d\ud83d\udce6"}"#,
+                r#"{"t":"\ufffd\ud83d\udce6"}"#,
+            ),
             (br#"{"t":"\ud8"}"#, r#"{"t":"\ud8"}"#),
             (b"{\"t\":\"\xff\"}", "{\"t\":\"\u{fffd}\"}"),
         ] {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Who a message came from: the customer's side or ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Direction {
     /// From a customer.
     Inbound,
@@ -15,6 +16,7 @@ pub enum Direction {
 /// What an attachment is. Nothing that a customer sent is dropped: what has no kind of its own is `Unsupported`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum AttachmentKind {
     /// A picture.
     Image,
@@ -40,18 +42,20 @@ pub enum AttachmentKind {
     Unsupported,
 }
 
-/// How far an outbound message has come. The order is the order of progress.
+/// How far an outbound message has come. The order is the order of progress: of two states that a platform tells, in
+/// whatever order, the later one here stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum DeliveryState {
     /// Waits in the outbox.
     Queued,
     /// The answer of the platform was lost: it may or may not have been sent.
     Unknown,
-    /// Will not be sent: refused for good.
-    Failed,
     /// The platform has it.
     Sent,
+    /// It was refused for good, at once or after it was taken.
+    Failed,
     /// It reached the person's device.
     Delivered,
     /// The person has read it.

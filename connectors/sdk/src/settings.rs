@@ -25,13 +25,25 @@ impl Setting {
     /// A text that must be given.
     #[must_use]
     pub const fn text(key: &'static str, help: &'static str) -> Self {
-        Self { key, help, kind: SettingKind::Text, required: true, default: None }
+        Self {
+            key,
+            help,
+            kind: SettingKind::Text,
+            required: true,
+            default: None,
+        }
     }
 
     /// A secret that must be given.
     #[must_use]
     pub const fn secret(key: &'static str, help: &'static str) -> Self {
-        Self { key, help, kind: SettingKind::Secret, required: true, default: None }
+        Self {
+            key,
+            help,
+            kind: SettingKind::Secret,
+            required: true,
+            default: None,
+        }
     }
 
     /// The same setting, which may be left out.
@@ -105,7 +117,10 @@ impl SettingProblem {
     /// A problem with `key`.
     #[must_use]
     pub fn new(key: &str, problem: impl Into<String>) -> Self {
-        Self { key: key.to_owned(), problem: problem.into() }
+        Self {
+            key: key.to_owned(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -213,7 +228,8 @@ impl Settings {
 
     /// A secret that the description requires.
     pub fn required_secret(&self, key: &str) -> Result<&Secret, SettingProblem> {
-        self.secret(key).ok_or_else(|| SettingProblem::new(key, "is missing"))
+        self.secret(key)
+            .ok_or_else(|| SettingProblem::new(key, "is missing"))
     }
 
     /// A flag; `false` where it is neither given nor has a default.

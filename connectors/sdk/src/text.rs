@@ -71,7 +71,10 @@ mod tests {
     fn w13_poison_is_taken_out_and_words_stay() {
         assert_eq!(clean_text("a\0b\u{1b}[31mc\r\nd"), "a\u{FFFD}b[31mc\nd");
         assert_eq!(clean_text("x\u{202E}gpj.exe"), "x\u{202E}gpj.exe\u{202C}");
-        assert_eq!(clean_name(" \u{202E}fdp.exe\n "), Some("fdp.exe".to_owned()));
+        assert_eq!(
+            clean_name(" \u{202E}fdp.exe\n "),
+            Some("fdp.exe".to_owned())
+        );
         assert_eq!(clean_name("\u{1}\u{2}"), None);
         assert_eq!(clean_text("Dobrý deň 📦"), "Dobrý deň 📦");
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Time(i64);
 
 /// The largest and smallest milliseconds that RFC 3339 can write (jiff ends on 9999-12-30), so that printing never fails.
-const LATEST_MS: i64 = 253_402_207_200_999;
+const LATEST_MS: i64 = 253_402_207_200_000;
 const EARLIEST_MS: i64 = -62_167_219_200_000;
 
 impl Time {
@@ -120,8 +120,14 @@ mod tests {
         assert_eq!(time.to_string(), "2025-11-21T17:20:31.412Z");
         assert_eq!("2025-11-21T17:20:31.412Z".parse(), Ok(time));
         assert_eq!(Time::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
-        assert_eq!(Time::from_millis(i64::MAX).to_string(), "9999-12-30T22:00:00.999Z");
-        assert_eq!(Time::from_millis(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
+        assert_eq!(
+            Time::from_millis(i64::MAX).to_string(),
+            "9999-12-30T22:00:00.000Z"
+        );
+        assert_eq!(
+            Time::from_millis(i64::MIN).to_string(),
+            "0000-01-01T00:00:00.000Z"
+        );
     }
 
     #[test]

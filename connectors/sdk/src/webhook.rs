@@ -54,6 +54,9 @@ fn percent_decoded(text: &str) -> Option<String> {
             b'+' => b' ',
             b'%' => {
                 let digits = [rest.next()?, rest.next()?];
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return None;
+                }
                 u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
             }
             other => other,
@@ -149,15 +152,23 @@ pub fn hmac_sha256_prefixed(
     let presented = request.single_header(header)?;
     let digits = presented.strip_prefix("sha256=").ok_or(Rejected::Wrong)?;
     let tag = lower_hex_32(digits).ok_or(Rejected::Wrong)?;
-    let matches = |body: &[u8]| secrets.iter().any(|secret| hmac_matches(secret, body, &tag));
+    let matches = |body: &[u8]| {
+        secrets
+            .iter()
+            .any(|secret| hmac_matches(secret, body, &tag))
+    };
     if matches(request.body) {
-        return Ok(Verified { body: request.body.clone() });
+        return Ok(Verified {
+            body: request.body.clone(),
+        });
     }
     if !request.body.is_ascii()
         && let Some(escaped) = escaped_form(request.body)
         && matches(escaped.as_bytes())
     {
-        return Ok(Verified { body: request.body.clone() });
+        return Ok(Verified {
+            body: request.body.clone(),
+        });
     }
     Err(Rejected::Wrong)
 }
@@ -170,7 +181,9 @@ pub fn shared_secret(
 ) -> Result<Verified, Rejected> {
     let presented = request.single_header(header)?;
     if same_secret(secret, presented) {
-        Ok(Verified { body: request.body.clone() })
+        Ok(Verified {
+            body: request.body.clone(),
+        })
     } else {
         Err(Rejected::Wrong)
     }
@@ -199,7 +212,8 @@ pub fn hmac_sha256_hex(secret: &Secret, message: &[u8]) -> String {
 fn keyed(secret: &Secret, message: &[u8]) -> Hmac<Sha256> {
     // HMAC takes a key of any length, so this cannot fail; an empty key is refused by the callers' settings.
     #[expect(clippy::expect_used, reason = "HMAC accepts keys of every length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("any key length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("any key length");
     mac.update(message);
     mac
 }
