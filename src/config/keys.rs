@@ -1,0 +1,59 @@
+//! Every key of the configuration but the connectors' own.
+
+/// The keys that stand before the first section.
+pub(super) const TOP: &[&str] = &["listen", "public_url", "data_dir", "trusted_proxies"];
+
+/// The sections and their keys.
+pub(super) const SECTIONS: &[(&str, &[&str])] = &[
+    ("store", &["engine", "url", "cache_mib"]),
+    ("auth", &["bootstrap_token"]),
+    ("log", &["level", "format"]),
+    ("secrets", &["key"]),
+    ("tls", &["certificate", "key"]),
+    (
+        "limits",
+        &[
+            "connections_per_address",
+            "streams_per_user",
+            "streams_per_token",
+        ],
+    ),
+    ("bell", &["steps", "max_age"]),
+    ("hooks", &["retry", "allow_private_addresses"]),
+];
+
+/// The list of channels.
+pub(super) const CHANNELS: &str = "channels";
+
+/// The keys of every channel.
+pub(super) const CHANNEL: &[&str] = &["id", "connector", "name", "api_base", "catch_up"];
+
+/// Everything that may stand at the top: keys, sections and the channels.
+pub(super) fn top_level() -> Vec<&'static str> {
+    let sections = SECTIONS.iter().map(|(name, _)| *name);
+    TOP.iter()
+        .copied()
+        .chain(sections)
+        .chain([CHANNELS])
+        .collect()
+}
+
+/// The keys of a section; none where there is no such section.
+pub(super) fn of_section(name: &str) -> &'static [&'static str] {
+    SECTIONS
+        .iter()
+        .find(|(section, _)| *section == name)
+        .map_or(&[], |(_, keys)| keys)
+}
+
+/// Where a key belongs, as a phrase; `None` where it is in no section or in several.
+pub(super) fn section_of(key: &str) -> Option<String> {
+    if TOP.contains(&key) {
+        return Some("before the first [section]".to_owned());
+    }
+    let mut homes = SECTIONS.iter().filter(|(_, keys)| keys.contains(&key));
+    match (homes.next(), homes.next()) {
+        (Some((section, _)), None) => Some(format!("below [{section}]")),
+        _ => None,
+    }
+}

@@ -1,0 +1,609 @@
+//! What came from a platform: each delivery once, in whatever order.
+
+use deskbell_sdk::{
+    Activity, Author, DeliveryState, Direction, Event, MessageChange, NewAttachment, NewMessage,
+    Receipt, Source, Time, text,
+};
+
+use super::changes::{delivery, merge};
+use super::{Decision, contacts, conversations};
+use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
+use crate::store::draft::Draft;
+use crate::store::entry::{
+    AttachmentEntry, Entry, QuarantineEntry, WaitingChanges, WaitingReceipts, delivery_by_receipts,
+    external_key,
+};
+use crate::store::record::{
+    AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord, DeliveryRecord,
+    Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
+};
+use crate::store::{Found, RawDelivery};
+
+/// How far in the future a platform's time may lie before it is taken for nonsense: a day, in milliseconds.
+const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
+/// How far a receipt's watermark may lie in the future: five minutes, in milliseconds, so that a wrong one does not
+/// mark what is not yet written as read.
+const WATERMARK_FUTURE_MS: i64 = 5 * 60 * 1000;
+/// How much of an undecodable part is kept where the operator sees it; the whole delivery is in the log.
+const QUARANTINE_BYTES: usize = 64 * 1024;
+
+/// A delivery, decoded and routed.
+#[derive(Clone, Debug)]
+pub struct Arrivals {
+    /// What happened, each with its channel.
+    pub events: Vec<(ChannelNo, Event)>,
+    /// When it reached the daemon.
+    pub received_at: Time,
+    /// The delivery as it came, where it is to be kept.
+    pub raw: Option<RawDelivery>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Events that changed the desk.
+    pub new: u32,
+    /// Events that were known already.
+    pub known: u32,
+    /// Events that are of no use to the desk.
+    pub ignored: u32,
+    /// Parts that could not be understood, and are kept for the operator.
+    pub quarantined: u32,
+    /// The message that each message event is, in order: new or known.
+    pub messages: Vec<(ConversationId, MessageId)>,
+}
+
+impl Decision for Arrivals {
+    type Answer = Outcome;
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<Outcome> {
+        let mut outcome = Outcome::default();
+        for (channel, event) in &self.events {
+            let arrival = Arrival {
+                channel: *channel,
+                received_at: self.received_at,
+            };
+            let changed = match event {
+                Event::Message(message) => {
+                    let (changed, conversation, id) = arrival.message(draft, message)?;
+                    outcome.messages.push((conversation, id));
+                    changed
+                }
+                Event::Change { message, change } => arrival.change(draft, message, change)?,
+                Event::Receipt(receipt) => arrival.receipt(draft, receipt)?,
+                Event::Activity(activity) => arrival.activity(draft, activity)?,
+                Event::Alert(_) | Event::Ignored { .. } => {
+                    outcome.ignored += 1;
+                    continue;
+                }
+                Event::Undecodable { raw, why } => {
+                    arrival.quarantine(draft, raw, why);
+                    outcome.quarantined += 1;
+                    continue;
+                }
+            };
+            if changed {
+                outcome.new += 1;
+            } else {
+                outcome.known += 1;
+            }
+        }
+        // A delivery that only repeats what is known need not be kept twice.
+        if let Some(raw) = &self.raw
+            && (outcome.new > 0 || outcome.ignored > 0 || outcome.quarantined > 0)
+        {
+            draft.keep_raw(raw.clone());
+        }
+        Ok(outcome)
+    }
+
+    fn weight(&self) -> usize {
+        self.raw.as_ref().map_or(1024, |raw| raw.body.len() * 4) + self.events.len() * 512
+    }
+}
+
+struct Arrival {
+    channel: ChannelNo,
+    received_at: Time,
+}
+
+impl Arrival {
+    /// A platform's time, or the arrival where that is nonsense.
+    fn sensible(&self, time: Time) -> Time {
+        if time.as_millis() <= 0 || time > self.received_at.plus_millis(FUTURE_MS) {
+            self.received_at
+        } else {
+            time
+        }
+    }
+
+    fn message(
+        &self,
+        draft: &mut Draft<'_>,
+        new: &NewMessage,
+    ) -> Found<(bool, ConversationId, MessageId)> {
+        if let Some(id) = draft.message_by_external_id(self.channel, &new.external_id)?
+            && let Some(known) = draft.message(self.channel, id)?
+        {
+            return Ok((false, known.conversation, id));
+        }
+        let sent_at = self.sensible(new.sent_at);
+        let customer = contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
+        let mut conversation =
+            conversations::known_or_new(draft, self.channel, &new.thread, &customer)?;
+        self.apply_waiting_receipts(draft, &mut conversation)?;
+        let author = match &new.author {
+            Author::Contact(person) if person.id == new.customer.id => {
+                AuthorRecord::Contact(customer.id, customer.name.clone())
+            }
+            other => self.author(draft, other, sent_at)?,
+        };
+        let id = MessageId(draft.new_id());
+        let mut message = MessageRecord {
+            id,
+            version: 1,
+            channel: self.channel,
+            conversation: conversation.id,
+            direction: new.direction,
+            kind: MessageKind::Message,
+            author,
+            external_id: Some(new.external_id.clone()),
+            text: new.text.as_deref().map(text::clean_text),
+            html: None,
+            attachments: self.attachments(draft, id, &new.attachments)?,
+            reply_to: new.reply_to.clone(),
+            sent_at,
+            order: new.order,
+            received_at: self.received_at,
+            metadata: new.metadata.clone(),
+            changes: MessageChanges::default(),
+        };
+        if new.direction == Direction::Outbound {
+            message.changes = delivery(DeliveryState::Sent, sent_at);
+        }
+        self.apply_waiting_changes(draft, &mut message)?;
+        apply_receipts(&conversation, &mut message);
+        conversations::count_in(draft, &mut conversation, &message)?;
+        for reaction in &message.changes.reactions {
+            if matches!(reaction.author, AuthorRecord::Contact(..)) && reaction.emoji.is_some() {
+                conversations::customer_acted(&mut conversation, reaction.at);
+            }
+        }
+        let conversation_id = conversation.id;
+        draft.create_message(message, conversation);
+        Ok((true, conversation_id, id))
+    }
+
+    fn author(&self, draft: &mut Draft<'_>, author: &Author, at: Time) -> Found<AuthorRecord> {
+        let cleaned = |name: &Option<String>| name.as_deref().and_then(text::clean_name);
+        Ok(match author {
+            Author::Contact(person) => {
+                let contact = contacts::known_or_new(draft, self.channel, person, at)?;
+                AuthorRecord::Contact(contact.id, contact.name.clone())
+            }
+            Author::Staff { name } => AuthorRecord::Staff(None, cleaned(name)),
+            Author::Bot { name } => AuthorRecord::Bot(cleaned(name)),
+        })
+    }
+
+    fn attachments(
+        &self,
+        draft: &mut Draft<'_>,
+        message: MessageId,
+        new: &[NewAttachment],
+    ) -> Found<Vec<AttachmentRecord>> {
+        new.iter()
+            .map(|attachment| self.attachment(draft, message, attachment))
+            .collect()
+    }
+
+    fn attachment(
+        &self,
+        draft: &mut Draft<'_>,
+        message: MessageId,
+        new: &NewAttachment,
+    ) -> Found<AttachmentRecord> {
+        let mut record = AttachmentRecord {
+            id: AttachmentId(draft.new_id()),
+            kind: new.kind,
+            name: new.name.as_deref().and_then(text::clean_name),
+            mime_type: new.mime_type.as_deref().and_then(text::clean_name),
+            size: new.size,
+            bytes: AttachmentBytes::None,
+            latitude: new.latitude.filter(|degrees| degrees.is_finite()),
+            longitude: new.longitude.filter(|degrees| degrees.is_finite()),
+            link: new.link.clone(),
+            external_id: new.external_id.clone(),
+        };
+        match &new.source {
+            Source::Url(url) => record.bytes = AttachmentBytes::Remote(url.clone()),
+            Source::Handle(handle) => record.bytes = AttachmentBytes::Handle(handle.clone()),
+            Source::Nowhere => {}
+            Source::Uploaded(id) => {
+                let uploaded = id.parse::<AttachmentId>().ok();
+                let entry = match uploaded {
+                    Some(id) => draft.entry::<AttachmentEntry>(&id.key())?,
+                    None => None,
+                };
+                match entry.filter(|entry| entry.message.is_none()) {
+                    Some(entry) => attach_upload(draft, &mut record, entry, self.channel, message),
+                    None => {
+                        record.bytes = AttachmentBytes::Failed("the upload is not there".to_owned())
+                    }
+                }
+            }
+        }
+        Ok(record)
+    }
+
+    fn apply_waiting_changes(
+        &self,
+        draft: &mut Draft<'_>,
+        message: &mut MessageRecord,
+    ) -> Found<()> {
+        let Some(external_id) = &message.external_id else {
+            return Ok(());
+        };
+        let key = external_key(self.channel, external_id);
+        let Some(waiting) = draft.entry::<WaitingChanges>(&key)? else {
+            return Ok(());
+        };
+        draft.put(WaitingChanges::remove(key));
+        let mut changes = waiting.changes;
+        for reaction in &mut changes.reactions {
+            self.resolve(draft, reaction)?;
+        }
+        merge_into(message, &changes);
+        Ok(())
+    }
+
+    /// A reaction that waited knows its person only by the platform's id.
+    fn resolve(&self, draft: &mut Draft<'_>, reaction: &mut ReactionRecord) -> Found<()> {
+        if let (AuthorRecord::Contact(ContactId(0), name), Some(external_id)) =
+            (&reaction.author, reaction.by.strip_prefix("c:"))
+        {
+            let mut person = deskbell_sdk::Person::with_id(external_id);
+            person.name.clone_from(name);
+            let contact = contacts::known_or_new(draft, self.channel, &person, reaction.at)?;
+            reaction.author = AuthorRecord::Contact(contact.id, contact.name.clone());
+        }
+        Ok(())
+    }
+
+    fn apply_waiting_receipts(
+        &self,
+        draft: &mut Draft<'_>,
+        conversation: &mut ConversationRecord,
+    ) -> Found<()> {
+        if conversation.message_count > 0 {
+            return Ok(());
+        }
+        let key = external_key(self.channel, &conversation.thread);
+        if let Some(waiting) = draft.entry::<WaitingReceipts>(&key)? {
+            draft.put(WaitingReceipts::remove(key));
+            conversation.delivered_up_to =
+                conversation.delivered_up_to.max(waiting.delivered_up_to);
+            conversation.read_up_to = conversation.read_up_to.max(waiting.read_up_to);
+            conversation.customer_acted_at = conversation
+                .customer_acted_at
+                .max(waiting.customer_acted_at);
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        draft: &mut Draft<'_>,
+        external_id: &str,
+        change: &MessageChange,
+    ) -> Found<bool> {
+        let mut more = self.as_changes(change);
+        let mut changed = self.reacted(draft, change)?;
+        let known = match draft.message_by_external_id(self.channel, external_id)? {
+            Some(id) => draft.message(self.channel, id)?,
+            None => None,
+        };
+        let Some(known) = known else {
+            let key = external_key(self.channel, external_id);
+            let before = draft.entry::<WaitingChanges>(&key)?;
+            let mut waiting = before.clone().unwrap_or(WaitingChanges {
+                changes: MessageChanges::default(),
+                since: self.received_at,
+            });
+            merge(&mut waiting.changes, &more);
+            if before.as_ref() != Some(&waiting) {
+                draft.put(waiting.put(key));
+                changed = true;
+            }
+            return Ok(changed);
+        };
+        for reaction in &mut more.reactions {
+            self.resolve(draft, reaction)?;
+        }
+        let mut message = (*known).clone();
+        merge_into(&mut message, &more);
+        if message.changes == known.changes {
+            return Ok(changed);
+        }
+        message.version += 1;
+        let scope = crate::store::Scope::whole_desk();
+        if let Some(conversation) = draft.conversation(&scope, message.conversation)? {
+            let mut conversation = (*conversation).clone();
+            conversation.version += 1;
+            if !matches!(change, MessageChange::Delivery { .. }) {
+                conversation.last_activity_at = conversation.last_activity_at.max(self.received_at);
+            }
+            conversations::show_last(&mut conversation, &message);
+            draft.update_message(message, conversation);
+        }
+        Ok(true)
+    }
+
+    fn as_changes(&self, change: &MessageChange) -> MessageChanges {
+        let mut changes = MessageChanges::default();
+        match change {
+            MessageChange::Edited { text, version, at } => {
+                let (version, at) = (*version, self.sensible(*at));
+                changes.edit = Some(Edit {
+                    version,
+                    at,
+                    text: text::clean_text(text),
+                });
+            }
+            MessageChange::Reacted { by, emoji, at, .. } => {
+                let (by, author) = match by {
+                    Author::Contact(person) => {
+                        let name = person.name.as_deref().and_then(text::clean_name);
+                        (
+                            format!("c:{}", person.id),
+                            AuthorRecord::Contact(ContactId(0), name),
+                        )
+                    }
+                    Author::Staff { name } | Author::Bot { name } => {
+                        ("s:".to_owned(), AuthorRecord::Staff(None, name.clone()))
+                    }
+                };
+                let emoji = emoji.as_deref().and_then(text::clean_name);
+                changes.reactions.push(ReactionRecord {
+                    by,
+                    at: self.sensible(*at),
+                    emoji,
+                    author,
+                });
+            }
+            MessageChange::Deleted { at } => changes.deleted_at = Some(self.sensible(*at)),
+            MessageChange::Delivery { state, at, error } => {
+                let error = error.clone().map(|(code, detail)| (code, detail, false));
+                changes.delivery = Some(DeliveryRecord {
+                    state: *state,
+                    at: self.sensible(*at),
+                    error,
+                });
+            }
+        }
+        changes
+    }
+
+    /// A customer's reaction opens the reply window of its thread, whether or not the message is known.
+    fn reacted(&self, draft: &mut Draft<'_>, change: &MessageChange) -> Found<bool> {
+        let MessageChange::Reacted {
+            thread: Some(thread),
+            by: Author::Contact(_),
+            emoji: Some(_),
+            at,
+        } = change
+        else {
+            return Ok(false);
+        };
+        let at = self.sensible(*at);
+        self.update_thread(
+            draft,
+            thread,
+            |conversation| {
+                conversations::customer_acted(conversation, at);
+            },
+            |waiting| waiting.customer_acted_at = waiting.customer_acted_at.max(Some(at)),
+        )
+    }
+
+    /// Changes a thread's conversation, or what waits for it where it has not begun. Says whether anything changed.
+    fn update_thread(
+        &self,
+        draft: &mut Draft<'_>,
+        thread: &str,
+        conversation_rule: impl FnOnce(&mut ConversationRecord),
+        waiting_rule: impl FnOnce(&mut WaitingReceipts),
+    ) -> Found<bool> {
+        if let Some(known) = draft.conversation_by_thread(self.channel, thread)? {
+            let mut conversation = (*known).clone();
+            conversation_rule(&mut conversation);
+            if conversation == *known {
+                return Ok(false);
+            }
+            conversation.version += 1;
+            draft.update_conversation(conversation);
+            return Ok(true);
+        }
+        let key = external_key(self.channel, thread);
+        let before = draft.entry::<WaitingReceipts>(&key)?.unwrap_or_default();
+        let mut waiting = before.clone();
+        waiting_rule(&mut waiting);
+        let changed = waiting != before;
+        if changed {
+            draft.put(waiting.put(key));
+        }
+        Ok(changed)
+    }
+
+    fn receipt(&self, draft: &mut Draft<'_>, receipt: &Receipt) -> Found<bool> {
+        let up_to = receipt
+            .watermark
+            .min(self.received_at.plus_millis(WATERMARK_FUTURE_MS));
+        let (delivered, read) = match receipt.state {
+            DeliveryState::Delivered => (Some(up_to), None),
+            DeliveryState::Read => (Some(up_to), Some(up_to)),
+            _ => return Ok(false),
+        };
+        // What stands at or before the former watermark has moved already.
+        let former = draft
+            .conversation_by_thread(self.channel, &receipt.thread)?
+            .and_then(|known| {
+                if read.is_some() {
+                    known.read_up_to
+                } else {
+                    known.delivered_up_to
+                }
+            });
+        let stop = former.map_or(Place::FIRST, |sent_at| Place {
+            sent_at,
+            ..Place::LAST
+        });
+        let changed = self.update_thread(
+            draft,
+            &receipt.thread,
+            |conversation| {
+                conversation.delivered_up_to = conversation.delivered_up_to.max(delivered);
+                conversation.read_up_to = conversation.read_up_to.max(read);
+            },
+            |waiting| {
+                waiting.delivered_up_to = waiting.delivered_up_to.max(delivered);
+                waiting.read_up_to = waiting.read_up_to.max(read);
+            },
+        )?;
+        if !changed {
+            return Ok(false);
+        }
+        let Some(conversation) = draft.conversation_by_thread(self.channel, &receipt.thread)?
+        else {
+            return Ok(true);
+        };
+        let mut reached = Vec::new();
+        conversations::walk_back(draft, conversation.id, stop, |message| {
+            let mut moved = (**message).clone();
+            apply_receipts(&conversation, &mut moved);
+            if moved.changes != message.changes {
+                moved.version += 1;
+                reached.push(moved);
+            }
+        })?;
+        for message in reached.into_iter().rev() {
+            let mut conversation = (*conversation).clone();
+            conversations::show_last(&mut conversation, &message);
+            draft.update_message(message, conversation);
+        }
+        Ok(true)
+    }
+
+    fn activity(&self, draft: &mut Draft<'_>, activity: &Activity) -> Found<bool> {
+        if draft
+            .message_by_external_id(self.channel, &activity.external_id)?
+            .is_some()
+        {
+            return Ok(false);
+        }
+        let at = self.sensible(activity.at);
+        let customer = contacts::known_or_new(draft, self.channel, &activity.customer, at)?;
+        let mut conversation =
+            conversations::known_or_new(draft, self.channel, &activity.thread, &customer)?;
+        self.apply_waiting_receipts(draft, &mut conversation)?;
+        if activity.by_customer {
+            conversations::customer_acted(&mut conversation, at);
+        }
+        let message = MessageRecord {
+            id: MessageId(draft.new_id()),
+            version: 1,
+            channel: self.channel,
+            conversation: conversation.id,
+            direction: Direction::Inbound,
+            kind: MessageKind::Activity,
+            author: AuthorRecord::System,
+            external_id: Some(activity.external_id.clone()),
+            text: Some(text::clean_text(&activity.text)),
+            html: None,
+            attachments: Vec::new(),
+            reply_to: None,
+            sent_at: at,
+            order: 0,
+            received_at: self.received_at,
+            metadata: activity.metadata.clone(),
+            changes: MessageChanges::default(),
+        };
+        conversations::count_in(draft, &mut conversation, &message)?;
+        draft.create_message(message, conversation);
+        Ok(true)
+    }
+
+    fn quarantine(&self, draft: &mut Draft<'_>, raw: &str, why: &str) {
+        let id = QuarantineId(draft.new_id());
+        let mut end = raw.len().min(QUARANTINE_BYTES);
+        while !raw.is_char_boundary(end) {
+            end -= 1;
+        }
+        let entry = QuarantineEntry {
+            id,
+            channel: self.channel,
+            received_at: self.received_at,
+            why: text::clean_text(why),
+            raw: raw[..end].to_owned(),
+        };
+        draft.put(entry.put(id.key().to_vec()));
+    }
+}
+
+/// Puts an upload into a message.
+pub(super) fn attach_upload(
+    draft: &mut Draft<'_>,
+    record: &mut AttachmentRecord,
+    mut entry: AttachmentEntry,
+    channel: ChannelNo,
+    message: MessageId,
+) {
+    record.id = entry.id;
+    record.name.clone_from(&entry.name);
+    record.mime_type = Some(entry.mime_type.clone());
+    record.size = Some(entry.size);
+    record.bytes = AttachmentBytes::Stored(entry.content.clone());
+    entry.message = Some((channel, message));
+    draft.put(entry.put(record.id.key().to_vec()));
+}
+
+/// Merges changes into a message. How far it has come is nothing that can happen to a message of the customer's (W17).
+fn merge_into(message: &mut MessageRecord, more: &MessageChanges) {
+    if message.direction == Direction::Inbound && more.delivery.is_some() {
+        let more = MessageChanges {
+            delivery: None,
+            ..more.clone()
+        };
+        merge(&mut message.changes, &more);
+    } else {
+        merge(&mut message.changes, more);
+    }
+}
+
+/// Moves an outbound message as far as the receipts of its thread say. What never left stays where it is (W17).
+fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord) {
+    let left_us = message.changes.delivery.as_ref().is_some_and(|delivery| {
+        matches!(
+            delivery.state,
+            DeliveryState::Sent | DeliveryState::Delivered | DeliveryState::Unknown
+        )
+    });
+    if message.direction != Direction::Outbound || message.kind != MessageKind::Message || !left_us
+    {
+        return;
+    }
+    if let Some((state, at)) = delivery_by_receipts(
+        conversation.delivered_up_to,
+        conversation.read_up_to,
+        message.sent_at,
+    ) {
+        let known = message
+            .changes
+            .delivery
+            .as_ref()
+            .map(|delivery| delivery.state);
+        if known < Some(state) {
+            merge(&mut message.changes, &delivery(state, at));
+        }
+    }
+}

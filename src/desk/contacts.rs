@@ -1,0 +1,131 @@
+//! Who writes to the shop.
+
+use std::sync::Arc;
+
+use deskbell_sdk::{Person, Time, text};
+
+use super::Decision;
+use crate::id::ContactId;
+use crate::store::draft::Draft;
+use crate::store::record::{ChannelNo, ContactRecord, Identity};
+use crate::store::{Found, Scope};
+
+/// The contact of a person, made or brought up to date by what the platform tells of them. `told_at` is the
+/// platform's time of the telling: the newest name stands.
+pub fn known_or_new(
+    draft: &mut Draft<'_>,
+    channel: ChannelNo,
+    person: &Person,
+    told_at: Time,
+) -> Found<Arc<ContactRecord>> {
+    let name = person.name.as_deref().and_then(text::clean_name);
+    let email = person.email.as_deref().and_then(text::clean_name);
+    if let Some(contact) = draft.contact_by_identity(channel, &person.id)? {
+        let newer_name = name.filter(|name| {
+            (told_at, name)
+                > (
+                    contact.named_at,
+                    contact.name.as_ref().unwrap_or(&String::new()),
+                )
+        });
+        let newer_name = newer_name.filter(|name| contact.name.as_ref() != Some(name));
+        let new_email = email.filter(|_| contact.email.is_none());
+        if newer_name.is_none() && new_email.is_none() {
+            return Ok(contact);
+        }
+        let mut contact = (*contact).clone();
+        if let Some(name) = newer_name {
+            contact.name = Some(name);
+            contact.named_at = told_at;
+        }
+        contact.email = new_email.or(contact.email);
+        return change(draft, contact);
+    }
+    let contact = ContactRecord {
+        id: ContactId(draft.new_id()),
+        version: 1,
+        named_at: if name.is_some() {
+            told_at
+        } else {
+            Time::from_millis(i64::MIN)
+        },
+        name,
+        email,
+        phone: None,
+        remark: None,
+        identities: vec![Identity {
+            channel,
+            external_id: person.id.clone(),
+        }],
+        created_at: draft.now(),
+        updated_at: draft.now(),
+    };
+    draft.create_contact(contact.clone());
+    Ok(Arc::new(contact))
+}
+
+/// Writes a changed contact, and its name into its conversations.
+fn change(draft: &mut Draft<'_>, mut contact: ContactRecord) -> Found<Arc<ContactRecord>> {
+    contact.version += 1;
+    contact.updated_at = draft.now();
+    draft.update_contact(contact.clone());
+    for conversation in draft.conversations_of(contact.id)? {
+        if conversation.contact_name != contact.name {
+            let mut conversation = (*conversation).clone();
+            conversation.contact_name.clone_from(&contact.name);
+            conversation.version += 1;
+            draft.update_conversation(conversation);
+        }
+    }
+    Ok(Arc::new(contact))
+}
+
+/// A person of the shop corrects a contact. `None` leaves a field; `Some(None)` empties it.
+#[derive(Clone, Debug)]
+pub struct ChangeContact {
+    /// What the caller may see.
+    pub scope: Scope,
+    /// Which contact.
+    pub contact: ContactId,
+    /// The name.
+    pub name: Option<Option<String>>,
+    /// The e-mail address.
+    pub email: Option<Option<String>>,
+    /// The telephone number.
+    pub phone: Option<Option<String>>,
+    /// A remark.
+    pub remark: Option<Option<String>>,
+}
+
+impl Decision for ChangeContact {
+    /// `None` where the caller knows no such contact.
+    type Answer = Option<Arc<ContactRecord>>;
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<Self::Answer> {
+        let Some(known) = draft.contact(&self.scope, self.contact)? else {
+            return Ok(None);
+        };
+        let cleaned = |value: &Option<String>| value.as_deref().and_then(text::clean_name);
+        let mut contact = (*known).clone();
+        if let Some(name) = &self.name {
+            contact.name = cleaned(name);
+            contact.named_at = Time::from_millis(i64::MAX);
+        }
+        if let Some(email) = &self.email {
+            contact.email = cleaned(email);
+        }
+        if let Some(phone) = &self.phone {
+            contact.phone = cleaned(phone);
+        }
+        if let Some(remark) = &self.remark {
+            contact.remark = remark
+                .as_deref()
+                .map(text::clean_text)
+                .filter(|text| !text.is_empty());
+        }
+        if contact == *known {
+            return Ok(Some(known));
+        }
+        change(draft, contact).map(Some)
+    }
+}

@@ -1,0 +1,355 @@
+//! What a conversation knows of itself: counts, who waits since when, what stands last.
+
+use std::sync::Arc;
+
+use deskbell_sdk::{Direction, Time, text};
+
+use super::Decision;
+use crate::id::{ConversationId, MessageId, TeamId, UserId};
+use crate::store::draft::Draft;
+use crate::store::entry::{Entry, ReadPosition, Reservation, external_key};
+use crate::store::record::{
+    ChannelNo, ContactRecord, ConversationRecord, LastMessage, MessageKind, MessageRecord, Place,
+    Priority, Status,
+};
+use crate::store::{Found, Scope};
+
+/// How many characters of a message a list shows.
+const PREVIEW_CHARS: usize = 120;
+
+/// How many entries are read at once where a whole stretch of a conversation is walked.
+const STRETCH: usize = 256;
+
+/// The conversation of a thread, begun where it is new.
+pub fn known_or_new(
+    draft: &mut Draft<'_>,
+    channel: ChannelNo,
+    thread: &str,
+    contact: &ContactRecord,
+) -> Found<ConversationRecord> {
+    if let Some(conversation) = draft.conversation_by_thread(channel, thread)? {
+        return Ok((*conversation).clone());
+    }
+    let key = external_key(channel, thread);
+    let id = match draft.entry::<Reservation>(&key)? {
+        Some(reservation) => {
+            draft.put(Reservation::remove(key));
+            reservation.conversation
+        }
+        None => ConversationId(draft.new_id()),
+    };
+    let now = draft.now();
+    let conversation = ConversationRecord {
+        id,
+        version: 1,
+        channel,
+        thread: thread.to_owned(),
+        contact: contact.id,
+        contact_name: contact.name.clone(),
+        status: Status::Open,
+        assignee: None,
+        team: None,
+        labels: Vec::new(),
+        priority: None,
+        subject: None,
+        snoozed_until: None,
+        unread_count: 0,
+        message_count: 0,
+        last_message: None,
+        waiting_since: None,
+        answered_up_to: Place::FIRST,
+        customer_acted_at: None,
+        delivered_up_to: None,
+        read_up_to: None,
+        staff_read_up_to: MessageId(0),
+        created_at: now,
+        last_activity_at: now,
+    };
+    draft.create_conversation(conversation.clone());
+    Ok(conversation)
+}
+
+/// Counts a new entry in: numbers, last message, who waits, whether it opens again.
+pub fn count_in(
+    draft: &Draft<'_>,
+    conversation: &mut ConversationRecord,
+    message: &MessageRecord,
+) -> Found<()> {
+    conversation.version += 1;
+    show_last(conversation, message);
+    conversation.last_activity_at = conversation.last_activity_at.max(message.received_at);
+    if message.kind != MessageKind::Message {
+        return Ok(());
+    }
+    conversation.message_count += 1;
+    match message.direction {
+        Direction::Inbound => {
+            conversation.unread_count += 1;
+            customer_acted(conversation, message.sent_at);
+            if message.place() > conversation.answered_up_to {
+                conversation.waiting_since =
+                    earlier(conversation.waiting_since, message.received_at);
+            }
+            if conversation.status != Status::Open {
+                conversation.status = Status::Open;
+                conversation.snoozed_until = None;
+            }
+        }
+        Direction::Outbound => answered(draft, conversation, message.place())?,
+    }
+    Ok(())
+}
+
+/// Everything at or before `place` is answered: who still waits, and since when.
+pub fn answered(
+    draft: &Draft<'_>,
+    conversation: &mut ConversationRecord,
+    place: Place,
+) -> Found<()> {
+    if place <= conversation.answered_up_to {
+        return Ok(());
+    }
+    conversation.answered_up_to = place;
+    if conversation.waiting_since.is_none() {
+        return Ok(());
+    }
+    conversation.waiting_since = None;
+    walk_back(draft, conversation.id, place, |message| {
+        if message.is_from_customer() {
+            conversation.waiting_since = earlier(conversation.waiting_since, message.received_at);
+        }
+    })
+}
+
+/// Shows every entry of a conversation after `place`, newest first.
+pub fn walk_back(
+    draft: &Draft<'_>,
+    conversation: ConversationId,
+    place: Place,
+    mut see: impl FnMut(&Arc<MessageRecord>),
+) -> Found<()> {
+    let mut before = Place::LAST;
+    loop {
+        let stretch = draft.messages(conversation, before, STRETCH)?;
+        for message in &stretch {
+            if message.place() <= place {
+                return Ok(());
+            }
+            see(message);
+        }
+        match stretch.last() {
+            Some(last) if stretch.len() == STRETCH => before = last.place(),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn earlier(one: Option<Time>, other: Time) -> Option<Time> {
+    Some(one.map_or(other, |one| one.min(other)))
+}
+
+/// The customer did something that opens the reply window.
+pub fn customer_acted(conversation: &mut ConversationRecord, at: Time) {
+    conversation.customer_acted_at = conversation.customer_acted_at.max(Some(at));
+}
+
+/// Brings the last message up to date by a new or changed entry.
+pub fn show_last(conversation: &mut ConversationRecord, message: &MessageRecord) {
+    let place = message.place();
+    if conversation
+        .last_message
+        .as_ref()
+        .is_none_or(|last| place >= last.place)
+    {
+        conversation.last_message = Some(LastMessage {
+            place,
+            preview: preview(message),
+            direction: message.direction,
+        });
+    }
+}
+
+/// The first words of a message; what an attachment is where there are none; nothing where it was taken back.
+fn preview(message: &MessageRecord) -> String {
+    if message.changes.deleted_at.is_some() {
+        return String::new();
+    }
+    let words = message
+        .standing_text()
+        .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    match words.filter(|words| !words.is_empty()) {
+        Some(words) if words.chars().count() > PREVIEW_CHARS => {
+            words.chars().take(PREVIEW_CHARS - 1).chain(['…']).collect()
+        }
+        Some(words) => words,
+        None => message
+            .attachments
+            .first()
+            .map_or_else(String::new, |attachment| {
+                let kind = format!("{:?}", attachment.kind).to_lowercase();
+                attachment
+                    .name
+                    .as_ref()
+                    .map_or_else(|| format!("[{kind}]"), |name| format!("[{kind}] {name}"))
+            }),
+    }
+}
+
+/// A person of the shop changes a conversation. `None` leaves a field; `Some(None)` empties it.
+#[derive(Clone, Debug)]
+pub struct ChangeConversation {
+    /// What the caller may see.
+    pub scope: Scope,
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// How it stands.
+    pub status: Option<Status>,
+    /// Who has it.
+    pub assignee: Option<Option<UserId>>,
+    /// Which team has it.
+    pub team: Option<Option<TeamId>>,
+    /// Its labels.
+    pub labels: Option<Vec<String>>,
+    /// How urgent it is.
+    pub priority: Option<Option<Priority>>,
+    /// Until when it sleeps.
+    pub snoozed_until: Option<Option<Time>>,
+    /// What it is about.
+    pub subject: Option<Option<String>>,
+}
+
+impl Decision for ChangeConversation {
+    /// `None` where the caller knows no such conversation.
+    type Answer = Option<Arc<ConversationRecord>>;
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<Self::Answer> {
+        let Some(known) = draft.conversation(&self.scope, self.conversation)? else {
+            return Ok(None);
+        };
+        let mut conversation = (*known).clone();
+        if let Some(until) = self.snoozed_until {
+            conversation.snoozed_until = until;
+            match until {
+                Some(_) => conversation.status = Status::Snoozed,
+                None if conversation.status == Status::Snoozed => {
+                    conversation.status = Status::Open
+                }
+                None => {}
+            }
+        }
+        if let Some(status) = self.status {
+            conversation.status = status;
+            if status != Status::Snoozed {
+                conversation.snoozed_until = None;
+            }
+        }
+        if let Some(assignee) = self.assignee {
+            conversation.assignee = assignee;
+        }
+        if let Some(team) = self.team {
+            conversation.team = team;
+        }
+        if let Some(labels) = &self.labels {
+            conversation.labels = labels
+                .iter()
+                .filter_map(|label| text::clean_name(label))
+                .collect();
+            conversation.labels.sort();
+            conversation.labels.dedup();
+        }
+        if let Some(priority) = self.priority {
+            conversation.priority = priority;
+        }
+        if let Some(subject) = &self.subject {
+            conversation.subject = subject.as_deref().and_then(text::clean_name);
+        }
+        if conversation == *known {
+            return Ok(Some(known));
+        }
+        conversation.version += 1;
+        conversation.last_activity_at = conversation.last_activity_at.max(draft.now());
+        draft.update_conversation(conversation.clone());
+        Ok(Some(Arc::new(conversation)))
+    }
+}
+
+/// A person of the shop has read a conversation.
+#[derive(Clone, Debug)]
+pub struct MarkRead {
+    /// What the caller may see.
+    pub scope: Scope,
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Up to this arrival; `None`: everything that is there.
+    pub up_to: Option<MessageId>,
+    /// Who: a user's or a token's id.
+    pub reader: String,
+}
+
+/// How marking as read went.
+#[derive(Clone, Debug)]
+pub enum Marked {
+    /// The conversation after it.
+    Done(Arc<ConversationRecord>),
+    /// The caller knows no such conversation.
+    NoConversation,
+    /// There is no such message in it.
+    NoMessage,
+}
+
+impl Decision for MarkRead {
+    type Answer = Marked;
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<Marked> {
+        let Some(known) = draft.conversation(&self.scope, self.conversation)? else {
+            return Ok(Marked::NoConversation);
+        };
+        let up_to = match self.up_to {
+            Some(id) => match draft.message(known.channel, id)? {
+                Some(message) if message.conversation == known.id => id,
+                _ => return Ok(Marked::NoMessage),
+            },
+            None => MessageId(draft.new_id()),
+        };
+        let mut key = known.id.key().to_vec();
+        key.extend_from_slice(self.reader.as_bytes());
+        let own = draft.entry::<ReadPosition>(&key)?;
+        if own.is_none_or(|own| own.up_to < up_to) {
+            draft.put(ReadPosition { up_to }.put(key));
+        }
+        if known.unread_count == 0 || up_to <= known.staff_read_up_to {
+            return Ok(Marked::Done(known));
+        }
+        let mut conversation = (*known).clone();
+        conversation.unread_count = unread_after(draft, &known, up_to)?;
+        if conversation.unread_count == known.unread_count {
+            return Ok(Marked::Done(known));
+        }
+        conversation.staff_read_up_to = up_to;
+        conversation.version += 1;
+        draft.update_conversation(conversation.clone());
+        Ok(Marked::Done(Arc::new(conversation)))
+    }
+}
+
+/// Counts what arrived after the new read position among what was unread `before` it.
+fn unread_after(draft: &Draft<'_>, before: &ConversationRecord, up_to: MessageId) -> Found<u32> {
+    let mut to_find = before.unread_count;
+    let mut unread = 0;
+    let mut behind = Place::LAST;
+    while to_find > 0 {
+        let stretch = draft.messages(before.id, behind, STRETCH)?;
+        let was_unread = |message: &&Arc<MessageRecord>| {
+            message.is_from_customer() && message.id > before.staff_read_up_to
+        };
+        for message in stretch.iter().filter(was_unread) {
+            to_find = to_find.saturating_sub(1);
+            unread += u32::from(message.id > up_to);
+        }
+        match stretch.last() {
+            Some(last) if stretch.len() == STRETCH => behind = last.place(),
+            _ => break,
+        }
+    }
+    Ok(unread)
+}

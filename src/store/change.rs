@@ -1,0 +1,199 @@
+//! What can be written, and the numbered log of what happened.
+
+use std::sync::Arc;
+
+use deskbell_sdk::Time;
+use serde::{Deserialize, Serialize};
+
+use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord};
+use crate::id::ContactId;
+
+/// One entry of the log: numbered without gaps from 1. It carries what changed as it was after the change, never a
+/// difference, so that applying it again is harmless.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogEvent {
+    /// Its number.
+    pub seq: u64,
+    /// When it was decided.
+    pub at: Time,
+    /// What happened.
+    pub body: EventBody,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EventBody {
+    /// A message came or was written.
+    MessageCreated {
+        /// The message.
+        message: Arc<MessageRecord>,
+        /// Its conversation after it.
+        conversation: Arc<ConversationRecord>,
+    },
+    /// A message was edited, taken back, reacted to, or has come further.
+    MessageUpdated {
+        /// The message after the change.
+        message: Arc<MessageRecord>,
+        /// Its conversation after the change.
+        conversation: Arc<ConversationRecord>,
+    },
+    /// A conversation began.
+    ConversationCreated {
+        /// The conversation.
+        conversation: Arc<ConversationRecord>,
+    },
+    /// A conversation changed without a message.
+    ConversationUpdated {
+        /// The conversation after the change.
+        conversation: Arc<ConversationRecord>,
+    },
+    /// A contact was seen for the first time.
+    ContactCreated {
+        /// The contact.
+        contact: Arc<ContactRecord>,
+    },
+    /// A contact changed.
+    ContactUpdated {
+        /// The contact after the change.
+        contact: Arc<ContactRecord>,
+    },
+    /// A contact was merged away or erased.
+    ContactDeleted {
+        /// Which.
+        contact: ContactId,
+        /// The channels in which it was known: who may hear of it.
+        channels: Vec<ChannelNo>,
+    },
+    /// A channel works, or no longer does.
+    ChannelHealth {
+        /// Which.
+        channel: ChannelNo,
+        /// `true`: it works.
+        healthy: bool,
+        /// What is wrong and what to do, in plain words.
+        detail: String,
+    },
+}
+
+impl EventBody {
+    /// The channels whose readers may see it.
+    #[must_use]
+    pub fn channels(&self) -> Vec<ChannelNo> {
+        match self {
+            Self::MessageCreated { conversation, .. }
+            | Self::MessageUpdated { conversation, .. }
+            | Self::ConversationCreated { conversation }
+            | Self::ConversationUpdated { conversation } => vec![conversation.channel],
+            Self::ContactCreated { contact } | Self::ContactUpdated { contact } => {
+                let mut channels: Vec<_> = contact
+                    .identities
+                    .iter()
+                    .map(|identity| identity.channel)
+                    .collect();
+                channels.sort_unstable();
+                channels.dedup();
+                channels
+            }
+            Self::ContactDeleted { channels, .. } => channels.clone(),
+            Self::ChannelHealth { channel, .. } => vec![*channel],
+        }
+    }
+}
+
+/// The side tables: everything that is neither message, conversation nor contact. Each has a typed entry in
+/// [`super::entry`]; the engine only sees bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Table {
+    /// Channel numbers and their slugs.
+    Channels = 1,
+    /// Changes of messages that have not come yet.
+    WaitingChanges = 2,
+    /// Receipts of threads that have not begun yet.
+    WaitingReceipts = 3,
+    /// Conversation ids promised to threads that have not begun yet.
+    Reservations = 4,
+    /// Sessions of website visitors, by the hash of their token.
+    Visits = 5,
+    /// API tokens, by the hash of the token.
+    Tokens = 6,
+    /// Sessions of the desk, by the hash of the cookie.
+    Sessions = 7,
+    /// Uploads that are in no message yet, and where each attachment is.
+    Attachments = 8,
+    /// Answers to requests with an `Idempotency-Key`.
+    Idempotency = 9,
+    /// Where each poller stands.
+    Cursors = 10,
+    /// What could not be understood.
+    Quarantine = 11,
+    /// Each person's read position in each conversation.
+    ReadPositions = 12,
+    /// The daemon's own settings.
+    Settings = 13,
+}
+
+/// One entry of a side table: a value, or `None` to remove it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// The table.
+    pub table: Table,
+    /// The key: compared as bytes.
+    #[serde(with = "serde_bytes")]
+    pub key: Vec<u8>,
+    /// The value.
+    #[serde(with = "serde_bytes")]
+    pub value: Option<Vec<u8>>,
+}
+
+/// A delivery as it came, kept in the log beside what was decided of it, so that it can be decoded again after a
+/// connector was mended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawDelivery {
+    /// The channel at whose address it came.
+    pub channel: ChannelNo,
+    /// When.
+    pub received_at: Time,
+    /// The body, compressed by [`RawDelivery::compress`].
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+}
+
+impl RawDelivery {
+    /// Compresses a body (LZ4 with its length before it).
+    #[must_use]
+    pub fn compress(channel: ChannelNo, received_at: Time, body: &[u8]) -> Self {
+        Self {
+            channel,
+            received_at,
+            body: lz4_flex::compress_prepend_size(body),
+        }
+    }
+
+    /// The body as it came; `None` where it is damaged.
+    #[must_use]
+    pub fn decompress(&self) -> Option<Vec<u8>> {
+        lz4_flex::decompress_size_prepended(&self.body).ok()
+    }
+}
+
+/// Everything that one durable step writes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// What happened, numbered on from the head of the log.
+    pub events: Vec<LogEvent>,
+    /// Side tables, in order.
+    pub puts: Vec<Put>,
+    /// The deliveries that led to it.
+    pub raws: Vec<RawDelivery>,
+    /// The highest id given so far.
+    pub last_id: u64,
+}
+
+impl Group {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.puts.is_empty() && self.raws.is_empty()
+    }
+}

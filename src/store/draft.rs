@@ -1,0 +1,328 @@
+//! The store as it will be once the changes decided so far are written: what the rules of the desk read and write.
+//!
+//! Later commands of a group see what earlier ones decided. A draft is thrown away whole where one of its decisions
+//! fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deskbell_sdk::Time;
+
+use super::change::{EventBody, Group, LogEvent, Put, RawDelivery, Table};
+use super::entry::{Entry, external_key};
+use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
+use super::{Found, Read, Scope};
+use crate::id::{ContactId, ConversationId, Ids, MessageId};
+
+/// A draft of the next group.
+pub struct Draft<'a> {
+    base: &'a dyn Read,
+    desk: Scope,
+    ids: &'a mut Ids,
+    now: Time,
+    next_seq: u64,
+    group: Group,
+    messages: HashMap<MessageId, Arc<MessageRecord>>,
+    conversations: HashMap<ConversationId, Arc<ConversationRecord>>,
+    contacts: HashMap<ContactId, Option<Arc<ContactRecord>>>,
+    by_external_id: HashMap<Vec<u8>, MessageId>,
+    by_thread: HashMap<Vec<u8>, ConversationId>,
+    by_identity: HashMap<Vec<u8>, ContactId>,
+    entries: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for Draft<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Draft")
+            .field("events", &self.group.events.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Draft<'a> {
+    /// An empty draft on top of `base`.
+    pub fn new(base: &'a dyn Read, ids: &'a mut Ids, now: Time) -> Self {
+        Self {
+            next_seq: base.head() + 1,
+            base,
+            desk: Scope::whole_desk(),
+            ids,
+            now,
+            group: Group::default(),
+            messages: HashMap::new(),
+            conversations: HashMap::new(),
+            contacts: HashMap::new(),
+            by_external_id: HashMap::new(),
+            by_thread: HashMap::new(),
+            by_identity: HashMap::new(),
+            entries: HashMap::new(),
+        }
+    }
+
+    /// The time of the decision.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// A new id.
+    pub fn new_id(&mut self) -> u64 {
+        self.ids.next(self.now)
+    }
+
+    /// How many changes there are so far.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.group.events.len() + self.group.puts.len()
+    }
+
+    /// The group to commit.
+    #[must_use]
+    pub fn into_group(mut self) -> Group {
+        self.group.last_id = self.ids.last();
+        self.group
+    }
+
+    fn log(&mut self, body: EventBody) {
+        self.group.events.push(LogEvent {
+            seq: self.next_seq,
+            at: self.now,
+            body,
+        });
+        self.next_seq += 1;
+    }
+
+    fn remember_message(&mut self, message: &Arc<MessageRecord>) {
+        if let Some(external_id) = &message.external_id {
+            self.by_external_id
+                .insert(external_key(message.channel, external_id), message.id);
+        }
+        self.messages.insert(message.id, Arc::clone(message));
+    }
+
+    fn remember_conversation(&mut self, conversation: &Arc<ConversationRecord>) {
+        self.conversations
+            .insert(conversation.id, Arc::clone(conversation));
+    }
+
+    /// Writes a new message and its conversation after it.
+    pub fn create_message(&mut self, message: MessageRecord, conversation: ConversationRecord) {
+        let (message, conversation) = (Arc::new(message), Arc::new(conversation));
+        self.remember_message(&message);
+        self.remember_conversation(&conversation);
+        self.log(EventBody::MessageCreated {
+            message,
+            conversation,
+        });
+    }
+
+    /// Writes a changed message and its conversation.
+    pub fn update_message(&mut self, message: MessageRecord, conversation: ConversationRecord) {
+        let (message, conversation) = (Arc::new(message), Arc::new(conversation));
+        self.remember_message(&message);
+        self.remember_conversation(&conversation);
+        self.log(EventBody::MessageUpdated {
+            message,
+            conversation,
+        });
+    }
+
+    /// Writes a new conversation.
+    pub fn create_conversation(&mut self, conversation: ConversationRecord) {
+        let conversation = Arc::new(conversation);
+        let key = external_key(conversation.channel, &conversation.thread);
+        self.by_thread.insert(key, conversation.id);
+        self.remember_conversation(&conversation);
+        self.log(EventBody::ConversationCreated { conversation });
+    }
+
+    /// Writes a changed conversation.
+    pub fn update_conversation(&mut self, conversation: ConversationRecord) {
+        let conversation = Arc::new(conversation);
+        self.remember_conversation(&conversation);
+        self.log(EventBody::ConversationUpdated { conversation });
+    }
+
+    fn remember_contact(&mut self, contact: &Arc<ContactRecord>) {
+        for identity in &contact.identities {
+            self.by_identity.insert(
+                external_key(identity.channel, &identity.external_id),
+                contact.id,
+            );
+        }
+        self.contacts.insert(contact.id, Some(Arc::clone(contact)));
+    }
+
+    /// Writes a new contact.
+    pub fn create_contact(&mut self, contact: ContactRecord) {
+        let contact = Arc::new(contact);
+        self.remember_contact(&contact);
+        self.log(EventBody::ContactCreated { contact });
+    }
+
+    /// Writes a changed contact.
+    pub fn update_contact(&mut self, contact: ContactRecord) {
+        let contact = Arc::new(contact);
+        self.remember_contact(&contact);
+        self.log(EventBody::ContactUpdated { contact });
+    }
+
+    /// Writes that a channel works or not.
+    pub fn channel_health(&mut self, channel: ChannelNo, healthy: bool, detail: String) {
+        self.log(EventBody::ChannelHealth {
+            channel,
+            healthy,
+            detail,
+        });
+    }
+
+    /// Writes or removes an entry of a side table.
+    pub fn put(&mut self, put: Put) {
+        self.entries
+            .insert((put.table, put.key.clone()), put.value.clone());
+        self.group.puts.push(put);
+    }
+
+    /// Keeps a delivery as it came.
+    pub fn keep_raw(&mut self, raw: RawDelivery) {
+        self.group.raws.push(raw);
+    }
+
+    /// An entry of a side table.
+    pub fn entry<E: Entry>(&self, key: &[u8]) -> Found<Option<E>> {
+        match self.entries.get(&(E::TABLE, key.to_vec())) {
+            Some(value) => value.as_deref().map(E::from_bytes).transpose(),
+            None => E::get(self.base, key),
+        }
+    }
+
+    /// A message.
+    pub fn message(&self, channel: ChannelNo, id: MessageId) -> Found<Option<Arc<MessageRecord>>> {
+        match self.messages.get(&id) {
+            Some(message) => Ok((message.channel == channel).then(|| Arc::clone(message))),
+            None => self.base.message(&self.desk, channel, id),
+        }
+    }
+
+    /// The message that has this id at the platform.
+    pub fn message_by_external_id(
+        &self,
+        channel: ChannelNo,
+        external_id: &str,
+    ) -> Found<Option<MessageId>> {
+        match self.by_external_id.get(&external_key(channel, external_id)) {
+            Some(id) => Ok(Some(*id)),
+            None => self
+                .base
+                .message_by_external_id(&self.desk, channel, external_id),
+        }
+    }
+
+    /// A conversation that the caller may see.
+    pub fn conversation(
+        &self,
+        scope: &Scope,
+        id: ConversationId,
+    ) -> Found<Option<Arc<ConversationRecord>>> {
+        match self.conversations.get(&id) {
+            Some(conversation) => Ok(scope
+                .allows(conversation.channel)
+                .then(|| Arc::clone(conversation))),
+            None => self.base.conversation(scope, id),
+        }
+    }
+
+    /// The conversation of a thread.
+    pub fn conversation_by_thread(
+        &self,
+        channel: ChannelNo,
+        thread: &str,
+    ) -> Found<Option<Arc<ConversationRecord>>> {
+        let id = match self.by_thread.get(&external_key(channel, thread)) {
+            Some(id) => Some(*id),
+            None => self
+                .base
+                .conversation_by_thread(&self.desk, channel, thread)?,
+        };
+        id.map_or(Ok(None), |id| self.conversation(&self.desk, id))
+    }
+
+    /// The conversations of a contact.
+    pub fn conversations_of(&self, contact: ContactId) -> Found<Vec<Arc<ConversationRecord>>> {
+        let mut ids = self.base.conversations_of(&self.desk, contact)?;
+        ids.extend(
+            self.conversations
+                .values()
+                .filter(|one| one.contact == contact)
+                .map(|one| one.id),
+        );
+        ids.sort_unstable();
+        ids.dedup();
+        let found: Found<Vec<_>> = ids
+            .into_iter()
+            .map(|id| self.conversation(&self.desk, id))
+            .collect();
+        Ok(found?
+            .into_iter()
+            .flatten()
+            .filter(|one| one.contact == contact)
+            .collect())
+    }
+
+    /// A contact that the caller may see.
+    pub fn contact(&self, scope: &Scope, id: ContactId) -> Found<Option<Arc<ContactRecord>>> {
+        match self.contacts.get(&id) {
+            Some(contact) => Ok(contact.clone().filter(|contact| {
+                contact
+                    .identities
+                    .iter()
+                    .any(|identity| scope.allows(identity.channel))
+            })),
+            None => self.base.contact(scope, id),
+        }
+    }
+
+    /// The contact that has this id at the platform.
+    pub fn contact_by_identity(
+        &self,
+        channel: ChannelNo,
+        external_id: &str,
+    ) -> Found<Option<Arc<ContactRecord>>> {
+        let id = match self.by_identity.get(&external_key(channel, external_id)) {
+            Some(id) => Some(*id),
+            None => self
+                .base
+                .contact_by_identity(&self.desk, channel, external_id)?,
+        };
+        id.map_or(Ok(None), |id| self.contact(&self.desk, id))
+    }
+
+    /// The entries of a conversation before `before`, newest first, at most `limit`.
+    pub fn messages(
+        &self,
+        conversation: ConversationId,
+        before: Place,
+        limit: usize,
+    ) -> Found<Vec<Arc<MessageRecord>>> {
+        let mut found = self
+            .base
+            .messages(&self.desk, conversation, before, limit)?;
+        for message in &mut found {
+            if let Some(newer) = self.messages.get(&message.id) {
+                *message = Arc::clone(newer);
+            }
+        }
+        let known: std::collections::HashSet<MessageId> =
+            found.iter().map(|message| message.id).collect();
+        found.extend(
+            self.messages
+                .values()
+                .filter(|message| message.conversation == conversation && message.place() < before)
+                .filter(|message| !known.contains(&message.id))
+                .cloned(),
+        );
+        found.sort_by_key(|message| std::cmp::Reverse(message.place()));
+        found.truncate(limit);
+        Ok(found)
+    }
+}

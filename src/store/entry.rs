@@ -1,0 +1,321 @@
+//! The typed entries of the side tables.
+
+use std::collections::BTreeSet;
+
+use deskbell_sdk::{DeliveryState, Time};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::change::{Put, Table};
+use super::record::{ChannelNo, MessageChanges};
+use super::{Found, Read, StoreError};
+use crate::id::{
+    AttachmentId, ConversationId, MessageId, QuarantineId, SessionId, TokenId, UserId,
+};
+
+/// An entry of a side table. Written as a MessagePack array: fields are only appended, with a default.
+pub trait Entry: Serialize + DeserializeOwned {
+    /// Its table.
+    const TABLE: Table;
+
+    /// Reads one.
+    fn get<R: Read + ?Sized>(store: &R, key: &[u8]) -> Found<Option<Self>> {
+        store
+            .get(Self::TABLE, key)?
+            .map(|bytes| Self::from_bytes(&bytes))
+            .transpose()
+    }
+
+    /// Reads those whose key begins with `prefix`, by key, at most `limit`.
+    fn scan<R: Read + ?Sized>(
+        store: &R,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Found<Vec<(Vec<u8>, Self)>> {
+        let rows = store.scan(Self::TABLE, prefix, after, limit)?;
+        rows.into_iter()
+            .map(|(key, bytes)| Ok((key, Self::from_bytes(&bytes)?)))
+            .collect()
+    }
+
+    /// From its bytes.
+    fn from_bytes(bytes: &[u8]) -> Found<Self> {
+        rmp_serde::from_slice(bytes).map_err(|error| {
+            StoreError::Unreadable(format!("an entry of {:?}: {error}", Self::TABLE))
+        })
+    }
+
+    /// Writes it under `key`.
+    fn put(&self, key: Vec<u8>) -> Put {
+        // Only maps with keys that are no strings and unsized sequences can fail, and no entry has them.
+        #[expect(
+            clippy::expect_used,
+            reason = "entries are plain data, which MessagePack always takes"
+        )]
+        let value = rmp_serde::to_vec(self).expect("plain data");
+        Put {
+            table: Self::TABLE,
+            key,
+            value: Some(value),
+        }
+    }
+
+    /// Removes what stands under `key`.
+    fn remove(key: Vec<u8>) -> Put {
+        Put {
+            table: Self::TABLE,
+            key,
+            value: None,
+        }
+    }
+}
+
+/// The key of a platform's id in a channel: the channel's number and 128 bits of SHA-256, so that long ids take no
+/// more room than short ones and a crafted one meets no other.
+#[must_use]
+pub fn external_key(channel: ChannelNo, external_id: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(18);
+    key.extend_from_slice(&channel.0.to_be_bytes());
+    key.extend_from_slice(&Sha256::digest(external_id.as_bytes())[..16]);
+    key
+}
+
+/// The hash under which a bearer secret is kept.
+#[must_use]
+pub fn secret_hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes()).to_vec()
+}
+
+/// A channel's number and what it stands for. Key: the slug.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelEntry {
+    /// The number.
+    pub no: ChannelNo,
+    /// The slug.
+    pub id: String,
+    /// The connector.
+    pub connector: String,
+    /// The name when it was last opened.
+    pub name: String,
+    /// Since when it is known.
+    pub created_at: Time,
+}
+
+impl Entry for ChannelEntry {
+    const TABLE: Table = Table::Channels;
+}
+
+/// Changes of a message that has not come yet. Key: [`external_key`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingChanges {
+    /// The changes, merged.
+    pub changes: MessageChanges,
+    /// When the first came.
+    pub since: Time,
+}
+
+impl Entry for WaitingChanges {
+    const TABLE: Table = Table::WaitingChanges;
+}
+
+/// Receipts of a thread that has not begun yet. Key: [`external_key`] of the thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingReceipts {
+    /// Delivered up to.
+    pub delivered_up_to: Option<Time>,
+    /// Read up to.
+    pub read_up_to: Option<Time>,
+    /// The customer's last deed (a reaction before any message).
+    pub customer_acted_at: Option<Time>,
+}
+
+impl Entry for WaitingReceipts {
+    const TABLE: Table = Table::WaitingReceipts;
+}
+
+/// The conversation id promised to a thread. Key: [`external_key`] of the thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The id.
+    pub conversation: ConversationId,
+}
+
+impl Entry for Reservation {
+    const TABLE: Table = Table::Reservations;
+}
+
+/// A visitor's session. Key: [`secret_hash`] of the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// The channel.
+    pub channel: ChannelNo,
+    /// The thread that the token opens, and no other.
+    pub thread: String,
+    /// The conversation of that thread.
+    pub conversation: ConversationId,
+    /// The origin of the page that began it; the token works from no other. Empty where there was none.
+    pub origin: String,
+    /// The visitor's proven id at the shop.
+    pub identified: bool,
+    /// The name, where it was proven.
+    pub name: Option<String>,
+    /// The e-mail address, where it was proven.
+    pub email: Option<String>,
+    /// When it began.
+    pub created_at: Time,
+    /// When it ends.
+    pub expires_at: Time,
+}
+
+impl Entry for Visit {
+    const TABLE: Table = Table::Visits;
+}
+
+/// What a token may do.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// Read the feed, conversations, contacts, channels, attachments and events.
+    Read,
+    /// Answer, assign, label, mark as read, upload.
+    Write,
+    /// Everything: tokens, channels, what could not be understood.
+    Admin,
+}
+
+/// An API token. Key: [`secret_hash`] of the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenEntry {
+    /// Its id.
+    pub id: TokenId,
+    /// What it is for.
+    pub name: String,
+    /// What it may do.
+    pub scopes: BTreeSet<Right>,
+    /// The slugs of the channels it may see; `None`: all.
+    pub channels: Option<BTreeSet<String>>,
+    /// When it was made.
+    pub created_at: Time,
+    /// When it ends.
+    pub expires_at: Option<Time>,
+}
+
+impl Entry for TokenEntry {
+    const TABLE: Table = Table::Tokens;
+}
+
+/// A session of the desk. Key: [`secret_hash`] of the cookie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionEntry {
+    /// Its id.
+    pub id: SessionId,
+    /// The person; `None` for the administrator's session that the set-up link opened.
+    pub user: Option<UserId>,
+    /// When it began.
+    pub created_at: Time,
+    /// When it ends.
+    pub expires_at: Time,
+}
+
+impl Entry for SessionEntry {
+    const TABLE: Table = Table::Sessions;
+}
+
+/// Where an attachment is, and what it is while it is in no message. Key: the attachment's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentEntry {
+    /// Its id.
+    pub id: AttachmentId,
+    /// The message it is in.
+    pub message: Option<(ChannelNo, MessageId)>,
+    /// Who uploaded it: only the same may put it into a message or see it before.
+    pub owner: String,
+    /// SHA-256 of the content in hex.
+    pub content: String,
+    /// File name.
+    pub name: Option<String>,
+    /// Sniffed type.
+    pub mime_type: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// When it was uploaded.
+    pub created_at: Time,
+}
+
+impl Entry for AttachmentEntry {
+    const TABLE: Table = Table::Attachments;
+}
+
+/// The answer to a request with an `Idempotency-Key`. Key: SHA-256 of who, where and the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyEntry {
+    /// SHA-256 of the request's body.
+    pub body: Vec<u8>,
+    /// What was made: an id as text.
+    pub made: String,
+    /// When.
+    pub at: Time,
+}
+
+impl Entry for IdempotencyEntry {
+    const TABLE: Table = Table::Idempotency;
+}
+
+/// Something that was signed and could not be understood. Key: the id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineEntry {
+    /// Its id.
+    pub id: QuarantineId,
+    /// The channel.
+    pub channel: ChannelNo,
+    /// When it came.
+    pub received_at: Time,
+    /// What was wrong with it.
+    pub why: String,
+    /// It, as it came, at most 64 kB; the whole delivery is in the log.
+    pub raw: String,
+}
+
+impl Entry for QuarantineEntry {
+    const TABLE: Table = Table::Quarantine;
+}
+
+/// Up to where a person or token has read a conversation. Key: the conversation's id and the reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadPosition {
+    /// Everything that arrived at or before this.
+    pub up_to: MessageId,
+}
+
+impl Entry for ReadPosition {
+    const TABLE: Table = Table::ReadPositions;
+}
+
+/// A small value of the daemon's own. Key: its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingEntry {
+    /// The value.
+    pub value: String,
+}
+
+impl Entry for SettingEntry {
+    const TABLE: Table = Table::Settings;
+}
+
+/// The state of delivery that a thread's receipts give to what we sent at `sent_at`.
+#[must_use]
+pub fn delivery_by_receipts(
+    delivered_up_to: Option<Time>,
+    read_up_to: Option<Time>,
+    sent_at: Time,
+) -> Option<(DeliveryState, Time)> {
+    match (read_up_to, delivered_up_to) {
+        (Some(read), _) if sent_at <= read => Some((DeliveryState::Read, read)),
+        (_, Some(delivered)) if sent_at <= delivered => Some((DeliveryState::Delivered, delivered)),
+        _ => None,
+    }
+}

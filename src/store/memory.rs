@@ -1,0 +1,348 @@
+//! The store as a readable specification: plain maps, nothing kept across a restart. For tests and for reading.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::change::{EventBody, Group, LogEvent, Table};
+use super::record::{
+    ChannelNo, ContactRecord, ConversationRecord, MessageKind, MessageRecord, Place,
+};
+use super::{FeedPage, Found, InboxPage, Read, Scope, Store, StoreError};
+use crate::id::{ContactId, ConversationId, MessageId};
+
+/// Everything in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    log: Vec<LogEvent>,
+    messages: BTreeMap<MessageId, Arc<MessageRecord>>,
+    conversations: BTreeMap<ConversationId, Arc<ConversationRecord>>,
+    contacts: BTreeMap<ContactId, Arc<ContactRecord>>,
+    tables: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    last_id: u64,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn read<T>(&self, reader: impl FnOnce(&Inner) -> T) -> T {
+        reader(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, body: &EventBody) {
+        match body {
+            EventBody::MessageCreated {
+                message,
+                conversation,
+            }
+            | EventBody::MessageUpdated {
+                message,
+                conversation,
+            } => {
+                self.messages.insert(message.id, Arc::clone(message));
+                self.conversations
+                    .insert(conversation.id, Arc::clone(conversation));
+            }
+            EventBody::ConversationCreated { conversation }
+            | EventBody::ConversationUpdated { conversation } => {
+                self.conversations
+                    .insert(conversation.id, Arc::clone(conversation));
+            }
+            EventBody::ContactCreated { contact } | EventBody::ContactUpdated { contact } => {
+                self.contacts.insert(contact.id, Arc::clone(contact));
+            }
+            EventBody::ContactDeleted { contact, .. } => {
+                self.contacts.remove(contact);
+            }
+            EventBody::ChannelHealth { .. } => {}
+        }
+    }
+}
+
+/// Whether a channel is wanted by the reader and allowed to it.
+fn wanted(scope: &Scope, channels: Option<&Vec<ChannelNo>>, channel: ChannelNo) -> bool {
+    scope.allows(channel) && channels.is_none_or(|channels| channels.contains(&channel))
+}
+
+/// A contact is visible where one of its identities is.
+fn contact_visible(scope: &Scope, contact: &ContactRecord) -> bool {
+    scope.channels().is_none()
+        || contact
+            .identities
+            .iter()
+            .any(|identity| scope.allows(identity.channel))
+}
+
+impl Read for MemoryStore {
+    fn head(&self) -> u64 {
+        self.read(|inner| inner.log.last().map_or(0, |event| event.seq))
+    }
+
+    fn oldest(&self) -> u64 {
+        self.read(|inner| inner.log.first().map_or(1, |event| event.seq))
+    }
+
+    fn last_id(&self) -> u64 {
+        self.read(|inner| inner.last_id)
+    }
+
+    fn events(&self, after: u64, limit: usize) -> Found<Vec<LogEvent>> {
+        Ok(self.read(|inner| {
+            inner
+                .log
+                .iter()
+                .filter(|event| event.seq > after)
+                .take(limit)
+                .cloned()
+                .collect()
+        }))
+    }
+
+    fn feed(&self, scope: &Scope, page: &FeedPage) -> Found<Vec<Arc<MessageRecord>>> {
+        Ok(self.read(|inner| {
+            let before = page.before.unwrap_or(MessageId(u64::MAX));
+            let newest_first = inner
+                .messages
+                .range(..before)
+                .rev()
+                .map(|(_, message)| message);
+            newest_first
+                .filter(|message| message.kind == MessageKind::Message)
+                .filter(|message| wanted(scope, page.channels.as_ref(), message.channel))
+                .take(page.limit)
+                .cloned()
+                .collect()
+        }))
+    }
+
+    fn inbox(&self, scope: &Scope, page: &InboxPage) -> Found<Vec<Arc<ConversationRecord>>> {
+        Ok(self.read(|inner| {
+            let order = |conversation: &ConversationRecord| {
+                (conversation.last_activity_at, conversation.id)
+            };
+            let mut found: Vec<_> = inner
+                .conversations
+                .values()
+                .filter(|conversation| wanted(scope, page.channels.as_ref(), conversation.channel))
+                .filter(|conversation| {
+                    page.behind
+                        .is_none_or(|behind| order(conversation) < behind)
+                })
+                .cloned()
+                .collect();
+            found.sort_by_key(|conversation| std::cmp::Reverse(order(conversation)));
+            found.truncate(page.limit);
+            found
+        }))
+    }
+
+    fn messages(
+        &self,
+        scope: &Scope,
+        conversation: ConversationId,
+        before: Place,
+        limit: usize,
+    ) -> Found<Vec<Arc<MessageRecord>>> {
+        Ok(self.read(|inner| {
+            let mut found: Vec<_> = inner
+                .messages
+                .values()
+                .filter(|message| message.conversation == conversation)
+                .filter(|message| scope.allows(message.channel) && message.place() < before)
+                .cloned()
+                .collect();
+            found.sort_by_key(|message| std::cmp::Reverse(message.place()));
+            found.truncate(limit);
+            found
+        }))
+    }
+
+    fn message(
+        &self,
+        scope: &Scope,
+        channel: ChannelNo,
+        id: MessageId,
+    ) -> Found<Option<Arc<MessageRecord>>> {
+        Ok(self.read(|inner| {
+            let message = inner.messages.get(&id)?;
+            (message.channel == channel && scope.allows(channel)).then(|| Arc::clone(message))
+        }))
+    }
+
+    fn message_by_external_id(
+        &self,
+        scope: &Scope,
+        channel: ChannelNo,
+        external_id: &str,
+    ) -> Found<Option<MessageId>> {
+        Ok(self.read(|inner| {
+            let of_id = |message: &&Arc<MessageRecord>| {
+                message.channel == channel && message.external_id.as_deref() == Some(external_id)
+            };
+            inner
+                .messages
+                .values()
+                .find(of_id)
+                .filter(|_| scope.allows(channel))
+                .map(|message| message.id)
+        }))
+    }
+
+    fn conversation(
+        &self,
+        scope: &Scope,
+        id: ConversationId,
+    ) -> Found<Option<Arc<ConversationRecord>>> {
+        Ok(self.read(|inner| {
+            inner
+                .conversations
+                .get(&id)
+                .filter(|found| scope.allows(found.channel))
+                .cloned()
+        }))
+    }
+
+    fn conversation_by_thread(
+        &self,
+        scope: &Scope,
+        channel: ChannelNo,
+        thread: &str,
+    ) -> Found<Option<ConversationId>> {
+        Ok(self.read(|inner| {
+            let of_thread = |conversation: &&Arc<ConversationRecord>| {
+                conversation.channel == channel && conversation.thread == thread
+            };
+            inner
+                .conversations
+                .values()
+                .find(of_thread)
+                .filter(|_| scope.allows(channel))
+                .map(|found| found.id)
+        }))
+    }
+
+    fn conversations_of(&self, scope: &Scope, contact: ContactId) -> Found<Vec<ConversationId>> {
+        Ok(self.read(|inner| {
+            let of_contact = |conversation: &&Arc<ConversationRecord>| {
+                conversation.contact == contact && scope.allows(conversation.channel)
+            };
+            inner
+                .conversations
+                .values()
+                .filter(of_contact)
+                .map(|found| found.id)
+                .collect()
+        }))
+    }
+
+    fn contact(&self, scope: &Scope, id: ContactId) -> Found<Option<Arc<ContactRecord>>> {
+        Ok(self.read(|inner| {
+            inner
+                .contacts
+                .get(&id)
+                .filter(|contact| contact_visible(scope, contact))
+                .cloned()
+        }))
+    }
+
+    fn contact_by_identity(
+        &self,
+        scope: &Scope,
+        channel: ChannelNo,
+        external_id: &str,
+    ) -> Found<Option<ContactId>> {
+        Ok(self.read(|inner| {
+            let is_theirs = |contact: &&Arc<ContactRecord>| {
+                contact.identities.iter().any(|identity| {
+                    identity.channel == channel && identity.external_id == external_id
+                })
+            };
+            inner
+                .contacts
+                .values()
+                .find(is_theirs)
+                .filter(|_| scope.allows(channel))
+                .map(|contact| contact.id)
+        }))
+    }
+
+    fn contacts(
+        &self,
+        scope: &Scope,
+        before: Option<ContactId>,
+        limit: usize,
+    ) -> Found<Vec<Arc<ContactRecord>>> {
+        Ok(self.read(|inner| {
+            let before = before.unwrap_or(ContactId(u64::MAX));
+            let newest_first = inner
+                .contacts
+                .range(..before)
+                .rev()
+                .map(|(_, contact)| contact);
+            newest_first
+                .filter(|contact| contact_visible(scope, contact))
+                .take(limit)
+                .cloned()
+                .collect()
+        }))
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>> {
+        Ok(self.read(|inner| inner.tables.get(&(table, key.to_vec())).cloned()))
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Found<Vec<(Vec<u8>, Vec<u8>)>> {
+        Ok(self.read(|inner| {
+            inner
+                .tables
+                .iter()
+                .filter(|((of, key), _)| *of == table && key.starts_with(prefix))
+                .filter(|((_, key), _)| after.is_none_or(|after| key.as_slice() > after))
+                .take(limit)
+                .map(|((_, key), value)| (key.clone(), value.clone()))
+                .collect()
+        }))
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, group: Group) -> Result<(), StoreError> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        for event in group.events {
+            inner.apply(&event.body);
+            inner.log.push(event);
+        }
+        for put in group.puts {
+            match put.value {
+                Some(value) => inner.tables.insert((put.table, put.key), value),
+                None => inner.tables.remove(&(put.table, put.key)),
+            };
+        }
+        inner.last_id = inner.last_id.max(group.last_id);
+        Ok(())
+    }
+
+    fn bytes_on_disk(&self) -> u64 {
+        0
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
