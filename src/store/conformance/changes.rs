@@ -1,0 +1,200 @@
+//! Cases of what changes: messages, identities, side tables, the log.
+
+use super::cases::{desk, ids};
+use super::everything::{all_feed, all_inbox, all_messages};
+use super::fixtures::{
+    at, began, came, changed, commit, contact, conversation, group, message, moved, put, renamed,
+    seen,
+};
+use crate::id::MessageId;
+use crate::store::{ChannelNo, EventBody, MessageRecord, Scope, Store, StoreError, Table};
+
+pub(super) fn a_message_that_changes_keeps_one_row(store: &dyn Store) {
+    let talk = conversation(10, 1, 5, at(0));
+    let mut words = MessageRecord {
+        external_id: None,
+        ..message(20, &talk, at(1))
+    };
+    commit(store, vec![came(&words, &talk)]).unwrap();
+    assert_eq!(
+        store
+            .message_by_external_id(&desk(), ChannelNo(1), "mid.20")
+            .unwrap(),
+        None
+    );
+    words.external_id = Some("mid.20".to_owned());
+    words.version = 2;
+    commit(store, vec![changed(&words, &talk)]).unwrap();
+    words.text = None;
+    words.version = 3;
+    commit(store, vec![changed(&words, &talk)]).unwrap();
+    assert_eq!(
+        store
+            .message_by_external_id(&desk(), ChannelNo(1), "mid.20")
+            .unwrap(),
+        Some(MessageId(20))
+    );
+    assert_eq!(
+        store
+            .message(&desk(), ChannelNo(1), words.id)
+            .unwrap()
+            .as_deref(),
+        Some(&words)
+    );
+    assert_eq!(ids(&all_feed(store, &desk(), None)), [20]);
+    assert_eq!(ids(&all_messages(store, &desk(), talk.id)), [20]);
+    assert_eq!(store.events(0, 10).unwrap().len(), 3);
+}
+
+pub(super) fn identities_move_between_contacts(store: &dyn Store) {
+    let (mut one, mut two) = (
+        contact(1, &[(1, "ada"), (2, "ada")]),
+        contact(2, &[(1, "bob")]),
+    );
+    let mut talk = conversation(10, 1, 1, at(0));
+    commit(store, vec![seen(&one), seen(&two), began(&talk)]).unwrap();
+    let whose = |channel: u16, name: &str| {
+        store
+            .contact_by_identity(&desk(), ChannelNo(channel), name)
+            .unwrap()
+    };
+    assert_eq!(
+        (whose(1, "ada"), whose(2, "ada"), whose(1, "bob")),
+        (Some(one.id), Some(one.id), Some(two.id))
+    );
+    // The one that gains is told first, in one group.
+    two.identities.push(one.identities.remove(0));
+    commit(store, vec![renamed(&two), renamed(&one)]).unwrap();
+    assert_eq!(
+        (whose(1, "ada"), whose(2, "ada"), whose(1, "bob")),
+        (Some(two.id), Some(one.id), Some(two.id))
+    );
+    let second_channel = Scope::of_channels([ChannelNo(2)]);
+    assert!(store.contact(&second_channel, one.id).unwrap().is_some());
+    assert!(store.contact(&second_channel, two.id).unwrap().is_none());
+    // Merged away: the conversation goes over, the name too.
+    two.identities.append(&mut one.identities);
+    talk.contact = two.id;
+    let gone = EventBody::ContactDeleted {
+        contact: one.id,
+        channels: vec![ChannelNo(2)],
+    };
+    commit(store, vec![gone, renamed(&two), moved(&talk)]).unwrap();
+    assert_eq!(
+        (whose(1, "ada"), whose(2, "ada"), whose(1, "bob")),
+        (Some(two.id), Some(two.id), Some(two.id))
+    );
+    assert_eq!(store.contact(&desk(), one.id).unwrap(), None);
+    assert!(store.conversations_of(&desk(), one.id).unwrap().is_empty());
+    assert_eq!(store.conversations_of(&desk(), two.id).unwrap(), [talk.id]);
+    // And gone for good.
+    commit(
+        store,
+        vec![EventBody::ContactDeleted {
+            contact: two.id,
+            channels: Vec::new(),
+        }],
+    )
+    .unwrap();
+    assert_eq!(
+        (whose(1, "ada"), whose(2, "ada"), whose(1, "bob")),
+        (None, None, None)
+    );
+    assert!(store.contacts(&desk(), None, 9).unwrap().is_empty());
+}
+
+pub(super) fn side_tables_are_scanned_by_prefix(store: &dyn Store) {
+    let keys: [&[u8]; 7] = [b"", b"a", b"a\x00", b"ab", b"a\xff", b"b", b"\xff\xff"];
+    let mut puts: Vec<_> = keys
+        .iter()
+        .rev()
+        .map(|key| put(Table::Cursors, key, Some(key)))
+        .collect();
+    puts.push(put(Table::Settings, b"ab", Some(b"elsewhere")));
+    puts.push(put(Table::Idempotency, b"ab", Some(b"elsewhere")));
+    puts.push(put(Table::Settings, b"twice", Some(b"first")));
+    puts.push(put(Table::Settings, b"twice", Some(b"last")));
+    puts.push(put(Table::Settings, b"never", Some(b"x")));
+    puts.push(put(Table::Settings, b"never", None));
+    store.commit(group(0, Vec::new(), puts)).unwrap();
+    let scan = |prefix: &[u8], after: Option<&[u8]>, limit: usize| -> Vec<Vec<u8>> {
+        store
+            .scan(Table::Cursors, prefix, after, limit)
+            .unwrap()
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect()
+    };
+    assert_eq!(scan(b"", None, 99), keys);
+    assert_eq!(scan(b"a", None, 99), keys[1..5]);
+    assert_eq!(scan(b"a", Some(b"a"), 2), keys[2..4]);
+    assert_eq!(scan(b"a", Some(b"a\x00"), 99), keys[3..5]);
+    assert_eq!(scan(b"a", Some(b"a\xff"), 99), keys[..0]);
+    assert_eq!(scan(b"b", Some(b"a"), 99), keys[5..6]);
+    assert_eq!(scan(b"a", Some(b"b"), 99), keys[..0]);
+    assert_eq!(scan(b"\xff", None, 99), keys[6..]);
+    assert_eq!(scan(b"", Some(b""), 1), keys[1..2]);
+    assert_eq!(
+        store.get(Table::Settings, b"twice").unwrap().as_deref(),
+        Some(b"last".as_slice())
+    );
+    assert_eq!(store.get(Table::Settings, b"never").unwrap(), None);
+    assert_eq!(store.head(), 0);
+}
+
+pub(super) fn of_one_object_the_last_image_of_a_group_stands(store: &dyn Store) {
+    let mut talk = conversation(10, 1, 5, at(0));
+    let mut words = message(20, &talk, at(1));
+    let mut bodies = vec![began(&talk), came(&words, &talk)];
+    for version in 2..6 {
+        talk.version = version;
+        talk.last_activity_at = at(i64::from(version));
+        words.version = version;
+        bodies.push(changed(&words, &talk));
+    }
+    commit(store, bodies).unwrap();
+    assert_eq!(all_inbox(store, &desk()).len(), 1);
+    assert_eq!(
+        store
+            .conversation(&desk(), talk.id)
+            .unwrap()
+            .unwrap()
+            .version,
+        5
+    );
+    assert_eq!(
+        store
+            .message(&desk(), ChannelNo(1), words.id)
+            .unwrap()
+            .unwrap()
+            .version,
+        5
+    );
+    assert_eq!(store.head(), 6);
+}
+
+pub(super) fn the_log_is_read_from_anywhere(store: &dyn Store) {
+    let talk = conversation(10, 1, 5, at(0));
+    for first in (0..60).step_by(3) {
+        let words = (0..3)
+            .map(|next| came(&message(100 + first + next, &talk, at(0)), &talk))
+            .collect();
+        commit(store, words).unwrap();
+    }
+    for after in 0..=61 {
+        let seqs: Vec<_> = store
+            .events(after, 5)
+            .unwrap()
+            .into_iter()
+            .map(|event| event.seq)
+            .collect();
+        assert_eq!(seqs, (after + 1..=60).take(5).collect::<Vec<_>>());
+    }
+    assert_eq!(store.events(0, usize::MAX).unwrap().len(), 60);
+    assert!(store.events(u64::MAX, 5).unwrap().is_empty());
+    // Numbers go on without gaps: an engine may refuse others, and must not take them silently as these.
+    if let Err(error) = store.commit(group(70, vec![began(&talk)], Vec::new())) {
+        assert!(matches!(error, StoreError::NotWritten(_)), "{error}");
+        assert_eq!(store.head(), 60);
+    }
+}
