@@ -1,1 +1,25 @@
-//! placeholder
+//! Deskbell: one feed for a shop's customer messages, and a bell that rings until a person has taken them.
+
+pub mod access;
+pub mod api;
+pub mod app;
+pub mod blobs;
+pub mod channels;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod desk;
+pub mod figures;
+pub mod http_client;
+pub mod id;
+pub mod intake;
+pub mod live;
+
+pub mod registry;
+pub mod run;
+pub mod secrets;
+pub mod server;
+pub mod store;
+pub mod view;
+pub mod watch;
+pub mod writer;

@@ -1,13 +1,14 @@
-//! Visitors of a website's chat: a token opens one thread and no other.
+//! Visitors of a website's chat: a token opens one thread and no other. Who logs in keeps what was begun as a stranger;
+//! who logs out leaves nothing behind.
 
 use deskbell_sdk::Time;
 
 use super::Decision;
 use crate::id::ConversationId;
-use crate::store::Found;
 use crate::store::draft::Draft;
 use crate::store::entry::{Entry, Reservation, Visit, external_key};
 use crate::store::record::ChannelNo;
+use crate::store::{Found, Scope};
 
 /// How long a token works: 30 days, in milliseconds.
 pub const VISIT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -58,42 +59,41 @@ impl Decision for Come {
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Came> {
         let now = draft.now();
-        let brought = match &self.old_hash {
-            Some(hash) => draft
-                .entry::<Visit>(hash)?
-                .filter(|visit| self.continues(visit, now)),
+        let own = match &self.identity {
+            Some(identity) => Some(self.thread_of(draft, identity)?),
             None => None,
         };
-        if let (Some(visit), Some(hash)) = (&brought, &self.old_hash) {
-            if now < visit.created_at.plus_millis(RENEW_AFTER_MS) {
-                return Ok(Came {
-                    visit: visit.clone(),
-                    new_token: false,
-                });
+        let brought = self.brought(draft, now)?;
+        let thread = match (brought, own) {
+            (Some((hash, visit)), own) if is_same_person(&visit, own.as_ref()) => {
+                if now < visit.created_at.plus_millis(RENEW_AFTER_MS) {
+                    return Ok(Came {
+                        visit,
+                        new_token: false,
+                    });
+                }
+                end(draft, hash, &visit, now.plus_millis(GRACE_MS));
+                visit.thread
             }
-            let mut ending = visit.clone();
-            ending.expires_at = ending.expires_at.min(now.plus_millis(GRACE_MS));
-            draft.put(ending.put(hash.clone()));
-        }
-        let thread = match (&brought, &self.identity) {
-            (Some(visit), _) => visit.thread.clone(),
-            (None, Some(identity)) => format!("user:{}", identity.id),
-            (None, None) => self.anonymous_thread.clone(),
+            (Some((hash, visit)), Some(own)) if self.takes_along(draft, &visit, &own)? => {
+                let conversation = visit.conversation;
+                draft.put(Reservation { conversation }.put(self.key_of(&own.thread)));
+                // Whoever sits down next in that browser must not come back to it as a stranger.
+                end(draft, hash, &visit, now);
+                visit.thread
+            }
+            (_, Some(own)) => own.thread,
+            (_, None) => self.anonymous_thread.clone(),
         };
+        let identity = self.identity.as_ref();
         let visit = Visit {
             channel: self.channel,
             conversation: self.conversation(draft, &thread)?,
             thread,
             origin: self.origin.clone(),
-            identified: self.identity.is_some(),
-            name: self
-                .identity
-                .as_ref()
-                .and_then(|identity| identity.name.clone()),
-            email: self
-                .identity
-                .as_ref()
-                .and_then(|identity| identity.email.clone()),
+            identified: identity.is_some(),
+            name: identity.and_then(|identity| identity.name.clone()),
+            email: identity.and_then(|identity| identity.email.clone()),
             created_at: now,
             expires_at: now.plus_millis(VISIT_MS),
         };
@@ -105,24 +105,58 @@ impl Decision for Come {
     }
 }
 
+/// Where a known customer's conversation is.
+struct OwnThread {
+    thread: String,
+    /// Nothing was written in it, and nobody was promised it.
+    is_unused: bool,
+}
+
 impl Come {
-    /// Whether a token that was brought is the same visitor's, from the same page, and still works.
-    fn continues(&self, visit: &Visit, now: Time) -> bool {
-        let same_person = match &self.identity {
-            Some(identity) => visit.identified && visit.thread == format!("user:{}", identity.id),
-            None => !visit.identified,
+    /// The visit of the token that was brought, where it still works here and on this page.
+    fn brought(&self, draft: &Draft<'_>, now: Time) -> Found<Option<(Vec<u8>, Visit)>> {
+        let Some(hash) = &self.old_hash else {
+            return Ok(None);
         };
-        visit.channel == self.channel
-            && visit.origin == self.origin
-            && now < visit.expires_at
-            && same_person
+        let visit = draft.entry::<Visit>(hash)?.filter(|visit| {
+            visit.channel == self.channel && visit.origin == self.origin && now < visit.expires_at
+        });
+        Ok(visit.map(|visit| (hash.clone(), visit)))
+    }
+
+    fn key_of(&self, thread: &str) -> Vec<u8> {
+        external_key(self.channel, thread)
+    }
+
+    /// A customer's thread: of the customer's own id, or the one that was begun as a stranger and taken along.
+    fn thread_of(&self, draft: &Draft<'_>, identity: &ProvenIdentity) -> Found<OwnThread> {
+        let thread = format!("user:{}", identity.id);
+        let begun = draft.conversation_by_thread(self.channel, &thread)?;
+        let reserved = draft.entry::<Reservation>(&self.key_of(&thread))?;
+        let taken_along = match (&begun, &reserved) {
+            (None, Some(Reservation { conversation })) => {
+                draft.conversation(&Scope::of_channels([self.channel]), *conversation)?
+            }
+            _ => None,
+        };
+        Ok(OwnThread {
+            is_unused: begun.is_none() && reserved.is_none(),
+            thread: taken_along.map_or(thread, |conversation| conversation.thread.clone()),
+        })
+    }
+
+    /// Whether a stranger who logs in goes on in the conversation that was begun: a customer who never had one here.
+    /// Else the shop's answers would go where nobody looks any more.
+    fn takes_along(&self, draft: &Draft<'_>, visit: &Visit, own: &OwnThread) -> Found<bool> {
+        let stranger = !visit.identified && own.is_unused;
+        Ok(stranger && draft.conversation_by_thread(self.channel, &visit.thread)?.is_some())
     }
 
     fn conversation(&self, draft: &mut Draft<'_>, thread: &str) -> Found<ConversationId> {
         if let Some(conversation) = draft.conversation_by_thread(self.channel, thread)? {
             return Ok(conversation.id);
         }
-        let key = external_key(self.channel, thread);
+        let key = self.key_of(thread);
         if let Some(reservation) = draft.entry::<Reservation>(&key)? {
             return Ok(reservation.conversation);
         }
@@ -131,3 +165,21 @@ impl Come {
         Ok(conversation)
     }
 }
+
+/// Whether a visit is that of who comes now: of the same customer, or of the same stranger.
+fn is_same_person(visit: &Visit, own: Option<&OwnThread>) -> bool {
+    match own {
+        Some(own) => visit.identified && visit.thread == own.thread,
+        None => !visit.identified,
+    }
+}
+
+/// Lets a token work no longer than until `at`.
+fn end(draft: &mut Draft<'_>, hash: Vec<u8>, visit: &Visit, at: Time) {
+    let mut ending = visit.clone();
+    ending.expires_at = ending.expires_at.min(at);
+    draft.put(ending.put(hash));
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ fn passes_the_conformance_run() {
             value: &|_| "Open-Sesame-7f3a".to_owned(),
             covers_body: false,
         }),
+        platform: None,
     });
     assert!(report.fixtures >= 3, "{report:?}");
     assert!(report.mutations >= 10_000, "{report:?}");

@@ -2,10 +2,13 @@
 //!
 //! Meta delivers to one address an app (`POST /webhooks/{channel_id}`), signed with the app's secret; a delivery may
 //! hold events of several Pages, which the daemon sends to their channels. The connector receives everything that the
-//! platform tells about a conversation, and can tell whether its credentials work. `README.md` has the set-up.
+//! platform tells about a conversation, sends texts and files, and can tell whether its credentials work. `README.md`
+//! has the set-up.
 
 mod decode;
+mod graph;
 mod health;
+mod send;
 mod wire;
 
 use deskbell_sdk::webhook::{hmac_sha256_prefixed, same_secret};
@@ -14,7 +17,7 @@ use deskbell_sdk::{
     SettingKind, SettingProblem, Settings, Verified, Webhook,
 };
 
-use crate::health::Graph;
+use crate::graph::Graph;
 
 /// Facebook Messenger, as the registry lists it.
 pub const KIND: Kind = Kind {
@@ -65,6 +68,8 @@ struct Messenger {
     app_secrets: [Secret; 1],
     verify_token: Secret,
     page_id: String,
+    /// Whether Meta has granted the app the Human Agent feature.
+    human_agent: bool,
     graph: Graph,
 }
 
@@ -99,6 +104,7 @@ fn open(settings: &Settings) -> Result<Box<dyn Channel>, SettingProblem> {
         app_secrets: [app_secret],
         verify_token: settings.required_secret("verify_token")?.clone(),
         page_id,
+        human_agent: settings.flag("human_agent"),
         graph,
     }))
 }
@@ -136,7 +142,7 @@ impl Channel for Messenger {
     fn limits(&self) -> Limits {
         Limits {
             reply_window_ms: Some(DAY_MS),
-            text_chars: Some(2000),
+            text_chars: Some(send::MAX_TEXT_CHARS),
         }
     }
 
@@ -152,6 +158,10 @@ impl Channel for Messenger {
     }
 
     fn webhook(&self) -> Option<&dyn Webhook> {
+        Some(self)
+    }
+
+    fn send(&self) -> Option<&dyn deskbell_sdk::send::Send> {
         Some(self)
     }
 

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use deskbell_sdk::health::{Finding, HttpFailure, Standing};
+use deskbell_sdk::client::HttpFailure;
+use deskbell_sdk::health::{Finding, Standing};
 use deskbell_sdk::testkit::conformance::{Proof, Subject, run, settings_of};
 use deskbell_sdk::testkit::http::{ScriptedHttp, finish, json_answer};
+use deskbell_sdk::testkit::sending::Platform;
 use deskbell_sdk::webhook::hmac_sha256_hex;
 use deskbell_sdk::{
     Channel, Event, Inbound, Malformed, Rejected, Reply, Request, Secret, Verified,
@@ -13,6 +15,7 @@ use deskbell_sdk::{
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::{KIND, SIGNATURE_HEADER};
+use crate::send::tests::meta_error;
 
 const APP_SECRET: &str = "0f0e0d0c0b0a09080706050403020100";
 const SETTINGS: &[(&str, &str)] = &[
@@ -23,10 +26,45 @@ const SETTINGS: &[(&str, &str)] = &[
     ("verify_token", "the shop's own words"),
 ];
 
-fn channel() -> Box<dyn Channel> {
+/// The channel of the tests.
+pub(crate) fn channel() -> Box<dyn Channel> {
     let settings = settings_of(KIND, SETTINGS).expect("settings");
     (KIND.open)(&settings).expect("opens")
 }
+
+/// The same with one more setting.
+pub(crate) fn channel_with(key: &'static str, value: &'static str) -> Box<dyn Channel> {
+    let mut texts = SETTINGS.to_vec();
+    texts.push((key, value));
+    let settings = settings_of(KIND, &texts).expect("settings");
+    (KIND.open)(&settings).expect("opens")
+}
+
+/// Meta, as a channel that sends meets it.
+const META: Platform<'static> = Platform {
+    thread: "2001",
+    is_send: |request| {
+        request.method() == Method::POST && request.uri().path().ends_with("/messages")
+    },
+    accepted: |_| {
+        json_answer(
+            200,
+            r#"{"recipient_id":"2001","message_id":"m_invented-by-the-tests"}"#,
+        )
+    },
+    accepted_id: Some("m_invented-by-the-tests"),
+    credentials_refused: |_| meta_error(401, 190, 463),
+    too_many: |_, wait| {
+        let mut answer = meta_error(429, 613, 2_018_338);
+        let wait = HeaderValue::from_str(wait).expect("a header");
+        answer.headers_mut().insert("retry-after", wait);
+        answer
+    },
+    own_trouble: |_| meta_error(500, 2, 0),
+    refused: |_| meta_error(400, 10, 2_018_278),
+    refused_code: "10/2018278",
+    words: "IN FREMDER SPRACHE",
+};
 
 fn signature(body: &[u8]) -> String {
     format!("sha256={}", hmac_sha256_hex(&Secret::new(APP_SECRET), body))
@@ -64,7 +102,10 @@ fn passes_the_conformance_run() {
             value: &signature,
             covers_body: true,
         }),
+        platform: Some(META),
     });
+    assert!(report.sends >= 100, "{report:?}");
+    assert!(report.plans >= 1000, "{report:?}");
     assert!(report.fixtures >= 30, "{report:?}");
     assert!(report.forgeries >= 10_000, "{report:?}");
     assert!(report.mutations >= 10_000, "{report:?}");
@@ -427,7 +468,7 @@ fn findings(me: (u16, &'static str), apps: (u16, &'static str)) -> (Vec<Finding>
             apps
         };
         if status == 0 {
-            Err(HttpFailure("graph.facebook.com: timed out".to_owned()))
+            Err(HttpFailure::unanswered("graph.facebook.com: timed out"))
         } else {
             Ok(json_answer(status, body))
         }

@@ -72,6 +72,11 @@ pub trait Channel: Send + Sync {
         None
     }
 
+    /// Sends replies.
+    fn send(&self) -> Option<&dyn crate::send::Send> {
+        None
+    }
+
     /// Can tell whether its credentials work.
     fn health(&self) -> Option<&dyn Health> {
         None

@@ -1,33 +1,6 @@
 //! Whether a channel's credentials work at its platform.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use bytes::Bytes;
-
-/// A future that a trait object can return.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// The HTTP client that the daemon lends: time-outs, size limits, the address guard and the rate limit come with it.
-pub trait Http: Send + Sync {
-    /// One call. Redirects are not followed.
-    fn call(
-        &self,
-        request: http::Request<Bytes>,
-    ) -> BoxFuture<'_, Result<http::Response<Bytes>, HttpFailure>>;
-}
-
-/// A call that brought no answer. The text names the host and the reason, never the query or a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpFailure(pub String);
-
-impl std::fmt::Display for HttpFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for HttpFailure {}
+use crate::client::{BoxFuture, Http};
 
 /// How a thing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

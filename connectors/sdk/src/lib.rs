@@ -5,13 +5,18 @@
 //! the daemon's. `connectors/echo` is the smallest complete example; `connectors/README.md` is the checklist.
 
 pub mod channel;
+pub mod client;
 pub mod external_id;
 pub mod health;
 pub mod inbound;
 pub mod json;
 pub mod model;
+pub mod multipart;
+pub mod retry_after;
 pub mod secret;
+pub mod send;
 pub mod settings;
+pub mod split;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod text;

@@ -11,6 +11,7 @@ pub mod http;
 mod json_map;
 mod leaks;
 mod mutation;
+pub mod sending;
 
 use std::fmt;
 

@@ -14,6 +14,7 @@ use super::http::{ScriptedHttp, finish};
 use super::json_map::{JsonMap, replaced};
 use super::leaks::{LeakCheck, improper};
 use super::mutation;
+use super::sending::{self, Platform};
 use crate::channel::{Channel, Kind};
 use crate::inbound::{Event, Inbound};
 use crate::secret::Secret;
@@ -31,6 +32,8 @@ pub struct Subject<'a> {
     pub fixtures: Option<&'a Path>,
     /// How a genuine delivery proves itself; wanted where the channel has a webhook.
     pub proof: Option<Proof<'a>>,
+    /// The platform's own answers to a send; wanted where the channel sends.
+    pub platform: Option<Platform<'a>>,
 }
 
 /// How a genuine delivery proves itself: by one header.
@@ -68,6 +71,10 @@ pub struct Report {
     pub mutations: usize,
     /// Answers of a platform that the health check took.
     pub health_answers: usize,
+    /// Answers of a platform to sends, looks and signals that were understood.
+    pub sends: usize,
+    /// Replies that were cut into parts without loss.
+    pub plans: usize,
 }
 
 /// Examines the connector and panics with the first fault.
@@ -114,6 +121,22 @@ pub fn examine(subject: &Subject<'_>) -> Result<Report, Fault> {
     }
     if channel.health().is_some() {
         report.health_answers = examine_health(channel.as_ref(), settings.api_base(), &leaks)?;
+    }
+    if let Some(sender) = channel.send() {
+        let platform = subject.platform.ok_or_else(|| {
+            Fault::new(
+                "subject",
+                "the channel sends, so the subject needs a platform",
+            )
+        })?;
+        let examined = sending::Examined {
+            channel: channel.as_ref(),
+            sender,
+            platform,
+            base: settings.api_base(),
+            leaks: &leaks,
+        };
+        (report.sends, report.plans) = examined.examine()?;
     }
     Ok(report)
 }

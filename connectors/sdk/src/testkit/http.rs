@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use ::http::{Request, Response};
 use bytes::Bytes;
 
-use crate::health::{BoxFuture, Http, HttpFailure};
+use crate::client::{BoxFuture, Http, HttpFailure};
 
 type Answer = dyn Fn(&Request<Bytes>) -> Result<Response<Bytes>, HttpFailure> + Send + Sync;
 
@@ -41,7 +41,7 @@ impl ScriptedHttp {
     pub fn unreachable() -> Self {
         Self::answering(|request| {
             let host = request.uri().host().unwrap_or("no host");
-            Err(HttpFailure(format!("{host}: connection refused")))
+            Err(HttpFailure::not_sent(format!("{host}: connection refused")))
         })
     }
 

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::health::{BoxFuture, Finding, Health, Http, Standing};
+use crate::client::{BoxFuture, Http};
+use crate::health::{Finding, Health, Standing};
 use crate::inbound::{Author, NewMessage, Person};
 use crate::model::Direction;
 use crate::settings::{Setting, SettingProblem};
@@ -257,6 +258,7 @@ fn examined_with<const FAULT: u8>() -> Result<Report, Fault> {
             value: &sign,
             covers_body: true,
         }),
+        platform: None,
     })
 }
 
@@ -347,6 +349,7 @@ fn a_webhook_without_a_proof_is_no_subject() {
         settings: &[("secret", TEST_SECRET)],
         fixtures: None,
         proof: None,
+        platform: None,
     };
     assert_eq!(examine(&subject).expect_err("no proof").check, "subject");
 }
@@ -375,6 +378,7 @@ fn examined_expecting(name: &str, expectation: Option<&str>) -> Result<Report, F
             value: &sign,
             covers_body: true,
         }),
+        platform: None,
     });
     std::fs::remove_dir_all(&folder).expect("removed");
     examined

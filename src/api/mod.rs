@@ -1,0 +1,93 @@
+//! The HTTP interface: `/api/v1/…` for staff and programs, `/chat/…` for visitors, `/webhooks/…` for platforms, and the
+//! pages. It reads the store and gives decisions to the writer; it decides nothing itself.
+
+pub mod assets;
+pub mod attachments;
+pub mod auth;
+pub mod body;
+pub mod channel_health;
+pub mod channels;
+pub mod chat;
+pub mod contacts;
+pub mod conversations;
+pub mod cursor;
+pub mod docs;
+pub mod extract;
+pub mod feed;
+pub mod filters;
+pub mod headers;
+pub mod idempotency;
+pub mod me;
+pub mod messages;
+pub mod ops;
+pub mod pages;
+pub mod paging;
+pub mod problem;
+pub mod quarantine;
+pub mod stream;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+pub mod uploads;
+pub mod webhooks;
+
+use axum::http::{Method, StatusCode, Uri};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+use problem::Problem;
+
+/// Everything that the daemon serves.
+pub fn router(app: App) -> axum::Router {
+    let (resources, _) = resources().split_for_parts();
+    let router = resources
+        .merge(chat::router(&app))
+        .merge(docs::router())
+        .merge(ops::router())
+        .merge(pages::router())
+        .merge(webhooks::router())
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(nothing_here)
+        .with_state(app);
+    headers::around(router)
+}
+
+/// The resources below `/api/v1`, with their description.
+fn resources() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(docs::preamble())
+        .merge(feed::router())
+        .merge(conversations::router())
+        .merge(messages::router())
+        .merge(contacts::router())
+        .merge(stream::router())
+        .merge(channels::router())
+        .merge(attachments::router())
+        .merge(tokens::router())
+        .merge(me::router())
+        .merge(quarantine::router())
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        "Not found",
+        "Nothing is at this address. `/docs` lists what there is.",
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = if uri.path().starts_with("/api/v1/channels") {
+        "Channels stand in the configuration in this version: change them there, and start the daemon again.".to_owned()
+    } else {
+        format!("This address does not take {method}; `Allow` says what it takes.")
+    };
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "Method not allowed",
+        detail,
+    )
+}

@@ -1,0 +1,112 @@
+//! The pages: the plain feed at `/`, the set-up link, and a shop to try the website chat in.
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+use super::assets::{Asset, text};
+use super::auth::{cookie_for, session_cookie};
+use super::body::Query;
+use super::problem::Problem;
+use crate::access::SESSION_MS;
+use crate::app::App;
+use crate::desk::access::BeginSession;
+use crate::secrets::random_text;
+use crate::store::entry::secret_hash;
+
+const FEED: &str = include_str!("pages/feed.html");
+const SIGN_IN: &str = include_str!("pages/signin.html");
+const TRY: &str = include_str!("pages/try.html");
+const HTML: &str = "text/html; charset=utf-8";
+
+/// What a page of ours may do: load what this daemon serves, and nothing from anywhere else.
+const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'self'; \
+                      frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'";
+
+/// The routes.
+pub fn router() -> Router<App> {
+    Router::new()
+        .route("/", get(desk))
+        .route("/setup", get(set_up))
+        .route("/try/{channel}", get(try_chat))
+        .route("/assets/{file}", get(asset))
+        .route("/favicon.ico", get(icon))
+}
+
+/// The feed for who is signed in, else how to sign in: never a page without sign-in.
+async fn desk(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    let now = app.clock.now();
+    let signed_in = match session_cookie(&headers) {
+        Some(cookie) => app.access.by_session(&*app.store, now, cookie)?.is_some(),
+        None => false,
+    };
+    let page = if signed_in { FEED } else { SIGN_IN };
+    let mut response = page_response(text(page).response(HTML, &headers));
+    if !signed_in {
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+    }
+    Ok(response)
+}
+
+fn page_response(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.append(header::VARY, HeaderValue::from_static("cookie"));
+    response
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetUp {
+    token: String,
+}
+
+/// The one-time link that the terminal printed: begins an administrator's session, and works once (S12).
+async fn set_up(State(app): State<App>, Query(SetUp { token }): Query<SetUp>, headers: HeaderMap) -> Result<Response, Problem> {
+    if !app.access.take_setup(&token) {
+        tracing::warn!("a set-up link was refused: it was used already, or is of an earlier start");
+        let mut response = page_response(text(SIGN_IN).response(HTML, &headers));
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        return Ok(response);
+    }
+    let cookie = random_text();
+    let begin = BeginSession { hash: secret_hash(&cookie), works_for_ms: SESSION_MS };
+    if let Err(error) = app.writer.write(begin).await {
+        app.access.put_setup_back(&token);
+        return Err(error.into());
+    }
+    tracing::info!("the set-up link opened an administrator's session");
+    let headers = [
+        (header::SET_COOKIE, HeaderValue::from_str(&cookie_for(&app, &cookie)).map_err(|_| Problem::bad_request("no cookie"))?),
+        (header::LOCATION, HeaderValue::from_static("/")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((StatusCode::SEE_OTHER, headers).into_response())
+}
+
+/// A small shop with the chat of a channel in it.
+async fn try_chat(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    let channel = app.channels.get(&id).filter(|channel| channel.channel.visitors().is_some());
+    let channel = channel.ok_or_else(|| Problem::not_found("website chat"))?;
+    // The slug is letters, digits and hyphens, so it needs no escaping.
+    let page = Asset::of(&TRY.replace("{{channel}}", &channel.id));
+    Ok(page_response(page.response(HTML, &headers)))
+}
+
+async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    let (content, content_type) = match file.as_str() {
+        "feed.css" => (include_str!("pages/feed.css"), "text/css; charset=utf-8"),
+        "feed.js" => (include_str!("pages/feed.js"), "text/javascript; charset=utf-8"),
+        "try.css" => (include_str!("pages/try.css"), "text/css; charset=utf-8"),
+        "icon.svg" => (include_str!("pages/icon.svg"), "image/svg+xml"),
+        _ => return Err(Problem::not_found("page")),
+    };
+    Ok(text(content).response(content_type, &headers))
+}
+
+async fn icon(headers: HeaderMap) -> Response {
+    text(include_str!("pages/icon.svg")).response("image/svg+xml", &headers)
+}

@@ -1,0 +1,234 @@
+//! `GET /api/v1/events`: every change that the caller may see, as Server-Sent Events.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::auth::Signed;
+use super::body::Query;
+use super::problem::Problem;
+use crate::access::{Caller, Who};
+use crate::app::App;
+use crate::live::{Frame, Live, StreamPlace, frame, framed};
+use crate::store::entry::Right;
+
+/// How often a quiet stream says that it lives; clients may expect it every 15 s.
+const HEARTBEAT: Duration = Duration::from_secs(12);
+/// How often it is checked that the caller may still listen.
+const CHECK: Duration = Duration::from_secs(4);
+/// How many events are read from the log at once.
+const BATCH: usize = 256;
+
+/// The routes.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(events))
+}
+
+/// Where a stream begins.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct From {
+    /// Everything after the event with this number; 0 begins at the oldest that is kept. `Last-Event-ID` goes before it.
+    after: Option<u64>,
+}
+
+/// Every change, live
+///
+/// Server-Sent Events: `id` is the number of the event in the log, `event` its type, `data` a JSON object with `seq`,
+/// `type`, `at` and `data`. Without `Last-Event-ID` and `after` it begins now. `reset` says that what was missed is no
+/// longer kept: read the lists anew. A comment comes at least every 15 seconds. A reader that is too slow is dropped,
+/// and resumes by `Last-Event-ID`.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", params(From, ("Last-Event-ID" = Option<u64>, Header, description = "The last event that was seen")),
+    responses((status = 200, description = "The stream", content_type = "text/event-stream", body = String),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 429, body = Problem)))]
+async fn events(
+    State(app): State<App>,
+    signed: Signed,
+    Query(from): Query<From>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = signed.with(Right::Read)?;
+    let after = position(&headers, from.after)?;
+    let limits = &app.config.limits;
+    let most = match caller.who {
+        Who::SetupSession { .. } => limits.streams_per_user,
+        Who::Token { .. } | Who::Bootstrap | Who::Local => limits.streams_per_token,
+    };
+    let Some(place) = Live::place(&app, caller.owner(), most as usize) else {
+        return Err(Problem::too_many(format!("{most} streams are open already. Close some, or share one."), 5));
+    };
+    Ok(answer(reader(app, caller, after, place)))
+}
+
+/// The position that a request names.
+pub(super) fn position(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64>, Problem> {
+    match headers.get("last-event-id") {
+        None => Ok(after),
+        Some(value) => match value.to_str().ok().and_then(|text| text.trim().parse().ok()) {
+            Some(seq) => Ok(Some(seq)),
+            None => Err(Problem::bad_request("`Last-Event-ID` is the `id` of an event: a number.")),
+        },
+    }
+}
+
+/// A response of Server-Sent Events that no proxy should hold back.
+pub(super) fn answer(events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, Body::from_stream(events)).into_response()
+}
+
+/// One reader: first what the log has, then what comes.
+struct Reader {
+    app: App,
+    caller: Caller,
+    /// Everything up to here was shown or is not for this reader.
+    seen: u64,
+    /// What was read from the log and not yet shown.
+    from_log: std::vec::IntoIter<crate::store::LogEvent>,
+    /// Whether the log may have more.
+    catching_up: bool,
+    live: Receiver<Arc<Frame>>,
+    greeting: Option<Bytes>,
+    heartbeat_at: Instant,
+    check_at: Instant,
+    _place: StreamPlace,
+}
+
+fn reader(app: App, caller: Caller, after: Option<u64>, place: StreamPlace) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    // Subscribed before the head is read: what comes between is seen twice and shown once.
+    let live = app.live.subscribe();
+    let (head, oldest) = (app.store.head(), app.store.oldest());
+    let resumable = |after: u64| after == 0 || (after <= head && after + 1 >= oldest);
+    let mut greeting = b"retry: 1000\n: hello\n\n".to_vec();
+    let (seen, catching_up) = match after {
+        None => (head, false),
+        Some(after) if resumable(after) => (after, true),
+        Some(_) => {
+            let data = json!({ "seq": head, "type": "reset", "at": app.clock.now(), "data": {} });
+            greeting.extend_from_slice(&framed(Some(head), "reset", &data));
+            (head, false)
+        }
+    };
+    let now = Instant::now();
+    let reader = Reader {
+        app,
+        caller,
+        seen,
+        from_log: Vec::new().into_iter(),
+        catching_up,
+        live,
+        greeting: Some(Bytes::from(greeting)),
+        heartbeat_at: now + HEARTBEAT,
+        check_at: now + CHECK,
+        _place: place,
+    };
+    stream::unfold(reader, |mut reader| async {
+        let bytes = reader.next().await?;
+        reader.heartbeat_at = Instant::now() + HEARTBEAT;
+        Some((Ok(bytes), reader))
+    })
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
+        loop {
+            // Here and not only while waiting: a long way through the log must neither outlive a revoked token nor be
+            // silent where nothing in it is for this reader.
+            let now = Instant::now();
+            if now >= self.check_at {
+                self.check_at = now + CHECK;
+                if !self.still_in() {
+                    return None;
+                }
+            }
+            if now >= self.heartbeat_at {
+                return Some(Bytes::from_static(b":\n\n"));
+            }
+            if let Some(event) = self.from_log.next() {
+                self.seen = event.seq;
+                if let Some(text) = self.show(&frame(event, &*self.app.store, &self.app.view())) {
+                    return Some(text);
+                }
+                continue;
+            }
+            if self.catching_up {
+                self.read_log().await?;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.app.stopping.cancelled() => return None,
+                () = tokio::time::sleep_until(self.check_at.min(self.heartbeat_at)) => {}
+                received = self.live.recv() => match received {
+                    Ok(frame) => {
+                        if frame.seq.is_some_and(|seq| seq <= self.seen) {
+                            continue;
+                        }
+                        self.seen = frame.seq.unwrap_or(self.seen);
+                        if let Some(text) = self.show(&frame) {
+                            return Some(text);
+                        }
+                    }
+                    // Too slow. The end is clean: the client resumes from the log by the last id it saw.
+                    Err(RecvError::Lagged(_)) => {
+                        metrics::counter!("deskbell_streams_dropped_total").increment(1);
+                        return None;
+                    }
+                    Err(RecvError::Closed) => return None,
+                },
+            }
+        }
+    }
+
+    fn show(&self, frame: &Frame) -> Option<Bytes> {
+        frame.text_for(&self.caller.scope, &*self.app.store, &self.app.view())
+    }
+
+    /// Reads on in the log; ends the stream where that fails, so that the client tries again.
+    async fn read_log(&mut self) -> Option<()> {
+        if self.app.stopping.is_cancelled() {
+            return None;
+        }
+        let (app, seen) = (Arc::clone(&self.app), self.seen);
+        let events = tokio::task::spawn_blocking(move || app.store.events(seen, BATCH)).await.ok()?;
+        match events {
+            Ok(events) => {
+                self.catching_up = !events.is_empty();
+                self.from_log = events.into_iter();
+                Some(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "a stream cannot resume from the log");
+                None
+            }
+        }
+    }
+
+    /// A revoked token or session loses its stream within seconds. Where the store cannot tell, the stream stays.
+    fn still_in(&self) -> bool {
+        self.app.access.still_in(&*self.app.store, self.app.clock.now(), &self.caller).unwrap_or(true)
+    }
+}

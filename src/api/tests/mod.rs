@@ -1,0 +1,9 @@
+//! The API as its callers meet it.
+
+mod admin;
+mod changing;
+mod files;
+mod http;
+mod lists;
+mod rights;
+mod writing;

@@ -1,0 +1,92 @@
+//! What the parts of a running daemon share.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::blobs::Blobs;
+use crate::channels::Channels;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::live::Live;
+use crate::store::Store;
+use crate::view::View;
+use crate::writer::Writer;
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Its configuration.
+    pub config: Config,
+    /// Its clock.
+    pub clock: Clock,
+    /// What it reads.
+    pub store: StoreHandle,
+    /// What it writes through.
+    pub writer: Writer,
+    /// Its channels.
+    pub channels: Channels,
+    /// Who gets in.
+    pub access: Access,
+    /// The bytes of attachments.
+    pub blobs: Blobs,
+    /// The live stream.
+    pub live: Live,
+    /// The limits of the website chat.
+    pub chat_limits: crate::api::chat::limits::ChatLimits,
+    /// Makes and reads cursors.
+    pub cursors: crate::api::cursor::Cursors,
+    /// The figures.
+    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// The daemon stops: streams end, no new work begins.
+    pub stopping: CancellationToken,
+}
+
+/// The daemon as handlers hold it.
+pub type App = Arc<Daemon>;
+
+/// The store, with a `Debug` that shows none of it.
+#[derive(Clone)]
+pub struct StoreHandle(pub Arc<dyn Store>);
+
+impl std::fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl std::ops::Deref for StoreHandle {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl Daemon {
+    /// Shows records as of now.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View { channels: &self.channels, now: self.clock.now() }
+    }
+
+    /// Whether people reach this daemon by HTTPS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        match &self.config.public_url {
+            Some(url) => url.scheme() == "https",
+            None => self.config.tls.is_some(),
+        }
+    }
+
+    /// Where people and platforms reach this daemon, without a slash at its end.
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        match &self.config.public_url {
+            Some(url) => url.as_str().trim_end_matches('/').to_owned(),
+            None if self.config.tls.is_some() => format!("https://{}", self.config.listen),
+            None => format!("http://{}", self.config.listen),
+        }
+    }
+}

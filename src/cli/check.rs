@@ -1,0 +1,81 @@
+//! `deskbell check`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use deskbell_sdk::health::Standing;
+
+use super::{configuration, runtime, say};
+use crate::channels::OpenChannel;
+use crate::config::{ChannelConfig, Config, Overrides};
+use crate::registry::KINDS;
+use crate::server::{TlsFiles, check_tls};
+use crate::store::record::ChannelNo;
+use crate::watch::look;
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The configuration [default: ./deskbell.toml where it exists]
+    #[arg(long, env = "DESKBELL_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Check {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = match configuration(self.config.as_deref(), Overrides::default()) {
+            Ok(config) => config,
+            Err(code) => return Ok(code),
+        };
+        for warning in &config.warnings {
+            say(&format!("note: {warning}"));
+        }
+        let tls_works = tls(&config);
+        let runtime = runtime()?;
+        let mut broken = 0;
+        for channel in &config.channels {
+            let (works, line) = runtime.block_on(one(channel));
+            say(&format!("{}: {line}", channel.id));
+            broken += usize::from(!works);
+        }
+        let all_work = broken == 0 && tls_works;
+        say(&match (config.channels.len(), broken) {
+            (0, _) => "The configuration is good. It has no channels.".to_owned(),
+            (number, 0) => format!("The configuration is good; {number} channel(s) work."),
+            (number, broken) => format!("{broken} of {number} channel(s) do not work."),
+        });
+        Ok(if all_work { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn tls(config: &Config) -> bool {
+    let Some(tls) = &config.tls else { return true };
+    let files = TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() };
+    match check_tls(&files) {
+        Ok(()) => true,
+        Err(error) => {
+            say(&format!("[tls]: {error}"));
+            false
+        }
+    }
+}
+
+/// Whether a channel works, and a line that says so.
+async fn one(channel: &ChannelConfig) -> (bool, String) {
+    let Some(kind) = KINDS.iter().find(|kind| kind.id == channel.connector) else {
+        return (false, "its connector is unknown".to_owned());
+    };
+    let opened = match OpenChannel::open(ChannelNo(0), &channel.id, &channel.name, *kind, channel.settings.clone()) {
+        Ok(opened) => opened,
+        Err(problem) => return (false, problem.to_string()),
+    };
+    if opened.channel.health().is_none() {
+        return (true, "fine (it has no credentials at a platform)".to_owned());
+    }
+    let findings = look(&opened).await;
+    let works = findings.iter().all(|finding| finding.standing == Standing::Fine);
+    let notable = findings.iter().filter(|finding| works || finding.standing != Standing::Fine);
+    let words: Vec<_> = notable.map(|finding| finding.say.as_str()).collect();
+    (works, words.join(" "))
+}

@@ -1,0 +1,90 @@
+//! The HTTP client that the daemon lends to connectors and uses itself: time-outs, a size limit, no redirects, no
+//! proxies from the environment, and for a connector only its own platform.
+
+use std::time::Duration;
+
+use deskbell_sdk::client::{BoxFuture, Http, HttpFailure};
+use axum::body::Bytes;
+use reqwest::redirect::Policy;
+
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// Where TLS looks for its arithmetic; harmless to call again.
+pub fn install_tls() {
+    // An error says that it is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// What every client has in common.
+#[must_use]
+pub fn builder() -> reqwest::ClientBuilder {
+    install_tls();
+    reqwest::Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(Duration::from_secs(10))
+        .user_agent(concat!("Deskbell/", env!("CARGO_PKG_VERSION")))
+}
+
+/// A client for short calls.
+pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    builder().build()
+}
+
+/// The client of one channel: it calls the channel's platform and nobody else.
+#[derive(Clone, Debug)]
+pub struct PlatformClient {
+    client: reqwest::Client,
+    base: String,
+}
+
+impl PlatformClient {
+    /// For the platform at `base`.
+    #[must_use]
+    pub fn new(client: reqwest::Client, base: &str) -> Self {
+        Self { client, base: base.trim_end_matches('/').to_owned() }
+    }
+
+    async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpFailure> {
+        let uri = request.uri().to_string();
+        let own = uri.strip_prefix(&self.base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+        if !own {
+            return Err(HttpFailure::not_sent("a connector may only call its own platform"));
+        }
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let failed = |error: &reqwest::Error| {
+            let why = if error.is_timeout() {
+                "did not answer in time"
+            } else if error.is_connect() {
+                "cannot be reached"
+            } else {
+                "broke off"
+            };
+            let say = format!("{host} {why}");
+            if error.is_connect() { HttpFailure::not_sent(say) } else { HttpFailure::unanswered(say) }
+        };
+        let (parts, body) = request.into_parts();
+        let outgoing = self.client.request(parts.method, uri).headers(parts.headers).body(body);
+        let mut incoming = outgoing.send().await.map_err(|error| failed(&error))?;
+        let mut answer = http::Response::builder().status(incoming.status());
+        for (name, value) in incoming.headers() {
+            answer = answer.header(name, value);
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = incoming.chunk().await.map_err(|error| failed(&error))? {
+            if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(HttpFailure::unanswered(format!("{host} answered more than {MAX_ANSWER_BYTES} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        answer.body(bytes.into()).map_err(|_| HttpFailure::unanswered(format!("{host} answered something that is no HTTP")))
+    }
+}
+
+impl Http for PlatformClient {
+    fn call(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, HttpFailure>> {
+        Box::pin(self.answer(request))
+    }
+}

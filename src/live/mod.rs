@@ -1,0 +1,234 @@
+//! The live stream: the first projection of the log.
+//!
+//! One task follows the log, renders each event once, and hands the same bytes to every reader. It keeps nothing that
+//! the log does not have: after a crash it begins at the head, and readers resume from the log by their own position.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Bytes;
+use deskbell_sdk::Time;
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+
+use crate::app::App;
+use crate::id::ConversationId;
+use crate::store::change::{EventBody, LogEvent};
+use crate::store::record::ChannelNo;
+use crate::store::{Read, Scope};
+use crate::view::View;
+
+/// How many events a reader may lag behind before it is dropped; it can resume from the log.
+const LAG_EVENTS: usize = 4_096;
+/// The same for a visitor of the website chat, who sees one conversation.
+const VISITOR_LAG_EVENTS: usize = 64;
+/// How many events are taken from the log at once.
+const BATCH: usize = 512;
+
+/// An event, rendered.
+#[derive(Debug)]
+pub struct Frame {
+    /// Its number; `None` for what is not in the log (typing).
+    pub seq: Option<u64>,
+    /// The channels whose readers may see it.
+    channels: Vec<ChannelNo>,
+    /// As Server-Sent Events have it, for readers of all channels.
+    text: Bytes,
+    /// The event itself where what is shown of it depends on the reader.
+    personal: Option<LogEvent>,
+}
+
+impl Frame {
+    /// The frame's bytes for a reader with this scope; `None` where the reader may not see it.
+    #[must_use]
+    pub fn text_for(&self, scope: &Scope, store: &dyn Read, view: &View<'_>) -> Option<Bytes> {
+        if !self.channels.iter().any(|channel| scope.allows(*channel)) {
+            return None;
+        }
+        match &self.personal {
+            Some(event) if scope.channels().is_some() => Some(render(event, scope, store, view)),
+            _ => Some(self.text.clone()),
+        }
+    }
+}
+
+/// What a visitor hears.
+#[derive(Clone, Debug)]
+pub enum VisitorEvent {
+    /// An event of the visitor's conversation.
+    Log(Arc<LogEvent>),
+    /// Somebody of the shop types, or has stopped.
+    Typing(bool),
+}
+
+/// The hub of the live stream.
+#[derive(Debug)]
+pub struct Live {
+    frames: broadcast::Sender<Arc<Frame>>,
+    visitors: Mutex<HashMap<ConversationId, broadcast::Sender<VisitorEvent>>>,
+    readers: Mutex<HashMap<String, usize>>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            frames: broadcast::channel(LAG_EVENTS).0,
+            visitors: Mutex::default(),
+            readers: Mutex::default(),
+        }
+    }
+}
+
+/// One open stream of a caller; closing it makes room for another.
+#[derive(Debug)]
+pub struct StreamPlace {
+    app: App,
+    owner: String,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut readers = lock(&self.app.live.readers);
+        if let Some(count) = readers.get_mut(&self.owner) {
+            *count -= 1;
+            if *count == 0 {
+                readers.remove(&self.owner);
+            }
+        }
+        metrics::gauge!("deskbell_streams").decrement(1.0);
+    }
+}
+
+impl Live {
+    /// Everything from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Frame>> {
+        self.frames.subscribe()
+    }
+
+    /// What happens in one conversation from now on.
+    #[must_use]
+    pub fn subscribe_visitor(&self, conversation: ConversationId) -> broadcast::Receiver<VisitorEvent> {
+        let mut visitors = lock(&self.visitors);
+        visitors.entry(conversation).or_insert_with(|| broadcast::channel(VISITOR_LAG_EVENTS).0).subscribe()
+    }
+
+    /// A reader of a conversation goes, and has not let go of its receiver yet: the last one takes what was kept for
+    /// it, so that memory does not grow with the visitors who ever looked.
+    pub fn visitor_leaves(&self, conversation: ConversationId) {
+        let mut visitors = lock(&self.visitors);
+        if visitors.get(&conversation).is_some_and(|sender| sender.receiver_count() <= 1) {
+            visitors.remove(&conversation);
+        }
+    }
+
+    /// Takes a place for a stream; `None` where `owner` has `most` already.
+    #[must_use]
+    pub fn place(app: &App, owner: String, most: usize) -> Option<StreamPlace> {
+        let mut readers = lock(&app.live.readers);
+        let count = readers.entry(owner.clone()).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        drop(readers);
+        metrics::gauge!("deskbell_streams").increment(1.0);
+        Some(StreamPlace { app: Arc::clone(app), owner })
+    }
+
+    /// Tells readers that somebody types. It is not in the log and is lost on whoever is not there.
+    pub fn typing(&self, now: Time, channel: ChannelNo, conversation: ConversationId, by: Value, typing: bool) {
+        let data = json!({ "conversation_id": conversation, "by": by, "typing": typing });
+        let text = framed(None, "typing", &json!({ "type": "typing", "at": now, "data": data }));
+        let frame = Frame { seq: None, channels: vec![channel], text, personal: None };
+        // Nobody listens: nobody misses it.
+        let _ = self.frames.send(Arc::new(frame));
+    }
+
+    /// Tells the visitor of a conversation that somebody of the shop types.
+    pub fn typing_to_visitor(&self, conversation: ConversationId, typing: bool) {
+        self.to_visitor(conversation, VisitorEvent::Typing(typing));
+    }
+
+    fn to_visitor(&self, conversation: ConversationId, event: VisitorEvent) {
+        let mut visitors = lock(&self.visitors);
+        if let Some(sender) = visitors.get(&conversation)
+            && sender.send(event).is_err()
+        {
+            visitors.remove(&conversation);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Follows the log until the daemon stops.
+pub async fn follow(app: App) {
+    let mut head = app.writer.head();
+    let mut position = *head.borrow_and_update();
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            changed = head.changed() => if changed.is_err() { return },
+        }
+        loop {
+            let events = match app.store.events(position, BATCH) {
+                Ok(events) => events,
+                Err(error) => {
+                    tracing::error!(%error, "the live stream cannot read the log; readers resume when it can");
+                    break;
+                }
+            };
+            let Some(last) = events.last() else { break };
+            position = last.seq;
+            for event in events {
+                publish(&app, event);
+            }
+            // What the readers do must not wait until a long log is rendered.
+            tokio::task::yield_now().await;
+        }
+        let behind = app.store.head().saturating_sub(position);
+        metrics::gauge!("deskbell_projection_lag", "projection" => "live").set(f64::from(u32::try_from(behind).unwrap_or(u32::MAX)));
+    }
+}
+
+fn publish(app: &App, event: LogEvent) {
+    if let EventBody::MessageCreated { conversation, .. } | EventBody::MessageUpdated { conversation, .. } = &event.body {
+        app.live.to_visitor(conversation.id, VisitorEvent::Log(Arc::new(event.clone())));
+    }
+    if app.live.frames.receiver_count() > 0 {
+        // Nobody listens any more: the next reader reads the log.
+        let _ = app.live.frames.send(Arc::new(frame(event, &*app.store, &app.view())));
+    }
+}
+
+/// The frame of an event.
+#[must_use]
+pub fn frame(event: LogEvent, store: &dyn Read, view: &View<'_>) -> Frame {
+    let personal = matches!(event.body, EventBody::ContactCreated { .. } | EventBody::ContactUpdated { .. });
+    Frame {
+        seq: Some(event.seq),
+        channels: event.body.channels(),
+        text: render(&event, &Scope::of_all_channels(), store, view),
+        personal: personal.then_some(event),
+    }
+}
+
+fn render(event: &LogEvent, scope: &Scope, store: &dyn Read, view: &View<'_>) -> Bytes {
+    let shown = view.event(store, scope, event);
+    framed(Some(event.seq), &shown.r#type, &shown)
+}
+
+/// An event in the words of Server-Sent Events. JSON has no raw line ends, so that no text can begin a line (R09).
+#[must_use]
+pub fn framed(seq: Option<u64>, kind: &str, data: &impl serde::Serialize) -> Bytes {
+    let mut text = seq.map_or_else(String::new, |seq| format!("id: {seq}\n")).into_bytes();
+    text.extend_from_slice(format!("event: {kind}\ndata: ").as_bytes());
+    if let Err(error) = serde_json::to_writer(&mut text, data) {
+        tracing::error!(%error, "an event cannot be written as JSON");
+    }
+    text.extend_from_slice(b"\n\n");
+    Bytes::from(text)
+}

@@ -1,0 +1,308 @@
+//! The daemon as a function of its configuration, its listener and its end.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context as _, Result, anyhow};
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use deskbell_sdk::{Kind, Secret};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::access::Access;
+use crate::api::chat::limits::ChatLimits;
+use crate::api::cursor::Cursors;
+use crate::api::problem::Problem;
+use crate::app::{App, Daemon, StoreHandle};
+use crate::blobs::Blobs;
+use crate::channels::{Channels, OpenChannel};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::desk::access::OpenChannel as NumberChannel;
+use crate::live::Live;
+use crate::secrets::{random_seed, random_text};
+use crate::server::{self, TlsFiles};
+use crate::store::embedded::{EmbeddedStore, Options, Progress};
+use crate::store::entry::{ChannelEntry, Entry};
+use crate::store::record::ChannelNo;
+use crate::store::Store;
+use crate::writer::Writer;
+
+/// Where a command on the same machine finds the daemon: an address and a token, readable by its owner only.
+pub const LOCAL_FILE: &str = "local.json";
+/// The key that is made where the configuration gives none.
+const KEY_FILE: &str = "deskbell.key";
+
+/// What the operator is told once the daemon is ready.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Where it is reached.
+    pub url: String,
+    /// The one-time link that opens an administrator's session.
+    pub setup_url: String,
+    /// Each channel: its slug, its title, and a line on how it stands.
+    pub channels: Vec<(String, String, String)>,
+    /// What the operator should know, in plain words.
+    pub notes: Vec<String>,
+}
+
+/// Runs the daemon until `shutdown`; then it drains and ends within 10 s. `announce` is called once it is ready.
+///
+/// # Errors
+/// Where it cannot start, in words that say what to do.
+pub async fn run(
+    mut config: Config,
+    kinds: &[Kind],
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    announce: impl FnOnce(&Started) + Send,
+) -> Result<()> {
+    config.listen = listener.local_addr().context("the listener has no address")?;
+    let data_dir = config.data_dir.clone();
+    make_data_dir(&data_dir)?;
+    let mut notes = config.warnings.clone();
+    let key = secret_key(&config, &mut notes)?;
+
+    // The port answers from the start: 503 until the store is open, so that platforms try again.
+    let gate = Arc::new(OnceLock::new());
+    let serving = {
+        let options = server_options(&config);
+        let (router, stop) = (gated(Arc::clone(&gate)), shutdown.clone());
+        tokio::spawn(async move { server::serve(listener, router, options, stop).await })
+    };
+    let result = serve_desk(config, kinds, key, notes, &gate, shutdown.clone(), announce).await;
+    shutdown.cancel();
+    let served = serving.await.context("the server ended with a panic")?;
+    let closing = result?;
+    tokio::task::spawn_blocking(move || closing.close()).await.context("closing the store panicked")??;
+    served.context("the server failed")?;
+    // Best effort: a stale one names a daemon that does not answer.
+    let _ = fs::remove_file(data_dir.join(LOCAL_FILE));
+    tracing::info!("stopped cleanly");
+    Ok(())
+}
+
+/// What is closed last, after every request has ended.
+struct Closing {
+    app: App,
+    thread: crate::writer::WriterThread,
+}
+
+impl Closing {
+    fn close(self) -> Result<()> {
+        self.app.writer.stop();
+        self.thread.join();
+        self.app.store.close().context("the store could not be closed cleanly; the next start takes longer")
+    }
+}
+
+async fn serve_desk(
+    config: Config,
+    kinds: &[Kind],
+    key: Secret,
+    notes: Vec<String>,
+    gate: &OnceLock<Router>,
+    shutdown: CancellationToken,
+    announce: impl FnOnce(&Started) + Send,
+) -> Result<Closing> {
+    let clock = Clock::system();
+    let store = open_store(&config, clock.clone()).await?;
+    let (writer, thread) = Writer::start(Arc::clone(&store), clock.clone(), random_seed())
+        .context("the writer cannot start")?;
+    let channels = open_channels(&config, kinds, &*store, &writer).await?;
+    let blobs = Blobs::open(&config.data_dir.join("attachments")).context("the folder for attachments cannot be made")?;
+    let (local, setup) = (random_text(), random_text());
+    write_local_file(&config, &local)?;
+    let app: App = Arc::new(Daemon {
+        access: Access::new(
+            config.auth.bootstrap_token.clone(),
+            Secret::new(format!("dbk_{local}")),
+            Some(Secret::new(setup.clone())),
+        ),
+        cursors: Cursors::new(key),
+        clock,
+        store: StoreHandle(store),
+        writer,
+        channels,
+        blobs,
+        live: Live::default(),
+        chat_limits: ChatLimits::default(),
+        metrics: crate::figures::handle(),
+        stopping: shutdown.clone(),
+        config,
+    });
+    for task in [
+        tokio::spawn(crate::live::follow(Arc::clone(&app))),
+        tokio::spawn(crate::watch::channels(Arc::clone(&app))),
+        tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
+        tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
+    ] {
+        // They end by themselves when the daemon stops.
+        drop(task);
+    }
+    // Set once; a second start of the same gate cannot be.
+    let _ = gate.set(crate::api::router(Arc::clone(&app)));
+    announce(&Started {
+        url: app.public_url(),
+        setup_url: format!("{}/setup?token={setup}", app.public_url()),
+        channels: app.channels.open().iter().map(|channel| told(&app, channel)).collect(),
+        notes,
+    });
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    shutdown.cancelled().await;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    Ok(Closing { app, thread })
+}
+
+fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
+    let line = if channel.channel.visitors().is_some() {
+        format!("up; try it at {}/try/{}", app.public_url(), channel.id)
+    } else if channel.channel.webhook().is_some() {
+        format!("up; the platform delivers to {}/webhooks/{}", app.public_url(), channel.id)
+    } else {
+        "up".to_owned()
+    };
+    (channel.id.clone(), channel.kind.title.to_owned(), line)
+}
+
+/// Until the desk is there every request is asked to come again; `/healthz` says that the process lives.
+fn gated(gate: Arc<OnceLock<Router>>) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let gate = Arc::clone(&gate);
+        async move {
+            match gate.get() {
+                Some(router) => match router.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                },
+                None if request.uri().path() == "/healthz" => "ok\n".into_response(),
+                None => starting(),
+            }
+        }
+    })
+}
+
+fn starting() -> Response {
+    Problem::unavailable("Deskbell is starting and opens its store. Try again shortly.").into_response()
+}
+
+fn server_options(config: &Config) -> server::Options {
+    server::Options {
+        trusted_proxies: config.trusted_proxies.clone(),
+        connections_per_address: config.limits.connections_per_address as usize,
+        tls: config.tls.as_ref().map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
+        ..server::Options::default()
+    }
+}
+
+fn make_data_dir(folder: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("data_dir {} cannot be made; choose another with `data_dir` or --data-dir", folder.display()))?;
+    let probe = folder.join(".writable");
+    fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(|| {
+        format!("data_dir {} cannot be written; give it to the user that runs deskbell", folder.display())
+    })
+}
+
+/// The key that seals cursors and, later, secrets: from the configuration, else a file that is made once.
+fn secret_key(config: &Config, notes: &mut Vec<String>) -> Result<Secret> {
+    if let Some(key) = &config.secrets.key {
+        return Ok(key.clone());
+    }
+    let path = config.data_dir.join(KEY_FILE);
+    match fs::read_to_string(&path) {
+        Ok(key) if key.trim().len() >= 32 => return Ok(Secret::new(key.trim())),
+        Ok(_) => return Err(anyhow!("{} holds no key; restore it from a backup, or remove it to have a new one made", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    }
+    let key = random_text();
+    write_private(&path, key.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
+    notes.push(format!(
+        "A key for secrets was made in {}. Keep a copy away from this machine, or give one by `[secrets] key`.",
+        path.display()
+    ));
+    Ok(Secret::new(key))
+}
+
+/// Writes a file that only its owner reads, whole or not at all.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = PathBuf::from(format!("{}.new", path.display()));
+    // A rest of a crash.
+    let _ = fs::remove_file(&new);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+fn write_local_file(config: &Config, local: &str) -> Result<()> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let mut address = config.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let text = serde_json::json!({ "server": format!("{scheme}://{address}"), "token": format!("dbk_{local}") });
+    let path = config.data_dir.join(LOCAL_FILE);
+    write_private(&path, text.to_string().as_bytes()).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Tells the operator how far a long opening has come.
+fn tell_progress(progress: Progress) {
+    match progress {
+        Progress::OpeningTables => tracing::debug!("opening the tables"),
+        Progress::ReadingJournal { of: 0, .. } => {}
+        Progress::ReadingJournal { done, of } => tracing::info!("reading the journal: {done} of {of} steps"),
+    }
+}
+
+async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn Store>> {
+    let folder = config.data_dir.join("store");
+    let mut options = Options::new(clock);
+    options.cache_bytes = config.store.cache_mib * 1024 * 1024;
+    let opened = tokio::task::spawn_blocking(move || {
+        EmbeddedStore::open(&folder, options, &tell_progress)
+    });
+    let store = opened.await.context("opening the store panicked")??;
+    for damage in store.damage() {
+        tracing::error!(
+            segment = damage.segment, offset = damage.offset, bytes = damage.bytes, frames = damage.frames,
+            "a part of the journal is damaged; a copy is in journal/quarantine, everything else is kept"
+        );
+    }
+    Ok(Arc::new(store))
+}
+
+/// Gives each configured channel its number and opens it. One that cannot be opened never stops the rest.
+async fn open_channels(config: &Config, kinds: &[Kind], store: &dyn Store, writer: &Writer) -> Result<Channels> {
+    let known = ChannelEntry::scan(store, &[], None, usize::MAX)?;
+    let mut free = known.iter().map(|(_, entry)| entry.no.0).max().unwrap_or(0);
+    let mut open = Vec::new();
+    for channel in &config.channels {
+        let Some(kind) = kinds.iter().find(|kind| kind.id == channel.connector) else { continue };
+        free += 1;
+        let number = NumberChannel {
+            id: channel.id.clone(),
+            connector: kind.id.to_owned(),
+            name: channel.name.clone(),
+            free: ChannelNo(free),
+        };
+        let entry = writer.write(number).await.context("a channel could not be given its number")?;
+        match OpenChannel::open(entry.no, &channel.id, &channel.name, *kind, channel.settings.clone()) {
+            Ok(channel) => open.push(Arc::new(channel)),
+            Err(problem) => tracing::error!(channel = %channel.id, "the channel stays closed: {problem}"),
+        }
+    }
+    let known = ChannelEntry::scan(store, &[], None, usize::MAX)?;
+    Ok(Channels::new(open, known.into_iter().map(|(_, entry)| entry).collect()))
+}

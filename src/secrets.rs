@@ -1,0 +1,36 @@
+//! Unguessable text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng as _;
+
+/// 256 bits from the operating system, as 43 characters of base64url.
+///
+/// # Panics
+/// Where the operating system has no randomness, since nothing safe can be done then.
+#[must_use]
+pub fn random_text() -> String {
+    let mut bytes = [0_u8; 32];
+    #[expect(clippy::expect_used, reason = "without randomness no token may be made")]
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives randomness");
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// 64 random bits, for what only has to differ.
+#[must_use]
+pub fn random_seed() -> u64 {
+    let text = random_text();
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn s08_no_two_are_alike() {
+        let many: std::collections::HashSet<_> = (0..10_000).map(|_| super::random_text()).collect();
+        assert_eq!(many.len(), 10_000);
+        assert!(many.iter().all(|text| text.len() == 43));
+    }
+}

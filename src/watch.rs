@@ -1,0 +1,109 @@
+//! Looks after the channels and the daemon itself while it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deskbell_sdk::health::{Finding, Standing};
+
+use crate::app::App;
+use crate::channels::OpenChannel;
+use crate::desk::Decision;
+use crate::desk::access::TellHealth;
+use crate::http_client::{PlatformClient, client};
+use crate::store::Found;
+use crate::store::draft::Draft;
+
+/// How often each channel's credentials are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How often what is only in memory is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Asks the platform of a channel whether the credentials work; nothing where the connector cannot ask.
+pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
+    let Some(health) = channel.channel.health() else { return Vec::new() };
+    let base = channel.settings.api_base().or(channel.kind.api_base).unwrap_or_default();
+    match client() {
+        Ok(client) => health.look(&PlatformClient::new(client, base)).await,
+        Err(error) => vec![Finding {
+            what: "client",
+            standing: Standing::Doubtful,
+            say: format!("The platform could not be asked: {error}."),
+        }],
+    }
+}
+
+/// Looks at all channels, at start and then every ten minutes, and tells people when one breaks or works again.
+pub async fn channels(app: App) {
+    loop {
+        for channel in app.channels.open() {
+            let findings = look(channel).await;
+            keep(&app, channel, findings).await;
+        }
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// Keeps what was found, and tells where that is news.
+async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
+    let was_healthy = channel.is_healthy();
+    let worst = findings.iter().max_by_key(|finding| finding.standing);
+    let detail = worst.map_or_else(String::new, |finding| finding.say.clone());
+    let doubtful = worst.is_some_and(|finding| finding.standing == Standing::Doubtful);
+    {
+        let mut status = channel.status();
+        status.findings = findings;
+        status.looked_at = Some(app.clock.now());
+    }
+    let healthy = channel.is_healthy();
+    if !healthy {
+        tracing::warn!(channel = %channel.id, "{detail}");
+    } else if doubtful {
+        tracing::info!(channel = %channel.id, "{detail}");
+    }
+    if healthy != was_healthy {
+        let tell = TellHealth { channel: channel.no, healthy, detail };
+        if let Err(error) = app.writer.write(tell).await {
+            tracing::warn!(channel = %channel.id, %error, "the channel's state could not be told");
+        }
+    }
+}
+
+/// Sweeps what is only in memory.
+pub async fn sweep(app: App) {
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => app.chat_limits.forget_quiet(),
+        }
+    }
+}
+
+/// Decides nothing: whether the writer answers.
+struct Nothing;
+
+impl Decision for Nothing {
+    type Answer = ();
+
+    fn decide(&self, _draft: &mut Draft<'_>) -> Found<()> {
+        Ok(())
+    }
+}
+
+/// Tells systemd that the daemon lives, as long as its writer answers; without systemd it does nothing.
+pub async fn systemd(app: App) {
+    let Some(interval) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(interval / 3) => {}
+        }
+        let answered = tokio::time::timeout(interval / 3, app.writer.write(Nothing)).await;
+        if answered.is_ok() {
+            // Where systemd does not listen there is nobody to tell.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
+}

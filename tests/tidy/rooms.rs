@@ -1,0 +1,486 @@
+//! Who may use whom.
+
+use std::collections::BTreeSet;
+
+use super::source::{File, Tree};
+use super::{Complaints, PROJECT, complaint, has_words, hold, lines};
+
+/// The rooms of `src`, and which other rooms each may use. ARCHITECTURE.md says why.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("access", &["channels", "id", "store"]),
+    (
+        "api",
+        &[
+            "access", "app", "blobs", "channels", "clock", "desk", "id", "intake", "live",
+            "secrets", "server", "store", "view", "writer",
+        ],
+    ),
+    (
+        "app",
+        &[
+            "access", "api", "blobs", "channels", "clock", "config", "live", "store", "view",
+            "writer",
+        ],
+    ),
+    ("blobs", &["secrets"]),
+    ("channels", &["store"]),
+    (
+        "cli",
+        &[
+            "api",
+            "channels",
+            "clock",
+            "config",
+            "http_client",
+            "registry",
+            "run",
+            "secrets",
+            "server",
+            "store",
+            "watch",
+        ],
+    ),
+    ("clock", &[]),
+    ("config", &[]),
+    ("desk", &["id", "store"]),
+    ("figures", &[]),
+    ("http_client", &[]),
+    ("id", &[]),
+    (
+        "intake",
+        &["app", "channels", "clock", "desk", "id", "store", "writer"],
+    ),
+    ("lib", &[]),
+    ("live", &["app", "id", "store", "view"]),
+    ("main", &["cli"]),
+    (
+        "outbox",
+        &[
+            "app",
+            "channels",
+            "desk",
+            "http_client",
+            "id",
+            "secrets",
+            "store",
+            "watch",
+            "writer",
+        ],
+    ),
+    ("registry", &[]),
+    (
+        "run",
+        &[
+            "access",
+            "api",
+            "app",
+            "blobs",
+            "channels",
+            "clock",
+            "config",
+            "desk",
+            "figures",
+            "http_client",
+            "id",
+            "intake",
+            "live",
+            "secrets",
+            "server",
+            "store",
+            "view",
+            "watch",
+            "work",
+            "writer",
+        ],
+    ),
+    ("secrets", &[]),
+    ("server", &[]),
+    ("store", &["clock", "id"]),
+    ("view", &["channels", "id", "store"]),
+    (
+        "watch",
+        &["app", "channels", "clock", "desk", "http_client", "store"],
+    ),
+    ("work", &["app", "desk", "id", "outbox", "store", "writer"]),
+    ("writer", &["clock", "desk", "id", "store"]),
+];
+
+/// The room of a file of `src`.
+fn room_of(file: &File) -> &str {
+    let rest = file.path.strip_prefix("src/").unwrap_or_default();
+    rest.split(['/', '.']).next().unwrap_or_default()
+}
+
+fn rooms_use_only_what_they_may(tree: &Tree) -> Complaints {
+    let mut found = Vec::new();
+    for file in tree.rust("src/") {
+        let room = room_of(file);
+        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+            found.push(complaint(file, 1, "a new room: say in ROOMS of tests/tidy.rs whom it may use, and in ARCHITECTURE.md what it is"));
+            continue;
+        };
+        for (line, path) in file.paths() {
+            let [first, used, ..] = path.as_slice() else {
+                continue;
+            };
+            let other =
+                first == "deskbell" && used != room && ROOMS.iter().any(|(name, _)| name == used);
+            if other && !allowed.contains(&used.as_str()) {
+                let sentence = format!(
+                    "`{room}` may not use `{used}` (ARCHITECTURE.md, \"Who may use whom\"); move what both need into a room that both may use"
+                );
+                found.push(complaint(file, line, &sentence));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn rooms_use_only_the_rooms_they_may() {
+    hold(
+        rooms_use_only_what_they_may,
+        &[
+            ("src/store/mod.rs", "//! .\nuse crate::desk::Decision;\n"),
+            (
+                "src/store/embedded/log.rs",
+                "use crate::{id, api::problem};\n",
+            ),
+            (
+                "src/desk/arrivals.rs",
+                "fn now() -> crate::clock::Clock { panic!() }\n",
+            ),
+            (
+                "src/desk/arrivals.rs",
+                "use super::super::writer::Writer;\n",
+            ),
+            ("src/intake/poll.rs", "use crate::{\n    live,\n};\n"),
+            ("src/view.rs", "type A = super::access::Caller;\n"),
+            ("src/novelty/mod.rs", "//! A room that nobody knows.\n"),
+        ],
+        &[
+            (
+                "src/store/mod.rs",
+                "//! The desk: `crate::desk`.\nuse crate::id::MessageId;\nconst A: &str = \"crate::desk\";\n",
+            ),
+            (
+                "src/desk/mod.rs",
+                "#[cfg(test)]\nmod tests {\n    use crate::clock::Clock;\n}\n",
+            ),
+            (
+                "src/desk/mod.rs",
+                "/* crate::api /* crate::api */ crate::api */ use crate::store::{Found, draft::Draft};\n",
+            ),
+        ],
+    );
+    let tree = &*PROJECT;
+    for (room, _) in ROOMS {
+        assert!(
+            tree.rust("src/").any(|file| room_of(file) == *room),
+            "there is no room `{room}` any more: take it out of ROOMS"
+        );
+    }
+}
+
+/// What a room must not touch outside the project, beside the rooms: the sentence says why.
+const KEPT_OUT: &[(&str, &[&str], &str)] = &[
+    (
+        "src/desk/",
+        &[
+            "std::fs",
+            "std::net",
+            "std::io",
+            "std::process",
+            "std::thread",
+            "std::env",
+            "std::time",
+            "tokio",
+            "axum",
+            "http",
+            "hyper",
+            "reqwest",
+            "sled",
+            "rand",
+            "rustix",
+            "serde_json",
+        ],
+        "the desk decides without I/O, clock or chance: take it as an argument, or do it in the room that asks",
+    ),
+    (
+        "src/store/",
+        &[
+            "axum",
+            "http",
+            "hyper",
+            "hyper_util",
+            "reqwest",
+            "tower",
+            "utoipa_axum",
+            "std::net",
+            "tokio",
+        ],
+        "the store knows no HTTP and no network: it offers typed reads and one durable step",
+    ),
+    (
+        "src/view.rs",
+        &["axum", "tokio", "std::fs", "std::net"],
+        "the view only shows records",
+    ),
+    (
+        "src/config/",
+        &["tokio", "axum", "reqwest", "sled"],
+        "the configuration only reads and checks",
+    ),
+    (
+        "connectors/",
+        &[
+            "std::fs",
+            "std::net",
+            "std::process",
+            "std::thread",
+            "std::env",
+            "std::time::SystemTime",
+            "std::time::Instant",
+            "tokio",
+            "axum",
+            "hyper",
+            "reqwest",
+            "sled",
+            "rand",
+        ],
+        "a connector is bytes in, events out: HTTP, files, clock and chance are the daemon's",
+    ),
+];
+
+fn kept_out(tree: &Tree) -> Complaints {
+    let mut found = Vec::new();
+    for (folder, names, sentence) in KEPT_OUT {
+        for file in tree
+            .rust(folder)
+            .filter(|file| !file.path.contains("/testkit"))
+        {
+            for (line, path) in file.paths() {
+                let whole = path.join("::");
+                let touched = names.iter().any(|name| {
+                    whole == *name
+                        || whole
+                            .strip_prefix(name)
+                            .is_some_and(|rest| rest.starts_with("::"))
+                });
+                if touched {
+                    found.push(complaint(file, line, &format!("`{whole}`: {sentence}")));
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_desk_the_store_and_connectors_do_no_io_of_others() {
+    hold(
+        kept_out,
+        &[
+            ("src/desk/mod.rs", "use tokio::time::sleep;\n"),
+            (
+                "src/desk/bell.rs",
+                "fn f() { let _ = std::fs::read(\"x\"); }\n",
+            ),
+            (
+                "src/desk/bell.rs",
+                "use std::{collections::BTreeMap, time::Instant};\n",
+            ),
+            ("src/store/mod.rs", "use axum::http::StatusCode;\n"),
+            (
+                "connectors/messenger/src/lib.rs",
+                "use std::{fmt, time::{Duration, SystemTime}};\n",
+            ),
+            (
+                "connectors/new/src/send.rs",
+                "async fn f() { reqwest::get(\"x\").await; }\n",
+            ),
+        ],
+        &[(
+            "connectors/new/src/lib.rs",
+            "//! tokio::spawn\nuse std::time::Duration;\nuse std::fmt;\n",
+        )],
+    );
+}
+
+/// The crates of the connectors, as code names them.
+fn connector_crates(tree: &Tree) -> BTreeSet<String> {
+    let folders = tree
+        .files
+        .iter()
+        .filter_map(|file| file.path.strip_prefix("connectors/")?.split_once('/'));
+    let names = folders.map(|(name, _)| name).filter(|name| *name != "sdk");
+    names
+        .map(|name| format!("deskbell_{}", name.replace('-', "_")))
+        .collect()
+}
+
+fn only_the_registry_names_connectors(tree: &Tree) -> Complaints {
+    let crates = connector_crates(tree);
+    let mut found = Vec::new();
+    for file in tree.rust("").filter(|file| file.path != "src/registry.rs") {
+        let own = file
+            .path
+            .strip_prefix("connectors/")
+            .and_then(|rest| rest.split('/').next());
+        for (line, path) in file.paths() {
+            let named = path[0].starts_with("deskbell_") && path[0] != "deskbell_sdk";
+            let is_own =
+                own.is_some_and(|own| path[0] == format!("deskbell_{}", own.replace('-', "_")));
+            if named && !is_own {
+                let sentence = format!(
+                    "`{}`: only src/registry.rs names a connector; everything else learns of it by its KIND",
+                    path[0]
+                );
+                found.push(complaint(file, line, &sentence));
+            }
+        }
+    }
+    if let Some(registry) = tree.file("src/registry.rs") {
+        let known: BTreeSet<String> = registry
+            .paths()
+            .into_iter()
+            .map(|(_, path)| path[0].clone())
+            .collect();
+        let absent = crates.iter().filter(|name| !known.contains(*name));
+        found.extend(absent.map(|name| {
+            complaint(
+                registry,
+                1,
+                &format!("`{name}` is a connector that no daemon can open: list its KIND"),
+            )
+        }));
+    }
+    found
+}
+
+#[test]
+fn only_the_registry_names_connectors_and_it_names_all() {
+    hold(
+        only_the_registry_names_connectors,
+        &[
+            ("src/run.rs", "use deskbell_messenger::KIND;\n"),
+            ("src/api/pages.rs", "fn f() { deskbell_webchat::KIND; }\n"),
+            (
+                "connectors/echo/src/lib.rs",
+                "use deskbell_webchat::origins;\n",
+            ),
+            (
+                "connectors/sdk/src/lib.rs",
+                "pub use deskbell_echo::KIND;\n",
+            ),
+        ],
+        &[("connectors/echo/src/lib.rs", "use deskbell_sdk::Kind;\n")],
+    );
+    let unlisted = [
+        ("src/registry.rs", "const KINDS: &[Kind] = &[];\n"),
+        ("connectors/new/src/lib.rs", "//! New.\n"),
+    ];
+    assert_eq!(
+        only_the_registry_names_connectors(&Tree::planted(&unlisted)).len(),
+        1
+    );
+    assert!(connector_crates(&PROJECT).len() >= 3);
+}
+
+fn connectors_depend_on_the_sdk_only(tree: &Tree) -> Complaints {
+    let manifests = tree
+        .files
+        .iter()
+        .filter(|file| file.path.starts_with("connectors/") && file.path.ends_with("/Cargo.toml"));
+    let mut found = Vec::new();
+    for file in manifests {
+        for (line, text) in lines(&file.text) {
+            let name = text.split(['.', ' ', '=']).next().unwrap_or_default();
+            let ours = name == "deskbell" || name.starts_with("deskbell-");
+            let is_sdk = file.path.starts_with("connectors/sdk/");
+            if ours && (is_sdk || name != "deskbell-sdk") {
+                found.push(complaint(file, line, "a connector uses deskbell-sdk and nothing else of ours, and the sdk nothing at all"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn connectors_depend_on_nothing_of_ours_but_the_sdk() {
+    hold(
+        connectors_depend_on_the_sdk_only,
+        &[
+            (
+                "connectors/echo/Cargo.toml",
+                "[dependencies]\ndeskbell-messenger.workspace = true\n",
+            ),
+            (
+                "connectors/echo/Cargo.toml",
+                "[dependencies]\ndeskbell = { path = \"../..\" }\n",
+            ),
+            (
+                "connectors/sdk/Cargo.toml",
+                "[dependencies]\ndeskbell-sdk.workspace = true\n",
+            ),
+        ],
+        &[(
+            "connectors/echo/Cargo.toml",
+            "[package]\nname = \"deskbell-echo\"\n[dependencies]\ndeskbell-sdk.workspace = true\n",
+        )],
+    );
+}
+
+/// What puts the parts together, and who may.
+const WIRING: &[&str] = &[
+    "EmbeddedStore",
+    "MemoryStore",
+    "Writer::start",
+    "Access::new",
+    "server::serve",
+    "Blobs::open",
+];
+
+fn only_run_wires(tree: &Tree) -> Complaints {
+    let mut found = Vec::new();
+    let owners = [
+        "src/run.rs",
+        "src/store/",
+        "src/writer.rs",
+        "src/access.rs",
+        "src/server/",
+        "src/blobs.rs",
+    ];
+    for file in tree
+        .rust("src/")
+        .filter(|file| !owners.iter().any(|owner| file.path.starts_with(owner)))
+    {
+        for (line, text) in lines(&file.code()) {
+            for part in WIRING.iter().filter(|part| has_words(text, part)) {
+                found.push(complaint(file, line, &format!("`{part}`: only src/run.rs puts the parts together; take what is made as an argument")));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn only_run_puts_the_parts_together() {
+    hold(
+        only_run_wires,
+        &[
+            (
+                "src/api/mod.rs",
+                "use crate::store::embedded::EmbeddedStore;\n",
+            ),
+            (
+                "src/cli/serve.rs",
+                "fn f() { Writer::start(store, clock, 1); }\n",
+            ),
+        ],
+        &[(
+            "src/api/mod.rs",
+            "#[cfg(test)]\nmod tests {\n    use crate::store::memory::MemoryStore;\n}\n",
+        )],
+    );
+}
