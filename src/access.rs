@@ -112,18 +112,32 @@ impl Access {
     /// The doors of a daemon: the token of its configuration, that of its own machine, and the set-up link's.
     #[must_use]
     pub fn new(bootstrap: Option<Secret>, local: Secret, setup: Option<Secret>) -> Self {
-        Self { bootstrap, local, setup: Mutex::new(setup) }
+        Self {
+            bootstrap,
+            local,
+            setup: Mutex::new(setup),
+        }
     }
 
     /// Who presents this API token.
-    pub fn by_token(&self, store: &dyn Read, channels: &Channels, now: Time, token: &str) -> Found<Option<Caller>> {
+    pub fn by_token(
+        &self,
+        store: &dyn Read,
+        channels: &Channels,
+        now: Time,
+        token: &str,
+    ) -> Found<Option<Caller>> {
         let everything = |who| Caller {
             who,
             rights: BTreeSet::from([Right::Admin]),
             scope: Scope::of_all_channels(),
             credential: None,
         };
-        if self.bootstrap.as_ref().is_some_and(|secret| webhook::same_secret(secret, token)) {
+        if self
+            .bootstrap
+            .as_ref()
+            .is_some_and(|secret| webhook::same_secret(secret, token))
+        {
             return Ok(Some(everything(Who::Bootstrap)));
         }
         if webhook::same_secret(&self.local, token) {
@@ -133,7 +147,9 @@ impl Access {
             return Ok(None);
         }
         let hash = secret_hash(token);
-        let Some(entry) = TokenEntry::get(store, &hash)?.filter(|entry| works(entry.expires_at, now)) else {
+        let Some(entry) =
+            TokenEntry::get(store, &hash)?.filter(|entry| works(entry.expires_at, now))
+        else {
             return Ok(None);
         };
         let scope = match &entry.channels {
@@ -141,7 +157,10 @@ impl Access {
             Some(ids) => Scope::of_channels(ids.iter().filter_map(|id| channels.number_of(id))),
         };
         Ok(Some(Caller {
-            who: Who::Token { id: entry.id.to_string(), name: entry.name },
+            who: Who::Token {
+                id: entry.id.to_string(),
+                name: entry.name,
+            },
             rights: entry.scopes,
             scope,
             credential: Some((Door::Token, hash)),
@@ -153,7 +172,9 @@ impl Access {
         let hash = secret_hash(cookie);
         let session = SessionEntry::get(store, &hash)?.filter(|session| now < session.expires_at);
         Ok(session.map(|session| Caller {
-            who: Who::SetupSession { id: session.id.to_string() },
+            who: Who::SetupSession {
+                id: session.id.to_string(),
+            },
             rights: BTreeSet::from([Right::Admin]),
             scope: Scope::of_all_channels(),
             credential: Some((Door::Session, hash)),
@@ -177,7 +198,9 @@ impl Access {
     #[must_use]
     pub fn take_setup(&self, presented: &str) -> bool {
         let mut setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = setup.as_ref().is_some_and(|secret| webhook::same_secret(secret, presented));
+        let fits = setup
+            .as_ref()
+            .is_some_and(|secret| webhook::same_secret(secret, presented));
         if fits {
             *setup = None;
         }

@@ -35,6 +35,8 @@ pub struct Daemon {
     pub live: Live,
     /// The limits of the website chat.
     pub chat_limits: crate::api::chat::limits::ChatLimits,
+    /// What is still to be done.
+    pub lanes: crate::work::Lanes,
     /// Makes and reads cursors.
     pub cursors: crate::api::cursor::Cursors,
     /// The figures.
@@ -68,7 +70,10 @@ impl Daemon {
     /// Shows records as of now.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        View { channels: &self.channels, now: self.clock.now() }
+        View {
+            channels: &self.channels,
+            now: self.clock.now(),
+        }
     }
 
     /// Whether people reach this daemon by HTTPS.

@@ -20,7 +20,9 @@ impl Blobs {
             fs::remove_dir_all(&incoming)?;
         }
         fs::create_dir_all(&incoming)?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     fn path(&self, content: &str) -> Option<PathBuf> {
@@ -31,11 +33,16 @@ impl Blobs {
     /// Keeps bytes durably, and says under which name. The same bytes are kept once.
     pub fn keep(&self, bytes: &[u8]) -> io::Result<String> {
         let content = hex::encode(Sha256::digest(bytes));
-        let path = self.path(&content).ok_or_else(|| io::Error::other("not a hash"))?;
+        let path = self
+            .path(&content)
+            .ok_or_else(|| io::Error::other("not a hash"))?;
         if path.exists() {
             return Ok(content);
         }
-        let incoming = self.folder.join("incoming").join(crate::secrets::random_text());
+        let incoming = self
+            .folder
+            .join("incoming")
+            .join(crate::secrets::random_text());
         let written = write_and_sync(&incoming, bytes).and_then(|()| {
             let folder = path.parent().unwrap_or(&self.folder);
             fs::create_dir_all(folder)?;
@@ -52,7 +59,9 @@ impl Blobs {
 
     /// The bytes under a name.
     pub fn read(&self, content: &str) -> io::Result<Vec<u8>> {
-        let path = self.path(content).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let path = self
+            .path(content)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         fs::read(path)
     }
 }
@@ -67,9 +76,13 @@ fn write_and_sync(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[must_use]
 pub fn sniffed_type(bytes: &[u8]) -> String {
     match infer::get(bytes) {
-        Some(kind) if !matches!(kind.mime_type(), "text/html" | "text/xml" | "image/svg+xml") => kind.mime_type().to_owned(),
+        Some(kind) if !matches!(kind.mime_type(), "text/html" | "text/xml" | "image/svg+xml") => {
+            kind.mime_type().to_owned()
+        }
         Some(_) => "application/octet-stream".to_owned(),
-        None if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(['<', '\0'])) => "text/plain".to_owned(),
+        None if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(['<', '\0'])) => {
+            "text/plain".to_owned()
+        }
         None => "application/octet-stream".to_owned(),
     }
 }
@@ -92,7 +105,12 @@ mod tests {
 
     #[test]
     fn m08_what_a_browser_would_run_is_not_called_that() {
-        for active in [&b"<html><script>1</script>"[..], b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<?xml version='1.0'?><a/>", b"<!DOCTYPE html>"] {
+        for active in [
+            &b"<html><script>1</script>"[..],
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            b"<?xml version='1.0'?><a/>",
+            b"<!DOCTYPE html>",
+        ] {
             assert_eq!(sniffed_type(active), "application/octet-stream");
         }
         assert_eq!(sniffed_type(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "image/png");

@@ -1,9 +1,11 @@
 //! The channels of this daemon: those that are open, and those of which only the history is left.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deskbell_sdk::{AppKey, Channel, Kind, Settings, Time};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
 use crate::store::entry::ChannelEntry;
 use crate::store::record::ChannelNo;
@@ -23,11 +25,15 @@ pub struct OpenChannel {
     /// Its connector.
     pub channel: Box<dyn Channel>,
     status: Mutex<Status>,
+    turns: Option<DefaultDirectRateLimiter>,
 }
 
 impl std::fmt::Debug for OpenChannel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenChannel").field("id", &self.id).field("kind", &self.kind.id).finish_non_exhaustive()
+        f.debug_struct("OpenChannel")
+            .field("id", &self.id)
+            .field("kind", &self.kind.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,14 +56,32 @@ pub struct Status {
     pub findings: Vec<deskbell_sdk::health::Finding>,
     /// When they were looked at.
     pub looked_at: Option<Time>,
+    /// The platform refused our credentials: nothing is sent until they work again.
+    pub sending_paused: bool,
 }
 
 impl OpenChannel {
     /// Opens a channel.
-    pub fn open(no: ChannelNo, id: &str, name: &str, kind: Kind, settings: Settings) -> Result<Self, deskbell_sdk::SettingProblem> {
+    pub fn open(
+        no: ChannelNo,
+        id: &str,
+        name: &str,
+        kind: Kind,
+        settings: Settings,
+    ) -> Result<Self, deskbell_sdk::SettingProblem> {
         let channel = (kind.open)(&settings)?;
         let (id, name) = (id.to_owned(), name.to_owned());
-        Ok(Self { no, id, name, kind, settings, channel, status: Mutex::default() })
+        let turns = turns(&*channel);
+        Ok(Self {
+            no,
+            id,
+            name,
+            kind,
+            settings,
+            channel,
+            status: Mutex::default(),
+            turns,
+        })
     }
 
     /// How it does.
@@ -65,12 +89,28 @@ impl OpenChannel {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until the platform's limit lets the channel send once more.
+    pub async fn turn(&self) {
+        if let Some(turns) = &self.turns {
+            turns.until_ready().await;
+        }
+    }
+
     /// Whether nothing is known to be broken.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         let broken = deskbell_sdk::health::Standing::Broken;
-        self.status().findings.iter().all(|finding| finding.standing < broken)
+        self.status()
+            .findings
+            .iter()
+            .all(|finding| finding.standing < broken)
     }
+}
+
+/// The limiter of a channel that sends.
+fn turns(channel: &dyn Channel) -> Option<DefaultDirectRateLimiter> {
+    let a_second = NonZeroU32::new(channel.send()?.sends_per_second())?;
+    Some(RateLimiter::direct(Quota::per_second(a_second)))
 }
 
 /// All channels.
@@ -86,7 +126,10 @@ impl Channels {
     #[must_use]
     pub fn new(open: Vec<Arc<OpenChannel>>, known: Vec<ChannelEntry>) -> Self {
         Self {
-            by_id: open.iter().map(|channel| (channel.id.clone(), Arc::clone(channel))).collect(),
+            by_id: open
+                .iter()
+                .map(|channel| (channel.id.clone(), Arc::clone(channel)))
+                .collect(),
             known: known.into_iter().map(|entry| (entry.no, entry)).collect(),
             open,
         }
@@ -129,12 +172,19 @@ impl Channels {
     pub fn number_of(&self, id: &str) -> Option<ChannelNo> {
         match self.by_id.get(id) {
             Some(channel) => Some(channel.no),
-            None => self.known.values().find(|entry| entry.id == id).map(|entry| entry.no),
+            None => self
+                .known
+                .values()
+                .find(|entry| entry.id == id)
+                .map(|entry| entry.no),
         }
     }
 
     /// The open channels that share a webhook with `channel`: itself first.
-    pub fn of_app<'a>(&'a self, channel: &'a Arc<OpenChannel>) -> impl Iterator<Item = &'a Arc<OpenChannel>> {
+    pub fn of_app<'a>(
+        &'a self,
+        channel: &'a Arc<OpenChannel>,
+    ) -> impl Iterator<Item = &'a Arc<OpenChannel>> {
         let app: Option<AppKey> = channel.channel.app();
         let others = self.open.iter().filter(move |other| {
             other.no != channel.no && app.is_some() && other.channel.app() == app

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Bounds of the histograms in seconds.
-const SECONDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
 /// Bounds of the histogram of changes in a group.
 const CHANGES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 2048.0];
 
@@ -19,22 +21,45 @@ fn install() -> PrometheusHandle {
     let builder = PrometheusBuilder::new();
     let recorder = builder
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
-        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_changes".to_owned()), CHANGES))
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_changes".to_owned()), CHANGES)
+        })
         .unwrap_or_default()
         .build_recorder();
     let handle = recorder.handle();
     // Somebody else's recorder may stand already; then ours stays empty, and nothing breaks.
     let _ = metrics::set_global_recorder(recorder);
-    metrics::describe_histogram!("deskbell_ingest_seconds", "From a delivery's head to its durable answer.");
+    metrics::describe_histogram!(
+        "deskbell_ingest_seconds",
+        "From a delivery's head to its durable answer."
+    );
     metrics::describe_histogram!("deskbell_commit_seconds", "One durable group.");
     metrics::describe_histogram!("deskbell_commit_changes", "Changes in one group.");
-    metrics::describe_counter!("deskbell_deliveries_total", "Deliveries of platforms, by what was answered.");
-    metrics::describe_counter!("deskbell_inbound_events_total", "Events of platforms, by what became of them.");
-    metrics::describe_counter!("deskbell_foreign_events_total", "Events for accounts that are no channel here.");
+    metrics::describe_counter!(
+        "deskbell_deliveries_total",
+        "Deliveries of platforms, by what was answered."
+    );
+    metrics::describe_counter!(
+        "deskbell_inbound_events_total",
+        "Events of platforms, by what became of them."
+    );
+    metrics::describe_counter!(
+        "deskbell_foreign_events_total",
+        "Events for accounts that are no channel here."
+    );
     metrics::describe_gauge!("deskbell_queue_depth", "Changes that wait for the writer.");
-    metrics::describe_gauge!("deskbell_projection_lag", "Events that a projection has not seen yet.");
-    metrics::describe_gauge!("deskbell_channel_up", "1 where nothing is known to be wrong with a channel.");
+    metrics::describe_gauge!(
+        "deskbell_projection_lag",
+        "Events that a projection has not seen yet."
+    );
+    metrics::describe_gauge!(
+        "deskbell_channel_up",
+        "1 where nothing is known to be wrong with a channel."
+    );
     metrics::describe_gauge!("deskbell_streams", "Open live streams.");
-    metrics::describe_counter!("deskbell_streams_dropped_total", "Streams that were too slow and were ended.");
+    metrics::describe_counter!(
+        "deskbell_streams_dropped_total",
+        "Streams that were too slow and were ended."
+    );
     handle
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use deskbell_sdk::client::{BoxFuture, Http, HttpFailure};
 use axum::body::Bytes;
+use deskbell_sdk::client::{BoxFuture, Http, HttpFailure};
 use reqwest::redirect::Policy;
 
 /// The longest answer that is read, in bytes.
@@ -17,7 +17,6 @@ pub fn install_tls() {
 }
 
 /// What every client has in common.
-#[must_use]
 pub fn builder() -> reqwest::ClientBuilder {
     install_tls();
     reqwest::Client::builder()
@@ -33,6 +32,11 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     builder().build()
 }
 
+/// A client for calls that carry a file.
+pub fn upload_client() -> Result<reqwest::Client, reqwest::Error> {
+    builder().timeout(Duration::from_secs(25)).build()
+}
+
 /// The client of one channel: it calls the channel's platform and nobody else.
 #[derive(Clone, Debug)]
 pub struct PlatformClient {
@@ -44,14 +48,24 @@ impl PlatformClient {
     /// For the platform at `base`.
     #[must_use]
     pub fn new(client: reqwest::Client, base: &str) -> Self {
-        Self { client, base: base.trim_end_matches('/').to_owned() }
+        Self {
+            client,
+            base: base.trim_end_matches('/').to_owned(),
+        }
     }
 
-    async fn answer(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpFailure> {
+    async fn answer(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, HttpFailure> {
         let uri = request.uri().to_string();
-        let own = uri.strip_prefix(&self.base).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+        let own = uri
+            .strip_prefix(&self.base)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
         if !own {
-            return Err(HttpFailure::not_sent("a connector may only call its own platform"));
+            return Err(HttpFailure::not_sent(
+                "a connector may only call its own platform",
+            ));
         }
         let host = request.uri().host().unwrap_or_default().to_owned();
         let failed = |error: &reqwest::Error| {
@@ -63,10 +77,18 @@ impl PlatformClient {
                 "broke off"
             };
             let say = format!("{host} {why}");
-            if error.is_connect() { HttpFailure::not_sent(say) } else { HttpFailure::unanswered(say) }
+            if error.is_connect() {
+                HttpFailure::not_sent(say)
+            } else {
+                HttpFailure::unanswered(say)
+            }
         };
         let (parts, body) = request.into_parts();
-        let outgoing = self.client.request(parts.method, uri).headers(parts.headers).body(body);
+        let outgoing = self
+            .client
+            .request(parts.method, uri)
+            .headers(parts.headers)
+            .body(body);
         let mut incoming = outgoing.send().await.map_err(|error| failed(&error))?;
         let mut answer = http::Response::builder().status(incoming.status());
         for (name, value) in incoming.headers() {
@@ -75,16 +97,23 @@ impl PlatformClient {
         let mut bytes = Vec::new();
         while let Some(chunk) = incoming.chunk().await.map_err(|error| failed(&error))? {
             if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(HttpFailure::unanswered(format!("{host} answered more than {MAX_ANSWER_BYTES} bytes")));
+                return Err(HttpFailure::unanswered(format!(
+                    "{host} answered more than {MAX_ANSWER_BYTES} bytes"
+                )));
             }
             bytes.extend_from_slice(&chunk);
         }
-        answer.body(bytes.into()).map_err(|_| HttpFailure::unanswered(format!("{host} answered something that is no HTTP")))
+        answer.body(bytes.into()).map_err(|_| {
+            HttpFailure::unanswered(format!("{host} answered something that is no HTTP"))
+        })
     }
 }
 
 impl Http for PlatformClient {
-    fn call(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, HttpFailure>> {
+    fn call(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, HttpFailure>> {
         Box::pin(self.answer(request))
     }
 }

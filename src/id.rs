@@ -123,6 +123,11 @@ id!(/// An API token.
     TokenId, "tok");
 id!(/// A session of the desk.
     SessionId, "ses");
+id!(
+    /// Something that is still to be done.
+    WorkId,
+    "wrk"
+);
 id!(/// A delivery, or a part of one, that could not be understood.
     QuarantineId, "qua");
 

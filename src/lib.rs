@@ -15,6 +15,7 @@ pub mod id;
 pub mod intake;
 pub mod live;
 
+pub mod outbox;
 pub mod registry;
 pub mod run;
 pub mod secrets;
@@ -22,4 +23,5 @@ pub mod server;
 pub mod store;
 pub mod view;
 pub mod watch;
+pub mod work;
 pub mod writer;

@@ -3,4 +3,8 @@
 use deskbell_sdk::Kind;
 
 /// Every connector that this daemon knows.
-pub const KINDS: &[Kind] = &[deskbell_messenger::KIND, deskbell_webchat::KIND, deskbell_echo::KIND];
+pub const KINDS: &[Kind] = &[
+    deskbell_messenger::KIND,
+    deskbell_webchat::KIND,
+    deskbell_echo::KIND,
+];

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
@@ -27,11 +28,11 @@ use crate::config::Config;
 use crate::desk::access::OpenChannel as NumberChannel;
 use crate::live::Live;
 use crate::secrets::{random_seed, random_text};
-use crate::server::{self, TlsFiles};
+use crate::server::{self, TlsFiles, check_tls};
+use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options, Progress};
 use crate::store::entry::{ChannelEntry, Entry};
 use crate::store::record::ChannelNo;
-use crate::store::Store;
 use crate::writer::Writer;
 
 /// Where a command on the same machine finds the daemon: an address and a token, readable by its owner only.
@@ -63,24 +64,34 @@ pub async fn run(
     shutdown: CancellationToken,
     announce: impl FnOnce(&Started) + Send,
 ) -> Result<()> {
-    config.listen = listener.local_addr().context("the listener has no address")?;
+    config.listen = listener
+        .local_addr()
+        .context("the listener has no address")?;
     let data_dir = config.data_dir.clone();
     make_data_dir(&data_dir)?;
-    let mut notes = config.warnings.clone();
-    let key = secret_key(&config, &mut notes)?;
+    if let Some(files) = tls_files(&config) {
+        check_tls(&files).context("[tls]")?;
+    }
 
     // The port answers from the start: 503 until the store is open, so that platforms try again.
     let gate = Arc::new(OnceLock::new());
     let serving = {
         let options = server_options(&config);
         let (router, stop) = (gated(Arc::clone(&gate)), shutdown.clone());
-        tokio::spawn(async move { server::serve(listener, router, options, stop).await })
+        tokio::spawn(async move {
+            let served = server::serve(listener, router, options, stop.clone()).await;
+            // A daemon that nobody can reach is none: where the server has failed, the rest ends too.
+            stop.cancel();
+            served
+        })
     };
-    let result = serve_desk(config, kinds, key, notes, &gate, shutdown.clone(), announce).await;
+    let result = serve_desk(config, kinds, &gate, shutdown.clone(), announce).await;
     shutdown.cancel();
     let served = serving.await.context("the server ended with a panic")?;
     let closing = result?;
-    tokio::task::spawn_blocking(move || closing.close()).await.context("closing the store panicked")??;
+    tokio::task::spawn_blocking(move || closing.close())
+        .await
+        .context("closing the store panicked")??;
     served.context("the server failed")?;
     // Best effort: a stale one names a daemon that does not answer.
     let _ = fs::remove_file(data_dir.join(LOCAL_FILE));
@@ -98,25 +109,30 @@ impl Closing {
     fn close(self) -> Result<()> {
         self.app.writer.stop();
         self.thread.join();
-        self.app.store.close().context("the store could not be closed cleanly; the next start takes longer")
+        self.app
+            .store
+            .close()
+            .context("the store could not be closed cleanly; the next start takes longer")
     }
 }
 
 async fn serve_desk(
     config: Config,
     kinds: &[Kind],
-    key: Secret,
-    notes: Vec<String>,
     gate: &OnceLock<Router>,
     shutdown: CancellationToken,
     announce: impl FnOnce(&Started) + Send,
 ) -> Result<Closing> {
     let clock = Clock::system();
     let store = open_store(&config, clock.clone()).await?;
+    // Only now, when the store's lock says that no other daemon is here, which could be making the key as well (F41).
+    let mut notes = config.warnings.clone();
+    let key = secret_key(&config, &mut notes)?;
     let (writer, thread) = Writer::start(Arc::clone(&store), clock.clone(), random_seed())
         .context("the writer cannot start")?;
     let channels = open_channels(&config, kinds, &*store, &writer).await?;
-    let blobs = Blobs::open(&config.data_dir.join("attachments")).context("the folder for attachments cannot be made")?;
+    let blobs = Blobs::open(&config.data_dir.join("attachments"))
+        .context("the folder for attachments cannot be made")?;
     let (local, setup) = (random_text(), random_text());
     write_local_file(&config, &local)?;
     let app: App = Arc::new(Daemon {
@@ -126,6 +142,7 @@ async fn serve_desk(
             Some(Secret::new(setup.clone())),
         ),
         cursors: Cursors::new(key),
+        lanes: crate::work::Lanes::default(),
         clock,
         store: StoreHandle(store),
         writer,
@@ -139,6 +156,7 @@ async fn serve_desk(
     });
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
+        tokio::spawn(crate::work::run(Arc::clone(&app))),
         tokio::spawn(crate::watch::channels(Arc::clone(&app))),
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
@@ -151,7 +169,12 @@ async fn serve_desk(
     announce(&Started {
         url: app.public_url(),
         setup_url: format!("{}/setup?token={setup}", app.public_url()),
-        channels: app.channels.open().iter().map(|channel| told(&app, channel)).collect(),
+        channels: app
+            .channels
+            .open()
+            .iter()
+            .map(|channel| told(&app, channel))
+            .collect(),
         notes,
     });
     // Without systemd there is nobody to tell.
@@ -165,7 +188,11 @@ fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
     let line = if channel.channel.visitors().is_some() {
         format!("up; try it at {}/try/{}", app.public_url(), channel.id)
     } else if channel.channel.webhook().is_some() {
-        format!("up; the platform delivers to {}/webhooks/{}", app.public_url(), channel.id)
+        format!(
+            "up; the platform delivers to {}/webhooks/{}",
+            app.public_url(),
+            channel.id
+        )
     } else {
         "up".to_owned()
     };
@@ -190,25 +217,48 @@ fn gated(gate: Arc<OnceLock<Router>>) -> Router {
 }
 
 fn starting() -> Response {
-    Problem::unavailable("Deskbell is starting and opens its store. Try again shortly.").into_response()
+    Problem::unavailable("Deskbell is starting and opens its store. Try again shortly.")
+        .into_response()
 }
 
 fn server_options(config: &Config) -> server::Options {
     server::Options {
         trusted_proxies: config.trusted_proxies.clone(),
         connections_per_address: config.limits.connections_per_address as usize,
-        tls: config.tls.as_ref().map(|tls| TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() }),
+        tls: tls_files(config),
+        // Of the 10 s in which the daemon ends, the rest is for the writer and the store.
+        drain: Duration::from_secs(6),
         ..server::Options::default()
     }
 }
 
-fn make_data_dir(folder: &Path) -> Result<()> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.with_context(|| format!("data_dir {} cannot be made; choose another with `data_dir` or --data-dir", folder.display()))?;
-    let probe = folder.join(".writable");
-    fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(|| {
-        format!("data_dir {} cannot be written; give it to the user that runs deskbell", folder.display())
+fn tls_files(config: &Config) -> Option<TlsFiles> {
+    config.tls.as_ref().map(|tls| TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
     })
+}
+
+fn make_data_dir(folder: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder);
+    made.with_context(|| {
+        format!(
+            "data_dir {} cannot be made; choose another with `data_dir` or --data-dir",
+            folder.display()
+        )
+    })?;
+    let probe = folder.join(".writable");
+    fs::write(&probe, b"")
+        .and_then(|()| fs::remove_file(&probe))
+        .with_context(|| {
+            format!(
+                "data_dir {} cannot be written; give it to the user that runs deskbell",
+                folder.display()
+            )
+        })
 }
 
 /// The key that seals cursors and, later, secrets: from the configuration, else a file that is made once.
@@ -219,12 +269,20 @@ fn secret_key(config: &Config, notes: &mut Vec<String>) -> Result<Secret> {
     let path = config.data_dir.join(KEY_FILE);
     match fs::read_to_string(&path) {
         Ok(key) if key.trim().len() >= 32 => return Ok(Secret::new(key.trim())),
-        Ok(_) => return Err(anyhow!("{} holds no key; restore it from a backup, or remove it to have a new one made", path.display())),
+        Ok(_) => {
+            return Err(anyhow!(
+                "{} holds no key; restore it from a backup, or remove it to have a new one made",
+                path.display()
+            ));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+        }
     }
     let key = random_text();
-    write_private(&path, key.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))?;
+    write_private(&path, key.as_bytes())
+        .with_context(|| format!("{} cannot be written", path.display()))?;
     notes.push(format!(
         "A key for secrets was made in {}. Keep a copy away from this machine, or give one by `[secrets] key`.",
         path.display()
@@ -237,14 +295,22 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = PathBuf::from(format!("{}.new", path.display()));
     // A rest of a crash.
     let _ = fs::remove_file(&new);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)
 }
 
 fn write_local_file(config: &Config, local: &str) -> Result<()> {
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let mut address = config.listen;
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -254,7 +320,8 @@ fn write_local_file(config: &Config, local: &str) -> Result<()> {
     }
     let text = serde_json::json!({ "server": format!("{scheme}://{address}"), "token": format!("dbk_{local}") });
     let path = config.data_dir.join(LOCAL_FILE);
-    write_private(&path, text.to_string().as_bytes()).with_context(|| format!("{} cannot be written", path.display()))
+    write_private(&path, text.to_string().as_bytes())
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// Tells the operator how far a long opening has come.
@@ -262,7 +329,9 @@ fn tell_progress(progress: Progress) {
     match progress {
         Progress::OpeningTables => tracing::debug!("opening the tables"),
         Progress::ReadingJournal { of: 0, .. } => {}
-        Progress::ReadingJournal { done, of } => tracing::info!("reading the journal: {done} of {of} steps"),
+        Progress::ReadingJournal { done, of } => {
+            tracing::info!("reading the journal: {done} of {of} steps")
+        }
     }
 }
 
@@ -270,13 +339,15 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn Store>> {
     let folder = config.data_dir.join("store");
     let mut options = Options::new(clock);
     options.cache_bytes = config.store.cache_mib * 1024 * 1024;
-    let opened = tokio::task::spawn_blocking(move || {
-        EmbeddedStore::open(&folder, options, &tell_progress)
-    });
+    let opened =
+        tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder, options, &tell_progress));
     let store = opened.await.context("opening the store panicked")??;
     for damage in store.damage() {
         tracing::error!(
-            segment = damage.segment, offset = damage.offset, bytes = damage.bytes, frames = damage.frames,
+            segment = damage.segment,
+            offset = damage.offset,
+            bytes = damage.bytes,
+            frames = damage.frames,
             "a part of the journal is damaged; a copy is in journal/quarantine, everything else is kept"
         );
     }
@@ -284,12 +355,19 @@ async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn Store>> {
 }
 
 /// Gives each configured channel its number and opens it. One that cannot be opened never stops the rest.
-async fn open_channels(config: &Config, kinds: &[Kind], store: &dyn Store, writer: &Writer) -> Result<Channels> {
+async fn open_channels(
+    config: &Config,
+    kinds: &[Kind],
+    store: &dyn Store,
+    writer: &Writer,
+) -> Result<Channels> {
     let known = ChannelEntry::scan(store, &[], None, usize::MAX)?;
     let mut free = known.iter().map(|(_, entry)| entry.no.0).max().unwrap_or(0);
     let mut open = Vec::new();
     for channel in &config.channels {
-        let Some(kind) = kinds.iter().find(|kind| kind.id == channel.connector) else { continue };
+        let Some(kind) = kinds.iter().find(|kind| kind.id == channel.connector) else {
+            continue;
+        };
         free += 1;
         let number = NumberChannel {
             id: channel.id.clone(),
@@ -297,12 +375,26 @@ async fn open_channels(config: &Config, kinds: &[Kind], store: &dyn Store, write
             name: channel.name.clone(),
             free: ChannelNo(free),
         };
-        let entry = writer.write(number).await.context("a channel could not be given its number")?;
-        match OpenChannel::open(entry.no, &channel.id, &channel.name, *kind, channel.settings.clone()) {
+        let entry = writer
+            .write(number)
+            .await
+            .context("a channel could not be given its number")?;
+        match OpenChannel::open(
+            entry.no,
+            &channel.id,
+            &channel.name,
+            *kind,
+            channel.settings.clone(),
+        ) {
             Ok(channel) => open.push(Arc::new(channel)),
-            Err(problem) => tracing::error!(channel = %channel.id, "the channel stays closed: {problem}"),
+            Err(problem) => {
+                tracing::error!(channel = %channel.id, "the channel stays closed: {problem}")
+            }
         }
     }
     let known = ChannelEntry::scan(store, &[], None, usize::MAX)?;
-    Ok(Channels::new(open, known.into_iter().map(|(_, entry)| entry).collect()))
+    Ok(Channels::new(
+        open,
+        known.into_iter().map(|(_, entry)| entry).collect(),
+    ))
 }

@@ -11,8 +11,13 @@ use rand::TryRng as _;
 #[must_use]
 pub fn random_text() -> String {
     let mut bytes = [0_u8; 32];
-    #[expect(clippy::expect_used, reason = "without randomness no token may be made")]
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives randomness");
+    #[expect(
+        clippy::expect_used,
+        reason = "without randomness no token may be made"
+    )]
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the operating system gives randomness");
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
@@ -29,7 +34,8 @@ pub fn random_seed() -> u64 {
 mod tests {
     #[test]
     fn s08_no_two_are_alike() {
-        let many: std::collections::HashSet<_> = (0..10_000).map(|_| super::random_text()).collect();
+        let many: std::collections::HashSet<_> =
+            (0..10_000).map(|_| super::random_text()).collect();
         assert_eq!(many.len(), 10_000);
         assert!(many.iter().all(|text| text.len() == 43));
     }

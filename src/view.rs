@@ -397,27 +397,42 @@ pub struct View<'a> {
 
 impl std::fmt::Debug for View<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View").field("now", &self.now).finish_non_exhaustive()
+        f.debug_struct("View")
+            .field("now", &self.now)
+            .finish_non_exhaustive()
     }
 }
 
 impl View<'_> {
     fn channel_id(&self, no: ChannelNo) -> String {
-        self.channels.known(no).map_or_else(|| format!("channel-{}", no.0), |entry| entry.id.clone())
+        self.channels
+            .known(no)
+            .map_or_else(|| format!("channel-{}", no.0), |entry| entry.id.clone())
     }
 
     fn connector(&self, no: ChannelNo) -> String {
-        self.channels.known(no).map_or_else(String::new, |entry| entry.connector.clone())
+        self.channels
+            .known(no)
+            .map_or_else(String::new, |entry| entry.connector.clone())
     }
 
     /// A message of a conversation. `store` finds the message that it answers.
     #[must_use]
-    pub fn message(&self, store: &dyn Read, message: &MessageRecord, conversation: &ConversationRecord) -> Message {
+    pub fn message(
+        &self,
+        store: &dyn Read,
+        message: &MessageRecord,
+        conversation: &ConversationRecord,
+    ) -> Message {
         let deleted = message.changes.deleted_at.is_some();
         let (reply_to, reply_to_external_id) = self.reply_to(store, message);
         let reactions = message.changes.reactions.iter().filter_map(|reaction| {
             let emoji = reaction.emoji.clone()?;
-            Some(Reaction { emoji, author: author(&reaction.author, conversation), at: reaction.at })
+            Some(Reaction {
+                emoji,
+                author: author(&reaction.author, conversation),
+                at: reaction.at,
+            })
         });
         Message {
             id: message.id,
@@ -427,14 +442,26 @@ impl View<'_> {
             direction: message.direction,
             kind: message.kind,
             author: author(&message.author, conversation),
-            text: if deleted { None } else { message.standing_text().map(str::to_owned) },
+            text: if deleted {
+                None
+            } else {
+                message.standing_text().map(str::to_owned)
+            },
             html: if deleted { None } else { message.html.clone() },
-            attachments: if deleted { Vec::new() } else { message.attachments.iter().map(attachment).collect() },
+            attachments: if deleted {
+                Vec::new()
+            } else {
+                message.attachments.iter().map(attachment).collect()
+            },
             reply_to,
             reply_to_external_id,
             reactions: reactions.collect(),
             external_id: message.external_id.clone(),
-            metadata: if deleted { BTreeMap::new() } else { message.metadata.clone() },
+            metadata: if deleted {
+                BTreeMap::new()
+            } else {
+                message.metadata.clone()
+            },
             sent_at: message.sent_at,
             received_at: message.received_at,
             edited_at: message.changes.edit.as_ref().map(|edit| edit.at),
@@ -442,13 +469,26 @@ impl View<'_> {
             delivery: message.changes.delivery.as_ref().map(|delivery| Delivery {
                 state: delivery.state,
                 at: delivery.at,
-                error: delivery.error.clone().map(|(code, detail, retryable)| DeliveryError { code, detail, retryable }),
+                error: delivery
+                    .error
+                    .clone()
+                    .map(|(code, detail, retryable)| DeliveryError {
+                        code,
+                        detail,
+                        retryable,
+                    }),
             }),
         }
     }
 
-    fn reply_to(&self, store: &dyn Read, message: &MessageRecord) -> (Option<MessageId>, Option<String>) {
-        let Some(external_id) = &message.reply_to else { return (None, None) };
+    fn reply_to(
+        &self,
+        store: &dyn Read,
+        message: &MessageRecord,
+    ) -> (Option<MessageId>, Option<String>) {
+        let Some(external_id) = &message.reply_to else {
+            return (None, None);
+        };
         let scope = Scope::of_channels([message.channel]);
         match store.message_by_external_id(&scope, message.channel, external_id) {
             Ok(Some(id)) => (Some(id), None),
@@ -491,18 +531,38 @@ impl View<'_> {
     }
 
     fn reply_window(&self, conversation: &ConversationRecord) -> ReplyWindow {
-        let limits = self.channels.get_no(conversation.channel).map(|channel| channel.channel.limits());
+        let limits = self
+            .channels
+            .get_no(conversation.channel)
+            .map(|channel| channel.channel.limits());
         let Some(window_ms) = limits.and_then(|limits| limits.reply_window_ms) else {
-            return ReplyWindow { state: WindowState::Open, closes_at: None };
+            return ReplyWindow {
+                state: WindowState::Open,
+                closes_at: None,
+            };
         };
-        let closes_at = conversation.customer_acted_at.map(|at| at.plus_millis(window_ms));
+        let closes_at = conversation
+            .customer_acted_at
+            .map(|at| at.plus_millis(window_ms));
         let open = closes_at.is_some_and(|closes_at| self.now < closes_at);
-        ReplyWindow { state: if open { WindowState::Open } else { WindowState::Closed }, closes_at }
+        ReplyWindow {
+            state: if open {
+                WindowState::Open
+            } else {
+                WindowState::Closed
+            },
+            closes_at,
+        }
     }
 
     /// A message of the feed.
     #[must_use]
-    pub fn feed_item(&self, store: &dyn Read, message: &MessageRecord, conversation: &ConversationRecord) -> FeedItem {
+    pub fn feed_item(
+        &self,
+        store: &dyn Read,
+        message: &MessageRecord,
+        conversation: &ConversationRecord,
+    ) -> FeedItem {
         FeedItem {
             message: self.message(store, message, conversation),
             conversation: self.conversation(conversation),
@@ -513,7 +573,10 @@ impl View<'_> {
     /// A contact, with the identities that the reader may see.
     #[must_use]
     pub fn contact(&self, scope: &Scope, contact: &ContactRecord) -> Contact {
-        let visible = contact.identities.iter().filter(|identity| scope.allows(identity.channel));
+        let visible = contact
+            .identities
+            .iter()
+            .filter(|identity| scope.allows(identity.channel));
         Contact {
             id: contact.id,
             name: contact.name.clone(),
@@ -535,49 +598,94 @@ impl View<'_> {
     /// An event of the log as the stream and hooks show it, for a reader with this scope.
     #[must_use]
     pub fn event(&self, store: &dyn Read, scope: &Scope, event: &LogEvent) -> StreamEvent {
-        let with_message = |message: &MessageRecord, conversation: &ConversationRecord| EventData::Message {
-            message: Box::new(self.message(store, message, conversation)),
-            conversation: Box::new(self.conversation(conversation)),
-        };
+        let with_message =
+            |message: &MessageRecord, conversation: &ConversationRecord| EventData::Message {
+                message: Box::new(self.message(store, message, conversation)),
+                conversation: Box::new(self.conversation(conversation)),
+            };
         let (r#type, data) = match &event.body {
-            EventBody::MessageCreated { message, conversation } => ("message.created", with_message(message, conversation)),
-            EventBody::MessageUpdated { message, conversation } => ("message.updated", with_message(message, conversation)),
-            EventBody::ConversationCreated { conversation } => {
-                ("conversation.created", EventData::Conversation { conversation: Box::new(self.conversation(conversation)) })
-            }
-            EventBody::ConversationUpdated { conversation } => {
-                ("conversation.updated", EventData::Conversation { conversation: Box::new(self.conversation(conversation)) })
-            }
-            EventBody::ContactCreated { contact } => {
-                ("contact.created", EventData::Contact { contact: Box::new(self.contact(scope, contact)) })
-            }
-            EventBody::ContactUpdated { contact } => {
-                ("contact.updated", EventData::Contact { contact: Box::new(self.contact(scope, contact)) })
-            }
-            EventBody::ContactDeleted { contact, .. } => {
-                ("contact.deleted", EventData::ContactGone { contact: GoneContact { id: *contact } })
-            }
-            EventBody::ChannelHealth { channel, healthy, detail } => {
-                let channel = ChannelNews { id: self.channel_id(*channel), healthy: *healthy, detail: detail.clone() };
+            EventBody::MessageCreated {
+                message,
+                conversation,
+            } => ("message.created", with_message(message, conversation)),
+            EventBody::MessageUpdated {
+                message,
+                conversation,
+            } => ("message.updated", with_message(message, conversation)),
+            EventBody::ConversationCreated { conversation } => (
+                "conversation.created",
+                EventData::Conversation {
+                    conversation: Box::new(self.conversation(conversation)),
+                },
+            ),
+            EventBody::ConversationUpdated { conversation } => (
+                "conversation.updated",
+                EventData::Conversation {
+                    conversation: Box::new(self.conversation(conversation)),
+                },
+            ),
+            EventBody::ContactCreated { contact } => (
+                "contact.created",
+                EventData::Contact {
+                    contact: Box::new(self.contact(scope, contact)),
+                },
+            ),
+            EventBody::ContactUpdated { contact } => (
+                "contact.updated",
+                EventData::Contact {
+                    contact: Box::new(self.contact(scope, contact)),
+                },
+            ),
+            EventBody::ContactDeleted { contact, .. } => (
+                "contact.deleted",
+                EventData::ContactGone {
+                    contact: GoneContact { id: *contact },
+                },
+            ),
+            EventBody::ChannelHealth {
+                channel,
+                healthy,
+                detail,
+            } => {
+                let channel = ChannelNews {
+                    id: self.channel_id(*channel),
+                    healthy: *healthy,
+                    detail: detail.clone(),
+                };
                 ("channel.health", EventData::Channel { channel })
             }
         };
-        StreamEvent { seq: event.seq, r#type: r#type.to_owned(), at: event.at, data }
+        StreamEvent {
+            seq: event.seq,
+            r#type: r#type.to_owned(),
+            at: event.at,
+            data,
+        }
     }
 }
 
 fn contact_summary(conversation: &ConversationRecord) -> ContactSummary {
-    ContactSummary { id: conversation.contact, name: conversation.contact_name.clone(), avatar_url: None }
+    ContactSummary {
+        id: conversation.contact,
+        name: conversation.contact_name.clone(),
+        avatar_url: None,
+    }
 }
 
 /// An author; the customer of the conversation goes by the name that is known now.
 fn author(author: &AuthorRecord, conversation: &ConversationRecord) -> Author {
     let (r#type, id, name) = match author {
-        AuthorRecord::Contact(id, _) if *id == conversation.contact => {
-            (AuthorType::Contact, Some(id.to_string()), conversation.contact_name.clone())
+        AuthorRecord::Contact(id, _) if *id == conversation.contact => (
+            AuthorType::Contact,
+            Some(id.to_string()),
+            conversation.contact_name.clone(),
+        ),
+        AuthorRecord::Contact(id, name) => {
+            (AuthorType::Contact, Some(id.to_string()), name.clone())
         }
-        AuthorRecord::Contact(id, name) => (AuthorType::Contact, Some(id.to_string()), name.clone()),
-        AuthorRecord::Staff(id, name) => (AuthorType::Staff, id.map(|id| id.to_string()), name.clone()),
+        AuthorRecord::Staff(id, name) => {
+            (AuthorType::Staff, id.map(|id| id.to_string()), name.clone())
+        }
         AuthorRecord::Bot(name) => (AuthorType::Bot, None, name.clone()),
         AuthorRecord::System => (AuthorType::System, None, None),
     };
@@ -595,7 +703,10 @@ fn attachment(record: &AttachmentRecord) -> Attachment {
     let stored = matches!(record.bytes, AttachmentBytes::Stored(_));
     let titled = matches!(
         record.kind,
-        AttachmentKind::Location | AttachmentKind::Link | AttachmentKind::Story | AttachmentKind::Template
+        AttachmentKind::Location
+            | AttachmentKind::Link
+            | AttachmentKind::Story
+            | AttachmentKind::Template
     );
     Attachment {
         id: record.id,

@@ -15,13 +15,21 @@ use crate::store::draft::Draft;
 
 /// How often each channel's credentials are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How often, while a channel cannot send for its credentials.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// How often what is only in memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Asks the platform of a channel whether the credentials work; nothing where the connector cannot ask.
 pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
-    let Some(health) = channel.channel.health() else { return Vec::new() };
-    let base = channel.settings.api_base().or(channel.kind.api_base).unwrap_or_default();
+    let Some(health) = channel.channel.health() else {
+        return Vec::new();
+    };
+    let base = channel
+        .settings
+        .api_base()
+        .or(channel.kind.api_base)
+        .unwrap_or_default();
     match client() {
         Ok(client) => health.look(&PlatformClient::new(client, base)).await,
         Err(error) => vec![Finding {
@@ -39,11 +47,27 @@ pub async fn channels(app: App) {
             let findings = look(channel).await;
             keep(&app, channel, findings).await;
         }
+        let paused = app
+            .channels
+            .open()
+            .iter()
+            .any(|channel| channel.status().sending_paused);
         tokio::select! {
             () = app.stopping.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(if paused { LOOK_AGAIN } else { LOOK_EVERY }) => {}
         }
     }
+}
+
+/// The platform refused a channel's credentials while it sent: nothing more is sent, and people are told.
+pub async fn credentials_broken(app: &App, channel: &Arc<OpenChannel>, say: &str) {
+    channel.status().sending_paused = true;
+    let finding = Finding {
+        what: "token",
+        standing: Standing::Broken,
+        say: say.to_owned(),
+    };
+    keep(app, channel, vec![finding]).await;
 }
 
 /// Keeps what was found, and tells where that is news.
@@ -54,6 +78,12 @@ async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
     let doubtful = worst.is_some_and(|finding| finding.standing == Standing::Doubtful);
     {
         let mut status = channel.status();
+        let token_works = findings
+            .iter()
+            .all(|finding| finding.what != "token" || finding.standing == Standing::Fine);
+        if token_works && !findings.is_empty() {
+            status.sending_paused = false;
+        }
         status.findings = findings;
         status.looked_at = Some(app.clock.now());
     }
@@ -64,7 +94,11 @@ async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
         tracing::info!(channel = %channel.id, "{detail}");
     }
     if healthy != was_healthy {
-        let tell = TellHealth { channel: channel.no, healthy, detail };
+        let tell = TellHealth {
+            channel: channel.no,
+            healthy,
+            detail,
+        };
         if let Err(error) = app.writer.write(tell).await {
             tracing::warn!(channel = %channel.id, %error, "the channel's state could not be told");
         }
@@ -94,7 +128,9 @@ impl Decision for Nothing {
 
 /// Tells systemd that the daemon lives, as long as its writer answers; without systemd it does nothing.
 pub async fn systemd(app: App) {
-    let Some(interval) = sd_notify::watchdog_enabled() else { return };
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     loop {
         tokio::select! {
             () = app.stopping.cancelled() => return,

@@ -2,6 +2,9 @@
 
 mod support;
 
+#[path = "connections/overload.rs"]
+mod overload;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -22,7 +25,13 @@ fn delivery(mid: &str) -> String {
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Where it cannot be raised the test says so by failing to connect.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
 }
 
 /// Whether the other side has closed the connection; what it said before is read away.
@@ -62,7 +71,12 @@ async fn d01_slow_senders_are_cut_and_others_are_served() {
     let mut slowest = Duration::ZERO;
     let mut served = 0;
     while !slow.is_empty() {
-        assert!(begun.elapsed() < BORNE, "{} slow connections are still open: {:?}", slow.len(), slow[0]);
+        assert!(
+            begun.elapsed() < BORNE,
+            "{} slow connections are still open: {:?}",
+            slow.len(),
+            slow[0]
+        );
         // A byte now and then, as slow ones do.
         slow.retain_mut(|(number, stream)| {
             let drip: &[u8] = match *number % 5 {
@@ -75,14 +89,38 @@ async fn d01_slow_senders_are_cut_and_others_are_served() {
             !is_closed(stream)
         });
         let asked = Instant::now();
-        assert_eq!(daemon.deliver("shop-page", APP_SECRET, delivery(&format!("m_served_{served}"))).await, 200);
-        assert_eq!(client().get(format!("{}/readyz", daemon.url)).send().await.expect("answers").status(), 200);
+        assert_eq!(
+            daemon
+                .deliver(
+                    "shop-page",
+                    APP_SECRET,
+                    delivery(&format!("m_served_{served}"))
+                )
+                .await,
+            200
+        );
+        assert_eq!(
+            client()
+                .get(format!("{}/readyz", daemon.url))
+                .send()
+                .await
+                .expect("answers")
+                .status(),
+            200
+        );
         slowest = slowest.max(asked.elapsed());
         served += 1;
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    assert!(begun.elapsed() > Duration::from_secs(4), "a slow phone is given some time: {:?}", begun.elapsed());
-    assert!(slowest < Duration::from_secs(3), "others waited {slowest:?}");
+    assert!(
+        begun.elapsed() > Duration::from_secs(4),
+        "a slow phone is given some time: {:?}",
+        begun.elapsed()
+    );
+    assert!(
+        slowest < Duration::from_secs(3),
+        "others waited {slowest:?}"
+    );
     assert_eq!(daemon.all("feed", 200).await.len(), served);
 }
 
@@ -93,7 +131,9 @@ async fn d03_a_reader_that_never_reads_is_dropped_and_the_others_hear_everything
     let mut deaf: Vec<TcpStream> = (0..10)
         .map(|_| {
             let mut stream = raw::connect(&daemon.url, Duration::from_secs(1));
-            let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: desk\r\nAuthorization: Bearer {ADMIN}\r\n\r\n");
+            let request = format!(
+                "GET /api/v1/events HTTP/1.1\r\nHost: desk\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
+            );
             stream.write_all(request.as_bytes()).expect("taken");
             stream
         })
@@ -110,7 +150,10 @@ async fn d03_a_reader_that_never_reads_is_dropped_and_the_others_hear_everything
             .collect();
         let body = serde_json::json!({ "messages": parts }).to_string();
         assert_eq!(daemon.echo("echo", body.into_bytes()).await, 200);
-        good.wait_for(Duration::from_secs(10), |event| event.data["data"]["message"]["external_id"] == format!("{told}_29")).await;
+        good.wait_for(Duration::from_secs(10), |event| {
+            event.data["data"]["message"]["external_id"] == format!("{told}_29")
+        })
+        .await;
         told += 1;
         // 12 MB are more than the sockets of both sides hold.
         if told == 20 {
@@ -120,7 +163,10 @@ async fn d03_a_reader_that_never_reads_is_dropped_and_the_others_hear_everything
         if open < 1.5 {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(45), "{open} streams are open after {told} deliveries");
+        assert!(
+            begun.elapsed() < Duration::from_secs(45),
+            "{open} streams are open after {told} deliveries"
+        );
         if told >= 20 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -129,7 +175,9 @@ async fn d03_a_reader_that_never_reads_is_dropped_and_the_others_hear_everything
     assert!(took < Duration::from_secs(30), "dropped after {took:?}");
     // They can still read what their sockets hold, and then they see the end.
     for stream in &mut deaf {
-        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("a time-out");
         let mut buffer = vec![0; 1 << 20];
         while let Ok(read) = stream.read(&mut buffer) {
             if read == 0 {
@@ -139,7 +187,10 @@ async fn d03_a_reader_that_never_reads_is_dropped_and_the_others_hear_everything
     }
     let grown = daemon.resident_bytes().saturating_sub(before);
     assert!(grown < 200 << 20, "ten deaf readers cost {grown} bytes");
-    assert!(!matches!(good.next(Duration::from_millis(100)).await, Heard::Ended));
+    assert!(!matches!(
+        good.next(Duration::from_millis(100)).await,
+        Heard::Ended
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,16 +198,26 @@ async fn d03_an_open_stream_costs_at_most_40_kb() {
     const STREAMS: u64 = 1_000;
     raise_file_limit();
     let folder = tempfile::tempdir().expect("a folder");
-    let limits = format!("\n[limits]\nconnections_per_address = {}\nstreams_per_token = {STREAMS}\n", STREAMS + 50);
+    let limits = format!(
+        "\n[limits]\nconnections_per_address = {}\nstreams_per_token = {STREAMS}\n",
+        STREAMS + 50
+    );
     let daemon = Daemon::start(folder.path(), &config(&limits));
-    let (_, token) = daemon.make_token(&serde_json::json!({ "name": "many", "scopes": ["read"] })).await;
+    let (_, token) = daemon
+        .make_token(&serde_json::json!({ "name": "many", "scopes": ["read"] }))
+        .await;
     let open = |number: u64| {
         let mut stream = raw::connect(&daemon.url, Duration::from_secs(20));
-        let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: desk\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let request = format!(
+            "GET /api/v1/events HTTP/1.1\r\nHost: desk\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).expect("taken");
         let mut head = [0_u8; 1024];
         let read = stream.read(&mut head).expect("an answer");
-        assert!(head[..read].starts_with(b"HTTP/1.1 200 "), "stream {number}");
+        assert!(
+            head[..read].starts_with(b"HTTP/1.1 200 "),
+            "stream {number}"
+        );
         stream
     };
     // What the first few cost is not what each costs.
@@ -166,7 +227,12 @@ async fn d03_an_open_stream_costs_at_most_40_kb() {
     let each = daemon.resident_bytes().saturating_sub(before) / (STREAMS - 20);
     assert!(each <= 40 * 1024, "{each} bytes each");
     // All of them are alive: one message reaches each.
-    assert_eq!(daemon.deliver("shop-page", APP_SECRET, delivery("m_to_all")).await, 200);
+    assert_eq!(
+        daemon
+            .deliver("shop-page", APP_SECRET, delivery("m_to_all"))
+            .await,
+        200
+    );
     for (number, stream) in streams.iter_mut().enumerate() {
         let mut heard = String::new();
         let mut buffer = [0_u8; 16 * 1024];
@@ -188,7 +254,10 @@ async fn f45_the_daemon_ends_in_time_with_streams_open_and_deliveries_under_way(
     }
     // Also one that has sent half a request, and one that says nothing.
     let mut half = raw::connect(&daemon.url, Duration::from_secs(1));
-    half.write_all(b"POST /webhooks/shop-page HTTP/1.1\r\nHost: desk\r\nContent-Length: 1000\r\n\r\n{").expect("taken");
+    half.write_all(
+        b"POST /webhooks/shop-page HTTP/1.1\r\nHost: desk\r\nContent-Length: 1000\r\n\r\n{",
+    )
+    .expect("taken");
     let _silent = raw::connect(&daemon.url, Duration::from_secs(1));
     let url = daemon.url.clone();
     let sending = tokio::spawn(async move {
@@ -205,7 +274,9 @@ async fn f45_the_daemon_ends_in_time_with_streams_open_and_deliveries_under_way(
         acknowledged
     });
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let (status, took) = tokio::task::spawn_blocking(|| daemon.stop()).await.expect("stopped");
+    let (status, took) = tokio::task::spawn_blocking(|| daemon.stop())
+        .await
+        .expect("stopped");
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(10), "{took:?}");
     for stream in &mut streams {
@@ -216,7 +287,10 @@ async fn f45_the_daemon_ends_in_time_with_streams_open_and_deliveries_under_way(
     let daemon = Daemon::start_as_it_is(folder.path());
     let feed = daemon.all("feed", 200).await;
     for mid in &acknowledged {
-        assert!(feed.iter().any(|item| item["external_id"] == mid.as_str()), "{mid} was acknowledged and is lost");
+        assert!(
+            feed.iter().any(|item| item["external_id"] == mid.as_str()),
+            "{mid} was acknowledged and is lost"
+        );
     }
 }
 
@@ -227,24 +301,85 @@ fn smuggled() -> Vec<(&'static str, String)> {
     let chunked = format!("0\r\n\r\n{second}");
     let length = chunked.len();
     vec![
-        ("both framings", format!("{head}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}")),
-        ("both, the other way round", format!("{head}Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n\r\n{chunked}")),
-        ("a short length and chunks", format!("{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}")),
-        ("two lengths", format!("{head}Content-Length: 5\r\nContent-Length: {length}\r\n\r\n{chunked}")),
-        ("the same length twice", format!("{head}Content-Length: 5\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{second}")),
-        ("a list of lengths", format!("{head}Content-Length: 5, 5\r\n\r\n0\r\n\r\n{second}")),
-        ("a length with a sign", format!("{head}Content-Length: +5\r\n\r\n0\r\n\r\n{second}")),
-        ("a negative length", format!("{head}Content-Length: -5\r\n\r\n0\r\n\r\n{second}")),
-        ("a length in hexadecimal", format!("{head}Content-Length: 0x5\r\n\r\n0\r\n\r\n{second}")),
-        ("an unknown coding", format!("{head}Transfer-Encoding: xchunked\r\n\r\n{chunked}")),
-        ("a coding before chunked", format!("{head}Transfer-Encoding: gzip, chunked\r\n\r\n{chunked}")),
-        ("chunked twice", format!("{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}")),
-        ("chunked and then identity", format!("{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{chunked}")),
-        ("a space before the colon", format!("{head}Transfer-Encoding : chunked\r\n\r\n{chunked}")),
-        ("a folded header", format!("{head}X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{second}")),
-        ("two hosts", format!("GET /healthz HTTP/1.1\r\nHost: desk\r\nHost: other\r\n\r\n{second}")),
+        (
+            "both framings",
+            format!(
+                "{head}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"
+            ),
+        ),
+        (
+            "both, the other way round",
+            format!(
+                "{head}Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n\r\n{chunked}"
+            ),
+        ),
+        (
+            "a short length and chunks",
+            format!("{head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"),
+        ),
+        (
+            "two lengths",
+            format!("{head}Content-Length: 5\r\nContent-Length: {length}\r\n\r\n{chunked}"),
+        ),
+        (
+            "the same length twice",
+            format!("{head}Content-Length: 5\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{second}"),
+        ),
+        (
+            "a list of lengths",
+            format!("{head}Content-Length: 5, 5\r\n\r\n0\r\n\r\n{second}"),
+        ),
+        (
+            "a length with a sign",
+            format!("{head}Content-Length: +5\r\n\r\n0\r\n\r\n{second}"),
+        ),
+        (
+            "a negative length",
+            format!("{head}Content-Length: -5\r\n\r\n0\r\n\r\n{second}"),
+        ),
+        (
+            "a length in hexadecimal",
+            format!("{head}Content-Length: 0x5\r\n\r\n0\r\n\r\n{second}"),
+        ),
+        (
+            "an unknown coding",
+            format!("{head}Transfer-Encoding: xchunked\r\n\r\n{chunked}"),
+        ),
+        (
+            "a coding before chunked",
+            format!("{head}Transfer-Encoding: gzip, chunked\r\n\r\n{chunked}"),
+        ),
+        (
+            "chunked twice",
+            format!(
+                "{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"
+            ),
+        ),
+        (
+            "chunked and then identity",
+            format!(
+                "{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{chunked}"
+            ),
+        ),
+        (
+            "a space before the colon",
+            format!("{head}Transfer-Encoding : chunked\r\n\r\n{chunked}"),
+        ),
+        (
+            "a folded header",
+            format!(
+                "{head}X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{second}"
+            ),
+        ),
+        (
+            "two hosts",
+            format!("GET /healthz HTTP/1.1\r\nHost: desk\r\nHost: other\r\n\r\n{second}"),
+        ),
         ("no host", format!("GET /healthz HTTP/1.1\r\n\r\n{second}")),
-        ("a tunnel", format!("CONNECT desk:80 HTTP/1.1\r\nHost: desk\r\n\r\n{second}")),
+        (
+            "a tunnel",
+            format!("CONNECT desk:80 HTTP/1.1\r\nHost: desk\r\n\r\n{second}"),
+        ),
     ]
 }
 
@@ -257,100 +392,18 @@ async fn w19_what_could_be_read_in_two_ways_is_refused_and_nothing_after_it_is_r
         let answer = raw::exchange(&daemon.url, request.as_bytes(), Duration::from_secs(5));
         let status = raw::status(&answer);
         assert!(matches!(status, Some(400 | 501)), "{name}: {answer:?}");
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{name}: what followed was answered: {answer:?}");
-        assert!(begun.elapsed() < Duration::from_secs(4), "{name}: the connection stayed open");
+        assert_eq!(
+            answer.matches("HTTP/1.1 ").count(),
+            1,
+            "{name}: what followed was answered: {answer:?}"
+        );
+        assert!(
+            begun.elapsed() < Duration::from_secs(4),
+            "{name}: the connection stayed open"
+        );
     }
     // Two plain requests on one connection are two requests.
     let plain = "GET /healthz HTTP/1.1\r\nHost: desk\r\n\r\nGET /healthz HTTP/1.1\r\nHost: desk\r\nConnection: close\r\n\r\n";
     let answer = raw::exchange(&daemon.url, plain.as_bytes(), Duration::from_secs(5));
     assert_eq!(answer.matches("HTTP/1.1 200 ").count(), 2, "{answer}");
-}
-
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("small").to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// `GET /healthz` with the static table's indices: method, scheme, path and authority as literals.
-const GET_HEALTHZ: &[u8] = &[0x82, 0x86, 0x04, 0x08, b'/', b'h', b'e', b'a', b'l', b't', b'h', b'z', 0x01, 0x04, b'd', b'e', b's', b'k'];
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d02_floods_of_http2_frames_end_with_the_connection_and_others_are_served() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let daemon = Daemon::start(folder.path(), &config(""));
-    let before = daemon.resident_bytes();
-    let open = |number: u32| 2 * number + 1;
-    type Flood = Box<dyn Fn(u32) -> Vec<u8> + Send>;
-    let floods: Vec<(&str, Flood)> = vec![
-        ("rapid reset", Box::new(move |n| [frame(1, 5, open(n), GET_HEALTHZ), frame(3, 0, open(n), &8_u32.to_be_bytes())].concat())),
-        ("continuation without end", Box::new(|n| if n == 0 { frame(1, 1, 1, GET_HEALTHZ) } else { frame(9, 0, 1, &[0x00, 1, b'a', 1, b'b']) })),
-        ("empty data", Box::new(|n| if n == 0 { frame(1, 4, 1, GET_HEALTHZ) } else { frame(0, 0, 1, &[]) })),
-        ("settings", Box::new(|_| frame(4, 0, 0, &[0, 4, 0, 1, 0, 0]))),
-        ("pings", Box::new(|_| frame(6, 0, 0, &[0; 8]))),
-    ];
-    for (name, flood) in floods {
-        let mut stream = raw::connect(&daemon.url, Duration::from_secs(2));
-        stream.write_all(&[PREFACE, &frame(4, 0, 0, &[])].concat()).expect("taken");
-        let until = Instant::now() + Duration::from_secs(2);
-        let flooding = std::thread::spawn(move || {
-            let mut number = 0;
-            while Instant::now() < until {
-                let burst: Vec<u8> = (0..100).flat_map(|more| flood(number + more)).collect();
-                if stream.write_all(&burst).is_err() {
-                    return;
-                }
-                number += 100;
-            }
-        });
-        while !flooding.is_finished() {
-            let begun = Instant::now();
-            assert_eq!(client().get(format!("{}/healthz", daemon.url)).send().await.expect("served").status(), 200, "{name}");
-            assert!(begun.elapsed() < Duration::from_secs(3), "{name}: {:?}", begun.elapsed());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        flooding.join().expect("no panic");
-    }
-    assert_eq!(daemon.deliver("shop-page", APP_SECRET, delivery("m_after_floods")).await, 200);
-    let grown = daemon.resident_bytes().saturating_sub(before);
-    assert!(grown < 64 << 20, "the memory grew by {grown} bytes");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn d06_more_than_the_daemon_can_write_is_put_off_and_never_lost() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let daemon = Daemon::start(folder.path(), &config(""));
-    // Deliveries of 500 messages each from 96 senders at once: more than the writer's queue may hold in memory.
-    let text = "x".repeat(1_500);
-    let body = |sender: usize, round: usize| {
-        let events: Vec<_> = (0..500).map(|n| message(&format!("{}", 9_000 + n % 7), &format!("m_{sender}_{round}_{n}"), &text, now_ms())).collect();
-        envelope(PAGE, &events)
-    };
-    let all = futures_util::future::join_all((0..24).map(|sender| {
-        let (daemon, body) = (&daemon, body(sender, 0));
-        async move {
-            for tries in 0..400 {
-                match daemon.deliver_patiently(body.clone()).await {
-                    200 => return tries,
-                    503 => tokio::time::sleep(Duration::from_millis(100)).await,
-                    other => panic!("answered {other}"),
-                }
-            }
-            panic!("never taken")
-        }
-    }))
-    .await;
-    assert_eq!(all.len(), 24);
-    let conversations = daemon.all("conversations", 50).await;
-    let counted: u64 = conversations.iter().filter_map(|one| one["message_count"].as_u64()).sum();
-    assert_eq!(counted, 24 * 500, "each message once");
-    assert!(daemon.resident_bytes() < 900 << 20, "{}", daemon.resident_bytes());
-}
-
-impl Daemon {
-    /// Delivers where the answer may take as long as a platform waits.
-    async fn deliver_patiently(&self, body: String) -> u16 {
-        self.deliver_bytes("shop-page", APP_SECRET, body.into_bytes()).await
-    }
 }

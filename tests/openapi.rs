@@ -13,26 +13,47 @@ use support::{ADMIN, APP_SECRET, Daemon, PAGE, client, config, envelope, message
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
 
 fn printed() -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_deskbell")).arg("openapi").output().expect("it runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_deskbell"))
+        .arg("openapi")
+        .output()
+        .expect("it runs");
     assert!(output.status.success());
     String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
 fn the_description_at_the_root_is_what_the_binary_prints() {
-    let committed = std::fs::read_to_string(COMMITTED).expect("openapi.json at the root: make it with `deskbell openapi > openapi.json`");
-    assert!(committed == printed(), "openapi.json is stale: make it again with `deskbell openapi > openapi.json`");
+    let committed = std::fs::read_to_string(COMMITTED)
+        .expect("openapi.json at the root: make it with `deskbell openapi > openapi.json`");
+    assert!(
+        committed == printed(),
+        "openapi.json is stale: make it again with `deskbell openapi > openapi.json`"
+    );
 }
 
 /// Puts something of each kind into the desk, and gives an id for each `{…}` of a path.
 async fn fill(daemon: &Daemon) -> impl Fn(&str) -> String {
     let event = message("2001", "m_described", "hello", now_ms());
-    assert_eq!(daemon.deliver("shop-page", APP_SECRET, envelope(PAGE, &[event])).await, 200);
+    assert_eq!(
+        daemon
+            .deliver("shop-page", APP_SECRET, envelope(PAGE, &[event]))
+            .await,
+        200
+    );
     let first = async |list: &str| daemon.get(list).await["data"][0].clone();
     let text = |value: &Value| value.as_str().expect("an id").to_owned();
-    let (conversation, contact) = (text(&first("conversations").await["id"]), text(&first("contacts").await["id"]));
-    let form = reqwest::multipart::Form::new().part("file", reqwest::multipart::Part::text("a note").file_name("note.txt"));
-    let upload = client().post(format!("{}/api/v1/attachments", daemon.url)).bearer_auth(ADMIN).multipart(form);
+    let (conversation, contact) = (
+        text(&first("conversations").await["id"]),
+        text(&first("contacts").await["id"]),
+    );
+    let form = reqwest::multipart::Form::new().part(
+        "file",
+        reqwest::multipart::Part::text("a note").file_name("note.txt"),
+    );
+    let upload = client()
+        .post(format!("{}/api/v1/attachments", daemon.url))
+        .bearer_auth(ADMIN)
+        .multipart(form);
     let uploaded = upload.send().await.expect("answers");
     assert_eq!(uploaded.status(), 201);
     let attachment = text(&uploaded.json::<Value>().await.expect("JSON")["id"]);
@@ -57,13 +78,28 @@ async fn fill(daemon: &Daemon) -> impl Fn(&str) -> String {
 async fn every_documented_path_answers() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(&echo("echo")));
-    let served = client().get(format!("{}/openapi.json", daemon.url)).send().await.expect("answers");
+    let served = client()
+        .get(format!("{}/openapi.json", daemon.url))
+        .send()
+        .await
+        .expect("answers");
     assert_eq!(served.status(), 200);
     assert_eq!(served.headers()["content-type"], "application/json");
     let served = served.text().await.expect("text");
-    assert_eq!(served.trim_end(), printed().trim_end(), "what is served is what is printed");
+    assert_eq!(
+        served.trim_end(),
+        printed().trim_end(),
+        "what is served is what is printed"
+    );
     let document: Value = serde_json::from_str(&served).expect("JSON");
-    assert!(document["openapi"].as_str().expect("a version").starts_with("3.1."), "{}", document["openapi"]);
+    assert!(
+        document["openapi"]
+            .as_str()
+            .expect("a version")
+            .starts_with("3.1."),
+        "{}",
+        document["openapi"]
+    );
     let paths = document["paths"].as_object().expect("paths");
     assert!(paths.len() > 10, "{}", paths.len());
 
@@ -72,30 +108,60 @@ async fn every_documented_path_answers() {
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("operations") {
             if operation["responses"].is_object() {
-                let name = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has no name"));
+                let name = operation["operationId"]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{method} {path} has no name"));
                 assert!(names.insert(name.to_owned()), "{name} is there twice");
-                assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+                assert!(
+                    operation["summary"].is_string(),
+                    "{method} {path} has no summary"
+                );
             }
         }
         if item["get"].is_null() {
             continue;
         }
-        let path = if path.contains('{') { filled(path) } else { path.clone() };
+        let path = if path.contains('{') {
+            filled(path)
+        } else {
+            path.clone()
+        };
         // The head of the answer only: the stream of events has no end.
-        let answer = client().get(format!("{}{path}", daemon.url)).bearer_auth(ADMIN).send().await.expect("answers");
+        let answer = client()
+            .get(format!("{}{path}", daemon.url))
+            .bearer_auth(ADMIN)
+            .send()
+            .await
+            .expect("answers");
         assert_eq!(answer.status(), 200, "{path}");
-        let stranger = client().get(format!("{}{path}", daemon.url)).send().await.expect("answers");
+        let stranger = client()
+            .get(format!("{}{path}", daemon.url))
+            .send()
+            .await
+            .expect("answers");
         assert_eq!(stranger.status(), 401, "{path} without a token");
         asked += 1;
     }
     assert!(asked >= 10, "{asked}");
     // Every method of a path that is not documented is refused as such, and says what there is.
     for path in paths.keys().filter(|path| !path.contains('{')) {
-        let answer = client().put(format!("{}{path}", daemon.url)).bearer_auth(ADMIN).send().await.expect("answers");
+        let answer = client()
+            .put(format!("{}{path}", daemon.url))
+            .bearer_auth(ADMIN)
+            .send()
+            .await
+            .expect("answers");
         assert_eq!(answer.status(), 405, "{path}");
         assert!(answer.headers().contains_key("allow"), "{path}");
     }
-    let docs = client().get(format!("{}/docs/", daemon.url)).send().await.expect("answers");
+    let docs = client()
+        .get(format!("{}/docs/", daemon.url))
+        .send()
+        .await
+        .expect("answers");
     assert_eq!(docs.status(), 200);
-    assert!(docs.text().await.expect("text").contains("swagger"), "the reference can be read in a browser");
+    assert!(
+        docs.text().await.expect("text").contains("swagger"),
+        "the reference can be read in a browser"
+    );
 }

@@ -20,9 +20,14 @@ pub struct Asset {
 /// The asset of a text of the program.
 #[must_use]
 pub fn text(text: &'static str) -> Arc<Asset> {
-    static ASSETS: LazyLock<Mutex<HashMap<&'static str, Arc<Asset>>>> = LazyLock::new(Mutex::default);
+    static ASSETS: LazyLock<Mutex<HashMap<&'static str, Arc<Asset>>>> =
+        LazyLock::new(Mutex::default);
     let mut assets = ASSETS.lock().unwrap_or_else(PoisonError::into_inner);
-    Arc::clone(assets.entry(text).or_insert_with(|| Arc::new(Asset::of(text))))
+    Arc::clone(
+        assets
+            .entry(text)
+            .or_insert_with(|| Arc::new(Asset::of(text))),
+    )
 }
 
 impl Asset {
@@ -38,16 +43,28 @@ impl Asset {
         Self {
             plain: Bytes::copy_from_slice(text.as_bytes()),
             brotli: brotli.into(),
-            etag: format!("\"{}\"", &hex::encode(Sha256::digest(text.as_bytes()))[..32]),
+            etag: format!(
+                "\"{}\"",
+                &hex::encode(Sha256::digest(text.as_bytes()))[..32]
+            ),
         }
     }
 
     /// The answer to a request for it.
     #[must_use]
     pub fn response(&self, content_type: &'static str, request: &HeaderMap) -> Response {
-        let text = |name: header::HeaderName| request.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let known = text(header::IF_NONE_MATCH).split(',').any(|one| one.trim() == self.etag);
-        let takes_brotli = text(header::ACCEPT_ENCODING).split(',').any(|one| one.trim().split(';').next() == Some("br"));
+        let text = |name: header::HeaderName| {
+            request
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let known = text(header::IF_NONE_MATCH)
+            .split(',')
+            .any(|one| one.trim() == self.etag);
+        let takes_brotli = text(header::ACCEPT_ENCODING)
+            .split(',')
+            .any(|one| one.trim().split(';').next() == Some("br"));
         let body = match (known, takes_brotli) {
             (true, _) => Body::empty(),
             (false, true) => Body::from(self.brotli.clone()),

@@ -32,7 +32,10 @@ impl Signed {
         if self.0.may(right) {
             return Ok(self.0);
         }
-        Err(Problem::forbidden(format!("This needs the right `{}`.", name_of(right))))
+        Err(Problem::forbidden(format!(
+            "This needs the right `{}`.",
+            name_of(right)
+        )))
     }
 }
 
@@ -48,12 +51,19 @@ fn caller(app: &Daemon, parts: &Parts) -> Result<Caller, Problem> {
     let store = &*app.store;
     let now = app.clock.now();
     if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(bearer).ok_or_else(Problem::unauthorized)?;
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(bearer)
+            .ok_or_else(Problem::unauthorized)?;
         let caller = app.access.by_token(store, &app.channels, now, token)?;
         return caller.ok_or_else(Problem::unauthorized);
     }
     let cookie = session_cookie(&parts.headers).ok_or_else(Problem::unauthorized)?;
-    let caller = app.access.by_session(store, now, cookie)?.ok_or_else(Problem::unauthorized)?;
+    let caller = app
+        .access
+        .by_session(store, now, cookie)?
+        .ok_or_else(Problem::unauthorized)?;
     if !parts.method.is_safe() {
         refuse_foreign_page(app, &parts.headers)?;
     }
@@ -70,13 +80,21 @@ pub fn bearer(value: &str) -> Option<&str> {
 /// The bearer token of a request.
 #[must_use]
 pub fn bearer_of(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok().and_then(bearer)
+    headers
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()
+        .and_then(bearer)
 }
 
 /// The session's cookie of a request.
 #[must_use]
 pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let pairs = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'));
     let named = |pair: &'_ str| pair.trim().split_once('=').map(|(name, _)| name.to_owned());
     let mut found = None;
     for pair in pairs {
@@ -92,7 +110,11 @@ pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
 /// The `Set-Cookie` that begins a session, or with an empty value ends it.
 #[must_use]
 pub fn cookie_for(app: &Daemon, value: &str) -> String {
-    let age = if value.is_empty() { 0 } else { crate::access::SESSION_MS / 1000 };
+    let age = if value.is_empty() {
+        0
+    } else {
+        crate::access::SESSION_MS / 1000
+    };
     if app.is_https() {
         format!("{SECURE_COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax; Secure")
     } else {
@@ -103,11 +125,17 @@ pub fn cookie_for(app: &Daemon, value: &str) -> String {
 /// Refuses a changing request that a page of another origin made a browser send (S05). Every browser names the origin
 /// of such a request; programs that name none carry no foreign cookie.
 fn refuse_foreign_page(app: &Daemon, headers: &HeaderMap) -> Result<(), Problem> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or("unreadable"))
+    };
     let foreign_site = text("sec-fetch-site").is_some_and(|site| site != "same-origin");
     let foreign_origin = text("origin").is_some_and(|origin| !is_own_origin(app, headers, origin));
     if foreign_site || foreign_origin {
-        return Err(Problem::forbidden("A page of another origin sent this request with your session. It was refused."));
+        return Err(Problem::forbidden(
+            "A page of another origin sent this request with your session. It was refused.",
+        ));
     }
     Ok(())
 }
@@ -120,8 +148,11 @@ pub fn is_own_origin(app: &Daemon, headers: &HeaderMap, origin: &str) -> bool {
     {
         return true;
     }
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
+    let authority = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
     matches!((host, authority), (Some(host), Some(authority)) if host.eq_ignore_ascii_case(authority))
 }
-

@@ -26,23 +26,39 @@ pub struct Query<T>(pub T);
 
 /// The whole body, at most `limit` bytes.
 pub async fn read_limited(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place with the limit")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place with the limit"
+    )]
     let collected = Limited::new(body, limit).collect().await;
-    collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
-        if error.downcast_ref::<LengthLimitError>().is_some() {
-            return Problem::too_large(limit);
-        }
-        let title = "The request came too slowly or not whole";
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "incomplete", title, "Send the whole body without long pauses.")
-    })
+    collected
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|error| {
+            if error.downcast_ref::<LengthLimitError>().is_some() {
+                return Problem::too_large(limit);
+            }
+            let title = "The request came too slowly or not whole";
+            Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "incomplete",
+                title,
+                "Send the whole body without long pauses.",
+            )
+        })
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBytes<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let media_type = content_type
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default()
+            .trim();
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -60,7 +76,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        JsonBytes::from_request(request, state).await.map(|JsonBytes(value, _)| Self(value))
+        JsonBytes::from_request(request, state)
+            .await
+            .map(|JsonBytes(value, _)| Self(value))
     }
 }
 
@@ -83,7 +101,9 @@ pub fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
         Problem::bad_request(format!("The body is no JSON: {inner}."))
     })?;
-    json.end().map_err(|error| Problem::bad_request(format!("The body is more than one JSON value: {error}.")))?;
+    json.end().map_err(|error| {
+        Problem::bad_request(format!("The body is more than one JSON value: {error}."))
+    })?;
     Ok(value)
 }
 

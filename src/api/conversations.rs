@@ -18,6 +18,7 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::desk::conversations::{ChangeConversation, MarkRead, Marked};
 use crate::id::{ConversationId, MessageId, TeamId, UserId};
+use crate::outbox::{Sign, give_sign};
 use crate::store::InboxPage;
 use crate::store::record::{ConversationRecord, Priority, Status};
 use crate::view::{Author, AuthorType, Conversation};
@@ -319,7 +320,10 @@ async fn mark_read(
         reader,
     };
     match app.writer.write(decision).await? {
-        Marked::Done(conversation) => Ok(axum::Json(app.view().conversation(&conversation))),
+        Marked::Done(conversation) => {
+            give_sign(&app, conversation.channel, &conversation.thread, Sign::Seen);
+            Ok(axum::Json(app.view().conversation(&conversation)))
+        }
         Marked::NoConversation => Err(no_conversation()),
         Marked::NoMessage => Err(Problem::field(
             "/up_to",
@@ -366,6 +370,7 @@ async fn typing(
     app.live
         .typing(app.clock.now(), found.channel, found.id, by, typing.typing);
     app.live.typing_to_visitor(found.id, typing.typing);
+    give_sign(&app, found.channel, &found.thread, Sign::Typing(typing.typing));
     Ok(axum::Json(typing))
 }
 

@@ -38,7 +38,8 @@ impl Cursors {
 
     fn seal(&self, bytes: &[u8]) -> [u8; SEAL_BYTES] {
         #[expect(clippy::expect_used, reason = "HMAC accepts keys of every length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("any key length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("any key length");
         mac.update(b"cursor");
         mac.update(bytes);
         let mut seal = [0; SEAL_BYTES];
@@ -51,7 +52,8 @@ impl Cursors {
     #[must_use]
     pub fn derived_secret(&self, purpose: &str, of: &[u8]) -> String {
         #[expect(clippy::expect_used, reason = "HMAC accepts keys of every length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("any key length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("any key length");
         mac.update(b"derived secret\0");
         mac.update(purpose.as_bytes());
         mac.update(b"\0");
@@ -71,12 +73,16 @@ impl Cursors {
 
     /// The place of a cursor that this daemon made for this list.
     pub fn read<P: Position>(&self, cursor: Option<&str>) -> Result<Option<P>, Problem> {
-        let Some(cursor) = cursor else { return Ok(None) };
+        let Some(cursor) = cursor else {
+            return Ok(None);
+        };
         let position = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| {
             let (bytes, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL_BYTES)?)?;
             let sealed = subtle::ConstantTimeEq::ct_eq(&self.seal(bytes)[..], seal);
             let (list, position) = bytes.split_first()?;
-            (bool::from(sealed) && *list == P::LIST).then(|| P::from_bytes(position)).flatten()
+            (bool::from(sealed) && *list == P::LIST)
+                .then(|| P::from_bytes(position))
+                .flatten()
         });
         match position {
             Some(position) => Ok(Some(position)),
@@ -149,18 +155,34 @@ mod tests {
     fn t07_only_a_cursor_of_this_list_and_daemon_is_read() {
         let cursors = Cursors::new(Secret::new("one key"));
         let cursor = cursors.write(&MessageId(42));
-        assert_eq!(cursors.read(Some(&cursor)).expect("own"), Some(MessageId(42)));
-        assert!(cursors.read::<ContactId>(Some(&cursor)).is_err(), "another list's");
-        assert!(Cursors::new(Secret::new("other")).read::<MessageId>(Some(&cursor)).is_err());
+        assert_eq!(
+            cursors.read(Some(&cursor)).expect("own"),
+            Some(MessageId(42))
+        );
+        assert!(
+            cursors.read::<ContactId>(Some(&cursor)).is_err(),
+            "another list's"
+        );
+        assert!(
+            Cursors::new(Secret::new("other"))
+                .read::<MessageId>(Some(&cursor))
+                .is_err()
+        );
         let place = (Time::from_millis(-5), ConversationId(7));
-        assert_eq!(cursors.read(Some(&cursors.write(&place))).expect("own"), Some(place));
+        assert_eq!(
+            cursors.read(Some(&cursors.write(&place))).expect("own"),
+            Some(place)
+        );
         let mut refused = 0;
         for at in 0..cursor.len() {
             for digit in ["A", "b", "_", "7", "-"] {
                 let mut tampered = cursor.clone();
                 tampered.replace_range(at..=at, digit);
                 if tampered != cursor {
-                    assert!(cursors.read::<MessageId>(Some(&tampered)).is_err(), "{tampered}");
+                    assert!(
+                        cursors.read::<MessageId>(Some(&tampered)).is_err(),
+                        "{tampered}"
+                    );
                     refused += 1;
                 }
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use deskbell_sdk::send::{PartPlan, ReplyShape};
 use deskbell_sdk::text::MAX_TEXT_CHARS;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -19,10 +20,12 @@ use super::paging::{self, List, Look};
 use super::problem::Problem;
 use crate::app::{App, Daemon};
 use crate::channels::OpenChannel;
-use crate::desk::replies::{Kind, Write, Written};
+use crate::desk::outbox::{Window, Windows};
+use crate::desk::replies::{Kind, Write, Written, kind_of};
 use crate::id::{AttachmentId, ConversationId, MessageId};
+use crate::store::entry::{AttachmentEntry, Entry, IdempotencyEntry, PartRecord};
 use crate::store::record::{ConversationRecord, MessageRecord, Place};
-use crate::view::{Message, WindowState};
+use crate::view::Message;
 
 /// The most attachments of a message.
 const MAX_ATTACHMENTS: usize = 20;
@@ -184,13 +187,21 @@ async fn write(
             .ok_or_else(no_conversation)
     });
     let conversation = conversation.await?;
-    let (kind, status) = if new.private {
-        (Kind::Note, StatusCode::CREATED)
+    let idempotency = key.of(&caller, &body);
+    let status = if new.private {
+        StatusCode::CREATED
     } else {
-        (
-            answer_kind(&app, &conversation, &new)?,
-            StatusCode::ACCEPTED,
-        )
+        StatusCode::ACCEPTED
+    };
+    // A repeated request gets the first answer again, also where the channel would take no new one now.
+    let repeated = match &idempotency {
+        Some((key, _)) => IdempotencyEntry::get(&*app.store, key)?.is_some(),
+        None => false,
+    };
+    let kind = if new.private || repeated {
+        Kind::Note
+    } else {
+        answer_kind(&app, &caller.owner(), &conversation, &new)?
     };
     let decision = Write {
         scope: caller.scope.clone(),
@@ -201,7 +212,7 @@ async fn write(
         attachments: new.attachment_ids.clone(),
         reply_to: new.reply_to,
         kind,
-        idempotency: key.of(&caller, &body),
+        idempotency,
     };
     let (channel, id) = match app.writer.write(decision).await? {
         Written::Message(channel, id, _) => (channel, id),
@@ -233,6 +244,7 @@ async fn write(
 /// How an answer in this conversation goes out, where it can.
 fn answer_kind(
     app: &Daemon,
+    owner: &str,
     conversation: &ConversationRecord,
     new: &NewMessage,
 ) -> Result<Kind, Problem> {
@@ -244,27 +256,71 @@ fn answer_kind(
             detail,
         ));
     };
-    if channel.channel.visitors().is_none() {
+    if channel.channel.visitors().is_some() {
+        if let Some(most_chars) = channel.channel.limits().text_chars {
+            new.check_length(most_chars)?;
+        }
+        return Ok(Kind::ServedHere);
+    }
+    let Some(sender) = channel.channel.send() else {
         return Err(sending_unavailable(channel));
+    };
+    let windows = crate::outbox::windows(channel);
+    if windows.at(conversation, app.clock.now()) == Window::Closed {
+        return Err(window_closed(app, conversation, windows));
     }
-    if let Some(most_chars) = channel.channel.limits().text_chars {
-        new.check_length(most_chars)?;
+    let files = uploads(app, owner, &new.attachment_ids)?;
+    let shape = ReplyShape {
+        text: new.text(),
+        files: files
+            .iter()
+            .map(|file| (kind_of(&file.mime_type), file.mime_type.as_str(), file.size))
+            .collect(),
+    };
+    let parts = sender
+        .plan(&shape)
+        .map_err(|error| Problem::field("", error.to_string()))?;
+    let parts = parts.into_iter().map(|part| match part {
+        PartPlan::Text(text) => PartRecord::Text(text),
+        PartPlan::File(place) => PartRecord::File(place),
+    });
+    Ok(Kind::Queued(parts.collect()))
+}
+
+/// The caller's uploads, as far as they are there: what is not is refused where it is put into the message.
+fn uploads(
+    app: &Daemon,
+    owner: &str,
+    ids: &[AttachmentId],
+) -> Result<Vec<AttachmentEntry>, Problem> {
+    let mut found = Vec::new();
+    for (place, id) in ids.iter().enumerate() {
+        match AttachmentEntry::get(&*app.store, &id.key())? {
+            Some(entry) if entry.owner == owner => found.push(entry),
+            _ => {
+                let detail = "There is no such upload of yours, or it is in a message already.";
+                return Err(Problem::field(&format!("/attachment_ids/{place}"), detail));
+            }
+        }
     }
-    let window = app.view().conversation(conversation).reply_window;
-    if window.state == WindowState::Closed {
-        let since = window
-            .closes_at
-            .map_or_else(String::new, |closed_at| format!(" since {closed_at}"));
-        let detail = format!(
-            "The platform takes no answer{since}: it does so for a while after the customer's last message."
-        );
-        return Err(Problem::conflict(
-            "reply-window-closed",
-            "The reply window is closed",
-            detail,
-        ));
-    }
-    Ok(Kind::ServedHere)
+    Ok(found)
+}
+
+/// The platform takes no answer any more; what can still be done.
+fn window_closed(app: &Daemon, conversation: &ConversationRecord, windows: Windows) -> Problem {
+    let closed_at = app.view().conversation(conversation).reply_window.closes_at;
+    let since = closed_at.map_or_else(String::new, |closed_at| format!(" since {closed_at}"));
+    let can = match (windows.extended_ms, windows.ordinary_ms) {
+        (Some(_), _) => "The longer time for a person's answer has passed, too.",
+        (None, _) => {
+            "Where the platform grants the app a longer time for answers by a person, switch it on for the channel."
+        }
+    };
+    let detail = format!(
+        "The platform takes no answer{since}: it does so for a while after the customer's last message. {can} When the \
+         customer writes again, the window opens again; until then another channel is the way. Notes work."
+    );
+    Problem::conflict("reply-window-closed", "The reply window is closed", detail)
 }
 
 fn sending_unavailable(channel: &OpenChannel) -> Problem {

@@ -31,21 +31,33 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
         return Err(Problem::unavailable("The daemon is stopping."));
     }
     if !app.writer.accepts() {
-        return Err(Problem::unavailable("The store takes no changes right now; the log says why."));
+        return Err(Problem::unavailable(
+            "The store takes no changes right now; the log says why.",
+        ));
     }
     Ok("ready\n")
 }
 
 /// The figures, for Prometheus: from this machine without a token, else for administrators.
-async fn metrics(State(app): State<App>, Extension(ClientAddress(address)): Extension<ClientAddress>, request: Request) -> Result<Response, Problem> {
+async fn metrics(
+    State(app): State<App>,
+    Extension(ClientAddress(address)): Extension<ClientAddress>,
+    request: Request,
+) -> Result<Response, Problem> {
     // A proxy on this machine that is not in `trusted_proxies` looks local and is not.
-    let local = address.is_loopback() && request.extensions().get::<UnvouchedForwarding>().is_none();
+    let local =
+        address.is_loopback() && request.extensions().get::<UnvouchedForwarding>().is_none();
     if !local {
         let (mut parts, _) = request.into_parts();
-        Signed::from_request_parts(&mut parts, &app).await?.with(Right::Admin)?;
+        Signed::from_request_parts(&mut parts, &app)
+            .await?
+            .with(Right::Admin)?;
     }
     measure(&app);
-    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"))];
+    let headers = [(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; version=0.0.4"),
+    )];
     Ok((StatusCode::OK, headers, app.metrics.render()).into_response())
 }
 
@@ -58,11 +70,16 @@ fn measure(app: &App) {
     #[expect(clippy::cast_precision_loss, reason = "a figure for a graph")]
     metrics::gauge!("deskbell_store_bytes").set(app.store.bytes_on_disk() as f64);
     for channel in app.channels.open() {
-        let labels = [("channel", channel.id.clone()), ("connector", channel.kind.id.to_owned())];
-        metrics::gauge!("deskbell_channel_up", &labels).set(f64::from(u8::from(channel.is_healthy())));
+        let labels = [
+            ("channel", channel.id.clone()),
+            ("connector", channel.kind.id.to_owned()),
+        ];
+        metrics::gauge!("deskbell_channel_up", &labels)
+            .set(f64::from(u8::from(channel.is_healthy())));
         if let Some(at) = channel.status().last_event_at {
             let quiet_ms = app.clock.now().as_millis() - at.as_millis();
-            metrics::gauge!("deskbell_channel_quiet_seconds", &labels).set(float(u64::try_from(quiet_ms / 1000).unwrap_or(0)));
+            metrics::gauge!("deskbell_channel_quiet_seconds", &labels)
+                .set(float(u64::try_from(quiet_ms / 1000).unwrap_or(0)));
         }
     }
 }

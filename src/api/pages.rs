@@ -53,7 +53,10 @@ async fn desk(State(app): State<App>, headers: HeaderMap) -> Result<Response, Pr
 
 fn page_response(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(POLICY),
+    );
     headers.append(header::VARY, HeaderValue::from_static("cookie"));
     response
 }
@@ -65,7 +68,11 @@ struct SetUp {
 }
 
 /// The one-time link that the terminal printed: begins an administrator's session, and works once (S12).
-async fn set_up(State(app): State<App>, Query(SetUp { token }): Query<SetUp>, headers: HeaderMap) -> Result<Response, Problem> {
+async fn set_up(
+    State(app): State<App>,
+    Query(SetUp { token }): Query<SetUp>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     if !app.access.take_setup(&token) {
         tracing::warn!("a set-up link was refused: it was used already, or is of an earlier start");
         let mut response = page_response(text(SIGN_IN).response(HTML, &headers));
@@ -73,14 +80,21 @@ async fn set_up(State(app): State<App>, Query(SetUp { token }): Query<SetUp>, he
         return Ok(response);
     }
     let cookie = random_text();
-    let begin = BeginSession { hash: secret_hash(&cookie), works_for_ms: SESSION_MS };
+    let begin = BeginSession {
+        hash: secret_hash(&cookie),
+        works_for_ms: SESSION_MS,
+    };
     if let Err(error) = app.writer.write(begin).await {
         app.access.put_setup_back(&token);
         return Err(error.into());
     }
     tracing::info!("the set-up link opened an administrator's session");
     let headers = [
-        (header::SET_COOKIE, HeaderValue::from_str(&cookie_for(&app, &cookie)).map_err(|_| Problem::bad_request("no cookie"))?),
+        (
+            header::SET_COOKIE,
+            HeaderValue::from_str(&cookie_for(&app, &cookie))
+                .map_err(|_| Problem::bad_request("no cookie"))?,
+        ),
         (header::LOCATION, HeaderValue::from_static("/")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
@@ -88,8 +102,15 @@ async fn set_up(State(app): State<App>, Query(SetUp { token }): Query<SetUp>, he
 }
 
 /// A small shop with the chat of a channel in it.
-async fn try_chat(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    let channel = app.channels.get(&id).filter(|channel| channel.channel.visitors().is_some());
+async fn try_chat(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let channel = app
+        .channels
+        .get(&id)
+        .filter(|channel| channel.channel.visitors().is_some());
     let channel = channel.ok_or_else(|| Problem::not_found("website chat"))?;
     // The slug is letters, digits and hyphens, so it needs no escaping.
     let page = Asset::of(&TRY.replace("{{channel}}", &channel.id));
@@ -99,7 +120,10 @@ async fn try_chat(State(app): State<App>, Path(id): Path<String>, headers: Heade
 async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let (content, content_type) = match file.as_str() {
         "feed.css" => (include_str!("pages/feed.css"), "text/css; charset=utf-8"),
-        "feed.js" => (include_str!("pages/feed.js"), "text/javascript; charset=utf-8"),
+        "feed.js" => (
+            include_str!("pages/feed.js"),
+            "text/javascript; charset=utf-8",
+        ),
         "try.css" => (include_str!("pages/try.css"), "text/css; charset=utf-8"),
         "icon.svg" => (include_str!("pages/icon.svg"), "image/svg+xml"),
         _ => return Err(Problem::not_found("page")),

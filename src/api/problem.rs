@@ -60,14 +60,24 @@ impl Problem {
     /// 400: the request cannot be read.
     #[must_use]
     pub fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request cannot be read", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "The request cannot be read",
+            detail,
+        )
     }
 
     /// 401: nobody is signed in.
     #[must_use]
     pub fn unauthorized() -> Self {
         let detail = "Send an API token as `Authorization: Bearer dbk_…`, or sign in to the desk.";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Not signed in", detail)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "Not signed in",
+            detail,
+        )
     }
 
     /// 403: the right is missing.
@@ -79,7 +89,12 @@ impl Problem {
     /// 404: there is none, or the caller may not know of it.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("There is no such {what}, or you may not see it."))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            format!("There is no such {what}, or you may not see it."),
+        )
     }
 
     /// 409: it does not fit how things stand.
@@ -98,7 +113,10 @@ impl Problem {
             "A field does not do",
             format!("{pointer}: {detail}"),
         );
-        problem.errors.push(FieldProblem { pointer: pointer.to_owned(), detail });
+        problem.errors.push(FieldProblem {
+            pointer: pointer.to_owned(),
+            detail,
+        });
         problem
     }
 
@@ -106,20 +124,37 @@ impl Problem {
     #[must_use]
     pub fn too_large(limit_bytes: usize) -> Self {
         let detail = format!("The body may have {limit_bytes} bytes at the most.");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "Too large",
+            detail,
+        )
     }
 
     /// 429: too many requests.
     #[must_use]
     pub fn too_many(detail: impl Into<String>, seconds: u32) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail).retry_after(seconds)
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-requests",
+            "Too many requests",
+            detail,
+        )
+        .retry_after(seconds)
     }
 
     /// 503: not now.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let title = "Not available right now";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail).retry_after(1)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            title,
+            detail,
+        )
+        .retry_after(1)
     }
 
     /// The HTTP status.
@@ -139,8 +174,12 @@ impl From<StoreError> for Problem {
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Busy => Self::unavailable("Too many changes are waiting. Try again shortly."),
-            WriteError::Store(_) => Self::unavailable("The store cannot take changes right now. Try again shortly."),
+            WriteError::Busy => {
+                Self::unavailable("Too many changes are waiting. Try again shortly.")
+            }
+            WriteError::Store(_) => {
+                Self::unavailable("The store cannot take changes right now. Try again shortly.")
+            }
             WriteError::Stopping => Self::unavailable("The daemon is stopping. Try again shortly."),
             WriteError::Poison => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -156,7 +195,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status(), axum::Json(&self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

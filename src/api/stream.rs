@@ -71,7 +71,10 @@ async fn events(
         Who::Token { .. } | Who::Bootstrap | Who::Local => limits.streams_per_token,
     };
     let Some(place) = Live::place(&app, caller.owner(), most as usize) else {
-        return Err(Problem::too_many(format!("{most} streams are open already. Close some, or share one."), 5));
+        return Err(Problem::too_many(
+            format!("{most} streams are open already. Close some, or share one."),
+            5,
+        ));
     };
     Ok(answer(reader(app, caller, after, place)))
 }
@@ -80,19 +83,33 @@ async fn events(
 pub(super) fn position(headers: &HeaderMap, after: Option<u64>) -> Result<Option<u64>, Problem> {
     match headers.get("last-event-id") {
         None => Ok(after),
-        Some(value) => match value.to_str().ok().and_then(|text| text.trim().parse().ok()) {
+        Some(value) => match value
+            .to_str()
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+        {
             Some(seq) => Ok(Some(seq)),
-            None => Err(Problem::bad_request("`Last-Event-ID` is the `id` of an event: a number.")),
+            None => Err(Problem::bad_request(
+                "`Last-Event-ID` is the `id` of an event: a number.",
+            )),
         },
     }
 }
 
 /// A response of Server-Sent Events that no proxy should hold back.
-pub(super) fn answer(events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Response {
+pub(super) fn answer(
+    events: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
+) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        (
+            header::HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
     ];
     (headers, Body::from_stream(events)).into_response()
 }
@@ -114,7 +131,12 @@ struct Reader {
     _place: StreamPlace,
 }
 
-fn reader(app: App, caller: Caller, after: Option<u64>, place: StreamPlace) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn reader(
+    app: App,
+    caller: Caller,
+    after: Option<u64>,
+    place: StreamPlace,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
     // Subscribed before the head is read: what comes between is seen twice and shown once.
     let live = app.live.subscribe();
     let (head, oldest) = (app.store.head(), app.store.oldest());
@@ -213,7 +235,9 @@ impl Reader {
             return None;
         }
         let (app, seen) = (Arc::clone(&self.app), self.seen);
-        let events = tokio::task::spawn_blocking(move || app.store.events(seen, BATCH)).await.ok()?;
+        let events = tokio::task::spawn_blocking(move || app.store.events(seen, BATCH))
+            .await
+            .ok()?;
         match events {
             Ok(events) => {
                 self.catching_up = !events.is_empty();
@@ -229,6 +253,9 @@ impl Reader {
 
     /// A revoked token or session loses its stream within seconds. Where the store cannot tell, the stream stays.
     fn still_in(&self) -> bool {
-        self.app.access.still_in(&*self.app.store, self.app.clock.now(), &self.caller).unwrap_or(true)
+        self.app
+            .access
+            .still_in(&*self.app.store, self.app.clock.now(), &self.caller)
+            .unwrap_or(true)
     }
 }

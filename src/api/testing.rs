@@ -322,6 +322,7 @@ pub(super) async fn desk() -> Desk {
     let local = Secret::new("dbk_canary-local");
     let app: App = Arc::new(Daemon {
         access: Access::new(config.auth.bootstrap_token.clone(), local, None),
+        lanes: crate::work::Lanes::default(),
         cursors: crate::api::cursor::Cursors::new(Secret::new("canary-server-key")),
         clock,
         store: StoreHandle(store),

@@ -50,28 +50,44 @@ pub async fn receive(mut multipart: Multipart, limit: usize) -> Result<Upload, P
         if bytes.is_empty() {
             return Err(Problem::field("/file", "is empty."));
         }
-        return Ok(Upload { name, bytes: bytes.into() });
+        return Ok(Upload {
+            name,
+            bytes: bytes.into(),
+        });
     }
-    Err(Problem::field("/file", "is missing: send the file as multipart/form-data in the field `file`."))
+    Err(Problem::field(
+        "/file",
+        "is missing: send the file as multipart/form-data in the field `file`.",
+    ))
 }
 
 /// Keeps a file durably, first its bytes and then that it is there.
 pub async fn keep(app: &App, upload: Upload, owner: String) -> Result<AttachmentEntry, Problem> {
-    Ok(app.writer.write(keep_bytes(app, upload, owner).await?).await?)
+    Ok(app
+        .writer
+        .write(keep_bytes(app, upload, owner).await?)
+        .await?)
 }
 
 /// Keeps the bytes of a file durably. What is left is to write that it is there.
 pub async fn keep_bytes(app: &App, upload: Upload, owner: String) -> Result<KeepUpload, Problem> {
     let blobs = app.blobs.clone();
     let bytes = upload.bytes.clone();
-    let kept = tokio::task::spawn_blocking(move || (blobs.keep(&bytes), sniffed_type(&bytes))).await;
+    let kept =
+        tokio::task::spawn_blocking(move || (blobs.keep(&bytes), sniffed_type(&bytes))).await;
     let (content, mime_type) = match kept {
         Ok((Ok(content), mime_type)) => (content, mime_type),
         Ok((Err(error), _)) => {
             tracing::error!(%error, "an upload could not be kept");
-            return Err(Problem::unavailable("The file cannot be kept right now. Try again shortly."));
+            return Err(Problem::unavailable(
+                "The file cannot be kept right now. Try again shortly.",
+            ));
         }
-        Err(_) => return Err(Problem::unavailable("The file cannot be kept right now. Try again shortly.")),
+        Err(_) => {
+            return Err(Problem::unavailable(
+                "The file cannot be kept right now. Try again shortly.",
+            ));
+        }
     };
     let upload = AttachmentEntry {
         id: AttachmentId(0),
@@ -105,9 +121,16 @@ pub fn shown(entry: &AttachmentEntry, url: String) -> Attachment {
 }
 
 /// Gives the bytes out such that no browser runs them.
-pub async fn serve(app: &App, entry: &AttachmentEntry, headers: &HeaderMap, save: bool) -> Result<Response, Problem> {
+pub async fn serve(
+    app: &App,
+    entry: &AttachmentEntry,
+    headers: &HeaderMap,
+    save: bool,
+) -> Result<Response, Problem> {
     let etag = format!("\"{}\"", entry.content);
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| known.split(',').any(|one| one.trim() == etag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
@@ -120,21 +143,42 @@ pub async fn serve(app: &App, entry: &AttachmentEntry, headers: &HeaderMap, save
     let playable = entry.mime_type.starts_with("audio/") || entry.mime_type.starts_with("video/");
     let inline = !save && (playable || SHOWN_INLINE.contains(&entry.mime_type.as_str()));
     let total = bytes.len();
-    let (status, bytes, range) = match headers.get(header::RANGE).and_then(|value| byte_range(value.to_str().ok()?, total)) {
-        Some((first, last)) => (StatusCode::PARTIAL_CONTENT, bytes.slice(first..=last), Some(format!("bytes {first}-{last}/{total}"))),
+    let (status, bytes, range) = match headers
+        .get(header::RANGE)
+        .and_then(|value| byte_range(value.to_str().ok()?, total))
+    {
+        Some((first, last)) => (
+            StatusCode::PARTIAL_CONTENT,
+            bytes.slice(first..=last),
+            Some(format!("bytes {first}-{last}/{total}")),
+        ),
         None => (StatusCode::OK, bytes, None),
     };
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let value = |text: &str| {
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+    };
     headers.insert(header::CONTENT_TYPE, value(&entry.mime_type));
-    headers.insert(header::CONTENT_DISPOSITION, value(&disposition(inline, entry.name.as_deref())));
+    headers.insert(
+        header::CONTENT_DISPOSITION,
+        value(&disposition(inline, entry.name.as_deref())),
+    );
     headers.insert(header::ETAG, value(&etag));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=86400, immutable"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, max-age=86400, immutable"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox; default-src 'none'"),
+    );
     if let Some(range) = range {
         headers.insert(header::CONTENT_RANGE, value(&range));
     }
@@ -158,11 +202,17 @@ fn byte_range(value: &str, total: usize) -> Option<(usize, usize)> {
 fn disposition(inline: bool, name: Option<&str>) -> String {
     use std::fmt::Write as _;
     let kind = if inline { "inline" } else { "attachment" };
-    let Some(name) = name else { return kind.to_owned() };
-    let plain: String = name.chars().map(|character| {
-        let safe = character.is_ascii_alphanumeric() || matches!(character, ' ' | '.' | '-' | '_');
-        if safe { character } else { '_' }
-    }).collect();
+    let Some(name) = name else {
+        return kind.to_owned();
+    };
+    let plain: String = name
+        .chars()
+        .map(|character| {
+            let safe =
+                character.is_ascii_alphanumeric() || matches!(character, ' ' | '.' | '-' | '_');
+            if safe { character } else { '_' }
+        })
+        .collect();
     let mut encoded = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') {
@@ -182,7 +232,10 @@ mod tests {
     #[test]
     fn m11_a_file_name_never_leaves_its_quotes() {
         let shown = disposition(false, Some("a\"b;\r\n/é.pdf"));
-        assert_eq!(shown, "attachment; filename=\"a_b_____.pdf\"; filename*=UTF-8''a%22b%3B%0D%0A%2F%C3%A9.pdf");
+        assert_eq!(
+            shown,
+            "attachment; filename=\"a_b_____.pdf\"; filename*=UTF-8''a%22b%3B%0D%0A%2F%C3%A9.pdf"
+        );
         assert!(HeaderValue::from_str(&shown).is_ok());
     }
 
@@ -192,7 +245,14 @@ mod tests {
         assert_eq!(byte_range("bytes=2-4", 10), Some((2, 4)));
         assert_eq!(byte_range("bytes=8-99", 10), Some((8, 9)));
         assert_eq!(byte_range("bytes=-3", 10), Some((7, 9)));
-        for none in ["bytes=9-2", "bytes=10-", "bytes=a-b", "items=0-1", "bytes=-0", "bytes=0-1,3-4"] {
+        for none in [
+            "bytes=9-2",
+            "bytes=10-",
+            "bytes=a-b",
+            "items=0-1",
+            "bytes=-0",
+            "bytes=0-1,3-4",
+        ] {
             assert_eq!(byte_range(none, 10), None, "{none}");
         }
     }

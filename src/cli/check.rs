@@ -45,13 +45,20 @@ impl Check {
             (number, 0) => format!("The configuration is good; {number} channel(s) work."),
             (number, broken) => format!("{broken} of {number} channel(s) do not work."),
         });
-        Ok(if all_work { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if all_work {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
 fn tls(config: &Config) -> bool {
     let Some(tls) = &config.tls else { return true };
-    let files = TlsFiles { certificate: tls.certificate.clone(), key: tls.key.clone() };
+    let files = TlsFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+    };
     match check_tls(&files) {
         Ok(()) => true,
         Err(error) => {
@@ -66,16 +73,29 @@ async fn one(channel: &ChannelConfig) -> (bool, String) {
     let Some(kind) = KINDS.iter().find(|kind| kind.id == channel.connector) else {
         return (false, "its connector is unknown".to_owned());
     };
-    let opened = match OpenChannel::open(ChannelNo(0), &channel.id, &channel.name, *kind, channel.settings.clone()) {
+    let opened = match OpenChannel::open(
+        ChannelNo(0),
+        &channel.id,
+        &channel.name,
+        *kind,
+        channel.settings.clone(),
+    ) {
         Ok(opened) => opened,
         Err(problem) => return (false, problem.to_string()),
     };
     if opened.channel.health().is_none() {
-        return (true, "fine (it has no credentials at a platform)".to_owned());
+        return (
+            true,
+            "fine (it has no credentials at a platform)".to_owned(),
+        );
     }
     let findings = look(&opened).await;
-    let works = findings.iter().all(|finding| finding.standing == Standing::Fine);
-    let notable = findings.iter().filter(|finding| works || finding.standing != Standing::Fine);
+    let works = findings
+        .iter()
+        .all(|finding| finding.standing == Standing::Fine);
+    let notable = findings
+        .iter()
+        .filter(|finding| works || finding.standing != Standing::Fine);
     let words: Vec<_> = notable.map(|finding| finding.say.as_str()).collect();
     (works, words.join(" "))
 }

@@ -30,7 +30,11 @@ impl Daemon {
     pub(super) fn find(remote: &Remote) -> Result<Self> {
         if let Some(server) = &remote.server {
             let server = server.trim_end_matches('/').to_owned();
-            return Ok(Self { server, token: remote.token.clone(), local: false });
+            return Ok(Self {
+                server,
+                token: remote.token.clone(),
+                local: false,
+            });
         }
         let data_dir = match &remote.data_dir {
             Some(data_dir) => data_dir.clone(),
@@ -40,15 +44,24 @@ impl Daemon {
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("no running daemon was found ({} cannot be read); name one with --server and --token", path.display())
         })?;
-        let found: LocalFile = serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+        let found: LocalFile = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged", path.display()))?;
         let token = remote.token.clone().or(Some(found.token));
-        Ok(Self { server: found.server, token, local: true })
+        Ok(Self {
+            server: found.server,
+            token,
+            local: true,
+        })
     }
 
     fn client(&self) -> Result<reqwest::Client> {
         let builder = crate::http_client::builder();
         // The certificate of this machine's daemon names its public host. What is asked here stays on this machine.
-        let builder = if self.local { builder.tls_danger_accept_invalid_certs(true) } else { builder };
+        let builder = if self.local {
+            builder.tls_danger_accept_invalid_certs(true)
+        } else {
+            builder
+        };
         Ok(builder.build()?)
     }
 
@@ -56,13 +69,27 @@ impl Daemon {
     pub(super) async fn is_ready(&self) -> Result<bool> {
         let url = format!("{}/readyz", self.server);
         let answer = self.client()?.get(&url).send().await;
-        Ok(answer.with_context(|| self.unreachable())?.status().is_success())
+        Ok(answer
+            .with_context(|| self.unreachable())?
+            .status()
+            .is_success())
     }
 
     /// One call of the API.
-    pub(super) async fn call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let token = self.token.as_ref().ok_or_else(|| anyhow!("a token is needed: --token or DESKBELL_TOKEN"))?;
-        let mut request = self.client()?.request(method, format!("{}/api/v1/{path}", self.server)).bearer_auth(token);
+    pub(super) async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value> {
+        let token = self
+            .token
+            .as_ref()
+            .ok_or_else(|| anyhow!("a token is needed: --token or DESKBELL_TOKEN"))?;
+        let mut request = self
+            .client()?
+            .request(method, format!("{}/api/v1/{path}", self.server))
+            .bearer_auth(token);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -70,21 +97,37 @@ impl Daemon {
         let status = answer.status();
         let text = answer.text().await.context("the answer broke off")?;
         if status.is_success() {
-            return if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text)?) };
+            return if text.is_empty() {
+                Ok(Value::Null)
+            } else {
+                Ok(serde_json::from_str(&text)?)
+            };
         }
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        bail!("{}: {}", problem["title"].as_str().unwrap_or(status.as_str()), problem["detail"].as_str().unwrap_or("no detail"))
+        bail!(
+            "{}: {}",
+            problem["title"].as_str().unwrap_or(status.as_str()),
+            problem["detail"].as_str().unwrap_or("no detail")
+        )
     }
 
     fn unreachable(&self) -> String {
-        format!("the daemon at {} does not answer; is it running?", self.server)
+        format!(
+            "the daemon at {} does not answer; is it running?",
+            self.server
+        )
     }
 }
 
 /// Where a daemon of this machine keeps its data. A configuration that cannot be read is an error of its own: falling
 /// back to `data` would look for the daemon in the wrong place.
 fn configured_data_dir(file: Option<&Path>) -> Result<std::path::PathBuf> {
-    match config::load(file, &config::process_environment(), Overrides::default(), KINDS) {
+    match config::load(
+        file,
+        &config::process_environment(),
+        Overrides::default(),
+        KINDS,
+    ) {
         Ok(config) => Ok(config.data_dir),
         Err(errors) => {
             let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();

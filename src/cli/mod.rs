@@ -89,7 +89,9 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Health(remote) => health::run(&remote),
-        Command::Channel { command: ChannelCommand::List(remote) } => list::run(&remote),
+        Command::Channel {
+            command: ChannelCommand::List(remote),
+        } => list::run(&remote),
         Command::Token { command } => command.run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
@@ -140,5 +142,7 @@ fn configuration(file: Option<&std::path::Path>, overrides: Overrides) -> Result
 
 /// A runtime for a command.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }

@@ -33,7 +33,11 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let overrides = Overrides { listen: self.listen, data_dir: self.data_dir, ..Overrides::default() };
+        let overrides = Overrides {
+            listen: self.listen,
+            data_dir: self.data_dir,
+            ..Overrides::default()
+        };
         let config = match configuration(self.config.as_deref(), overrides) {
             Ok(config) => config,
             Err(code) => return Ok(code),
@@ -89,7 +93,8 @@ fn announce(started: &Started) {
 
 fn log(config: &Config) {
     let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter)
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Where something has set up the log already, that stands.

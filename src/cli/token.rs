@@ -54,8 +54,18 @@ impl TokenCommand {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let runtime = runtime()?;
         match self {
-            Self::Create { name, scopes, channels, expires_at, remote } => {
-                let scopes: Vec<_> = scopes.iter().filter_map(|scope| scope.to_possible_value()).map(|value| value.get_name().to_owned()).collect();
+            Self::Create {
+                name,
+                scopes,
+                channels,
+                expires_at,
+                remote,
+            } => {
+                let scopes: Vec<_> = scopes
+                    .iter()
+                    .filter_map(|scope| scope.to_possible_value())
+                    .map(|value| value.get_name().to_owned())
+                    .collect();
                 let mut body = json!({ "name": name, "scopes": scopes });
                 if !channels.is_empty() {
                     body["channels"] = json!(channels);
@@ -63,19 +73,41 @@ impl TokenCommand {
                 if let Some(expires_at) = expires_at {
                     body["expires_at"] = json!(expires_at);
                 }
-                let made = runtime.block_on(Daemon::find(&remote)?.call(Method::POST, "tokens", Some(&body)))?;
+                let made = runtime.block_on(Daemon::find(&remote)?.call(
+                    Method::POST,
+                    "tokens",
+                    Some(&body),
+                ))?;
                 complain("keep this token; it is shown only now");
                 say(made["token"].as_str().unwrap_or_default());
             }
             Self::List(remote) => {
-                let answer = runtime.block_on(Daemon::find(&remote)?.call(Method::GET, "tokens?limit=200", None))?;
-                for token in answer["data"].as_array().map(Vec::as_slice).unwrap_or_default() {
+                let answer = runtime.block_on(Daemon::find(&remote)?.call(
+                    Method::GET,
+                    "tokens?limit=200",
+                    None,
+                ))?;
+                for token in answer["data"]
+                    .as_array()
+                    .map(Vec::as_slice)
+                    .unwrap_or_default()
+                {
                     let text = |key: &str| token[key].as_str().unwrap_or_default().to_owned();
-                    say(&format!("{:<18} {:<24} {} {}", text("id"), text("name"), token["scopes"], token["channels"]));
+                    say(&format!(
+                        "{:<18} {:<24} {} {}",
+                        text("id"),
+                        text("name"),
+                        token["scopes"],
+                        token["channels"]
+                    ));
                 }
             }
             Self::Revoke { id, remote } => {
-                runtime.block_on(Daemon::find(&remote)?.call(Method::DELETE, &format!("tokens/{id}"), None))?;
+                runtime.block_on(Daemon::find(&remote)?.call(
+                    Method::DELETE,
+                    &format!("tokens/{id}"),
+                    None,
+                ))?;
                 say(&format!("{id} is revoked."));
             }
         }

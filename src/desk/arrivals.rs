@@ -6,7 +6,7 @@ use deskbell_sdk::{
 };
 
 use super::changes::{delivery, merge};
-use super::{Decision, contacts, conversations};
+use super::{Decision, contacts, conversations, outbox};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
@@ -127,6 +127,11 @@ impl Arrival {
         {
             return Ok((false, known.conversation, id));
         }
+        if let (Direction::Outbound, Some(token)) = (new.direction, &new.send_token)
+            && let Some(echoed) = outbox::echoed(draft, self.channel, token, &new.external_id)?
+        {
+            return Ok(echoed);
+        }
         let sent_at = self.sensible(new.sent_at);
         let customer = contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
         let mut conversation =
@@ -157,6 +162,7 @@ impl Arrival {
             received_at: self.received_at,
             metadata: new.metadata.clone(),
             changes: MessageChanges::default(),
+            part_ids: Vec::new(),
         };
         if new.direction == Direction::Outbound {
             message.changes = delivery(DeliveryState::Sent, sent_at);
@@ -527,6 +533,7 @@ impl Arrival {
             received_at: self.received_at,
             metadata: activity.metadata.clone(),
             changes: MessageChanges::default(),
+            part_ids: Vec::new(),
         };
         conversations::count_in(draft, &mut conversation, &message)?;
         draft.create_message(message, conversation);

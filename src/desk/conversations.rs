@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deskbell_sdk::{Direction, Time, text};
+use deskbell_sdk::{DeliveryState, Direction, Time, text};
 
 use super::Decision;
 use crate::id::{ConversationId, MessageId, TeamId, UserId};
@@ -95,9 +95,21 @@ pub fn count_in(
                 conversation.snoozed_until = None;
             }
         }
+        // What still waits to be sent is no answer yet; `outbox` counts it once it is.
+        Direction::Outbound if is_under_way(message) => {}
         Direction::Outbound => answered(draft, conversation, message.place())?,
     }
     Ok(())
+}
+
+/// Whether an answer of ours is not at the platform yet.
+fn is_under_way(message: &MessageRecord) -> bool {
+    let state = message
+        .changes
+        .delivery
+        .as_ref()
+        .map(|delivery| delivery.state);
+    state.is_some_and(|state| state < DeliveryState::Sent)
 }
 
 /// Everything at or before `place` is answered: who still waits, and since when.

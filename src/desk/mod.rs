@@ -9,9 +9,14 @@ pub mod arrivals;
 pub mod changes;
 pub mod contacts;
 pub mod conversations;
+pub mod outbox;
+#[cfg(test)]
+mod outbox_tests;
 #[cfg(test)]
 mod properties;
 pub mod replies;
+#[cfg(test)]
+mod testing;
 pub mod visits;
 
 use crate::store::Found;

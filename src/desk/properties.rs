@@ -9,78 +9,12 @@ use deskbell_sdk::{
 };
 use proptest::prelude::*;
 
-use super::Decision;
-use super::arrivals::{Arrivals, Outcome};
 use super::conversations::{ChangeConversation, MarkRead, Marked};
-use crate::id::{Ids, MessageId};
-use crate::store::draft::Draft;
+use super::testing::{BASE_MS, Desk};
+use crate::id::MessageId;
 use crate::store::memory::MemoryStore;
-use crate::store::record::{AuthorRecord, ChannelNo, MessageRecord, Place, Status};
-use crate::store::{FeedPage, InboxPage, Read, Scope, Store};
-
-const CHANNEL: ChannelNo = ChannelNo(1);
-/// The platform's times lie around this one; the deliveries arrive an hour later.
-const BASE_MS: i64 = 1_790_000_000_000;
-
-struct Desk {
-    store: MemoryStore,
-    ids: Ids,
-    now: i64,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self {
-            store: MemoryStore::new(),
-            ids: Ids::after(0, 1),
-            now: BASE_MS + 3_600_000,
-        }
-    }
-
-    fn decide<D: Decision>(&mut self, decisions: &[D]) -> Vec<D::Answer> {
-        self.now += 1;
-        let mut draft = Draft::new(&self.store, &mut self.ids, Time::from_millis(self.now));
-        let answers = decisions
-            .iter()
-            .map(|decision| decision.decide(&mut draft).expect("memory"))
-            .collect();
-        let group = draft.into_group();
-        self.store.commit(group).expect("memory");
-        answers
-    }
-
-    fn deliver(&mut self, events: &[Event]) -> Outcome {
-        let received_at = Time::from_millis(self.now);
-        let arrivals = events.iter().map(|event| Arrivals {
-            events: vec![(CHANNEL, event.clone())],
-            received_at,
-            raw: None,
-        });
-        let outcomes = self.decide(&arrivals.collect::<Vec<_>>());
-        outcomes
-            .into_iter()
-            .fold(Outcome::default(), |mut sum, one| {
-                sum.new += one.new;
-                sum.known += one.known;
-                sum
-            })
-    }
-
-    fn message(&self, external_id: &str) -> MessageRecord {
-        let scope = Scope::whole_desk();
-        let id = self
-            .store
-            .message_by_external_id(&scope, CHANNEL, external_id)
-            .expect("memory");
-        let id = id.expect("the message is there");
-        (*self
-            .store
-            .message(&scope, CHANNEL, id)
-            .expect("memory")
-            .expect("there"))
-        .clone()
-    }
-}
+use crate::store::record::{AuthorRecord, Place, Status};
+use crate::store::{FeedPage, InboxPage, Read, Scope};
 
 fn at(step: i64) -> Time {
     Time::from_millis(BASE_MS + step * 1000)

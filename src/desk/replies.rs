@@ -7,9 +7,11 @@ use deskbell_sdk::{AttachmentKind, DeliveryState, Direction, text};
 use super::arrivals::attach_upload;
 use super::changes::delivery;
 use super::{Decision, conversations};
-use crate::id::{AttachmentId, ConversationId, MessageId};
+use crate::id::{AttachmentId, ConversationId, MessageId, WorkId};
 use crate::store::draft::Draft;
-use crate::store::entry::{AttachmentEntry, Entry, IdempotencyEntry};
+use crate::store::entry::{
+    AttachmentEntry, Entry, IdempotencyEntry, PartRecord, WorkEntry, WorkState,
+};
 use crate::store::record::{
     AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, MessageChanges, MessageKind,
     MessageRecord,
@@ -40,12 +42,14 @@ pub struct Write {
 }
 
 /// What kind of writing it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// For the people of the shop only.
     Note,
     /// An answer in a channel whose readers the daemon serves itself: it has reached them once it is durable.
     ServedHere,
+    /// An answer that the platform has to be given, in these parts.
+    Queued(Vec<PartRecord>),
 }
 
 /// How writing went.
@@ -117,7 +121,7 @@ impl Decision for Write {
                 MessageKind::Message
             },
             author: self.author.clone(),
-            external_id: (!private).then(|| id.to_string()),
+            external_id: (self.kind == Kind::ServedHere).then(|| id.to_string()),
             text: self.text.as_deref().map(text::clean_text),
             html: None,
             attachments,
@@ -131,14 +135,29 @@ impl Decision for Write {
             order: 0,
             received_at: now,
             metadata: BTreeMap::new(),
-            changes: if private {
-                MessageChanges::default()
-            } else {
-                delivery(DeliveryState::Sent, now)
+            changes: match &self.kind {
+                Kind::Note => MessageChanges::default(),
+                Kind::ServedHere => delivery(DeliveryState::Sent, now),
+                Kind::Queued(_) => delivery(DeliveryState::Queued, now),
             },
+            part_ids: Vec::new(),
         };
         let mut conversation = (*known).clone();
         conversations::count_in(draft, &mut conversation, &message)?;
+        if let Kind::Queued(parts) = &self.kind {
+            let work = WorkEntry {
+                id: WorkId(id.0),
+                channel: known.channel,
+                conversation: known.id,
+                message: id,
+                parts: parts.clone(),
+                next_part: 0,
+                state: WorkState::Waiting { attempts: 0 },
+                due_at: now,
+                created_at: now,
+            };
+            draft.put(work.put(work.id.key().to_vec()));
+        }
         draft.create_message(message, conversation);
         if let Some((key, body)) = &self.idempotency {
             let entry = IdempotencyEntry {

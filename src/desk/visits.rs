@@ -149,7 +149,10 @@ impl Come {
     /// Else the shop's answers would go where nobody looks any more.
     fn takes_along(&self, draft: &Draft<'_>, visit: &Visit, own: &OwnThread) -> Found<bool> {
         let stranger = !visit.identified && own.is_unused;
-        Ok(stranger && draft.conversation_by_thread(self.channel, &visit.thread)?.is_some())
+        Ok(stranger
+            && draft
+                .conversation_by_thread(self.channel, &visit.thread)?
+                .is_some())
     }
 
     fn conversation(&self, draft: &mut Draft<'_>, thread: &str) -> Found<ConversationId> {

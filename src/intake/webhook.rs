@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use deskbell_sdk::webhook::{Malformed, Rejected, Request, Verified};
-use deskbell_sdk::{Alert, Event, Inbound, Time, Webhook};
+use deskbell_sdk::{Alert, Event, Inbound, Time};
 
 use crate::app::App;
 use crate::channels::OpenChannel;
@@ -30,7 +30,11 @@ pub enum Refused {
 }
 
 /// Takes a delivery that came to `channel`'s address. When it returns `Ok`, every message of it is durable.
-pub async fn take(app: &App, channel: &Arc<OpenChannel>, request: &Request<'_>) -> Result<Outcome, Refused> {
+pub async fn take(
+    app: &App,
+    channel: &Arc<OpenChannel>,
+    request: &Request<'_>,
+) -> Result<Outcome, Refused> {
     let received_at = app.clock.now();
     let verified = verify(app, channel, request).map_err(|rejected| {
         let mut status = channel.status();
@@ -41,40 +45,78 @@ pub async fn take(app: &App, channel: &Arc<OpenChannel>, request: &Request<'_>) 
     let events = match decode(app, channel, &verified).await {
         Ok(Ok(events)) => events,
         Ok(Err(malformed)) => return Err(Refused::Malformed(malformed)),
-        Err(Panicked) => return quarantine_whole(app, channel, &verified, received_at, "its decoding failed").await,
+        Err(Panicked) => {
+            return quarantine_whole(app, channel, &verified, received_at, "its decoding failed")
+                .await;
+        }
     };
     channel.status().last_event_at = Some(received_at);
-    let (events, alerts, foreign) = route(app, channel, events);
+    let Routed {
+        events,
+        alerts,
+        foreign,
+    } = route(app, channel, events);
     if foreign > 0 {
-        metrics::counter!("deskbell_foreign_events_total", "channel" => channel.id.clone()).increment(foreign);
+        metrics::counter!("deskbell_foreign_events_total", "channel" => channel.id.clone())
+            .increment(foreign);
     }
     for (no, alert) in &alerts {
-        hear(app, *no, alert, received_at).await.map_err(Refused::NotDurable)?;
+        hear(app, *no, alert, received_at)
+            .await
+            .map_err(Refused::NotDurable)?;
     }
     if events.is_empty() {
         return Ok(Outcome::default());
     }
     let raw = RawDelivery::compress(channel.no, received_at, verified.body());
     count(channel, &events);
-    let arrivals = Arrivals { events, received_at, raw: Some(raw) };
+    let arrivals = Arrivals {
+        events,
+        received_at,
+        raw: Some(raw),
+    };
     match app.writer.write(arrivals).await {
         Ok(outcome) => {
-            for (kind, number) in [("new", outcome.new), ("known", outcome.known), ("ignored", outcome.ignored), ("quarantined", outcome.quarantined)] {
-                let labels = [("channel", channel.id.clone()), ("outcome", kind.to_owned())];
-                metrics::counter!("deskbell_inbound_events_total", &labels).increment(u64::from(number));
+            for (kind, number) in [
+                ("new", outcome.new),
+                ("known", outcome.known),
+                ("ignored", outcome.ignored),
+                ("quarantined", outcome.quarantined),
+            ] {
+                let labels = [
+                    ("channel", channel.id.clone()),
+                    ("outcome", kind.to_owned()),
+                ];
+                metrics::counter!("deskbell_inbound_events_total", &labels)
+                    .increment(u64::from(number));
             }
             Ok(outcome)
         }
-        Err(WriteError::Poison) => quarantine_whole(app, channel, &verified, received_at, "it could not be decided").await,
+        Err(WriteError::Poison) => {
+            quarantine_whole(
+                app,
+                channel,
+                &verified,
+                received_at,
+                "it could not be decided",
+            )
+            .await
+        }
         Err(error) => Err(Refused::NotDurable(error)),
     }
 }
 
 /// Any secret of the app proves a delivery, since the platform has one address for all its channels.
-fn verify(app: &App, channel: &Arc<OpenChannel>, request: &Request<'_>) -> Result<Verified, Rejected> {
+fn verify(
+    app: &App,
+    channel: &Arc<OpenChannel>,
+    request: &Request<'_>,
+) -> Result<Verified, Rejected> {
     let mut last = Rejected::Missing;
     for sibling in app.channels.of_app(channel) {
-        let Some(webhook) = sibling.channel.webhook() else { continue };
+        let Some(webhook) = sibling.channel.webhook() else {
+            continue;
+        };
         match webhook.verify(request) {
             Ok(verified) => return Ok(verified),
             Err(rejected) => last = rejected,
@@ -86,10 +128,17 @@ fn verify(app: &App, channel: &Arc<OpenChannel>, request: &Request<'_>) -> Resul
 struct Panicked;
 
 /// Decodes by one channel of each kind of the app: what is addressed to another kind is nothing to the first.
-async fn decode(app: &App, channel: &Arc<OpenChannel>, verified: &Verified) -> Result<Result<Vec<(&'static str, Inbound)>, Malformed>, Panicked> {
+async fn decode(
+    app: &App,
+    channel: &Arc<OpenChannel>,
+    verified: &Verified,
+) -> Result<Result<Vec<(&'static str, Inbound)>, Malformed>, Panicked> {
     let mut decoders: Vec<Arc<OpenChannel>> = Vec::new();
     for sibling in app.channels.of_app(channel) {
-        if decoders.iter().all(|decoder| decoder.kind.id != sibling.kind.id) {
+        if decoders
+            .iter()
+            .all(|decoder| decoder.kind.id != sibling.kind.id)
+        {
             decoders.push(Arc::clone(sibling));
         }
     }
@@ -97,14 +146,22 @@ async fn decode(app: &App, channel: &Arc<OpenChannel>, verified: &Verified) -> R
     let work = move || {
         let mut all = Vec::new();
         for decoder in decoders {
-            let Some(webhook) = decoder.channel.webhook() else { continue };
-            all.extend(decoded_by(webhook, &delivery)?.into_iter().map(|inbound| (decoder.kind.id, inbound)));
+            let Some(webhook) = decoder.channel.webhook() else {
+                continue;
+            };
+            all.extend(
+                webhook.decode(&delivery)?
+                    .into_iter()
+                    .map(|inbound| (decoder.kind.id, inbound)),
+            );
         }
         Ok(all)
     };
     let guarded = move || catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked);
     let result = if verified.body().len() > DECODE_ASIDE_BYTES {
-        tokio::task::spawn_blocking(guarded).await.unwrap_or(Err(Panicked))
+        tokio::task::spawn_blocking(guarded)
+            .await
+            .unwrap_or(Err(Panicked))
     } else {
         guarded()
     };
@@ -115,31 +172,40 @@ async fn decode(app: &App, channel: &Arc<OpenChannel>, verified: &Verified) -> R
     result
 }
 
-fn decoded_by(webhook: &dyn Webhook, delivery: &Verified) -> Result<Vec<Inbound>, Malformed> {
-    webhook.decode(delivery)
+/// The events of a delivery, each with its channel.
+#[derive(Default)]
+struct Routed {
+    events: Vec<(ChannelNo, Event)>,
+    alerts: Vec<(ChannelNo, Alert)>,
+    /// How many were for accounts that are no channel here.
+    foreign: u64,
 }
 
-/// Gives each event to the channel of its account. Returns the events, the alerts, and how many were for nobody.
-fn route(app: &App, channel: &Arc<OpenChannel>, events: Vec<(&'static str, Inbound)>) -> (Vec<(ChannelNo, Event)>, Vec<(ChannelNo, Alert)>, u64) {
-    let mut routed = Vec::with_capacity(events.len());
-    let mut alerts = Vec::new();
-    let mut foreign = 0;
+/// Gives each event to the channel of its account.
+fn route(
+    app: &App,
+    channel: &Arc<OpenChannel>,
+    events: Vec<(&'static str, Inbound)>,
+) -> Routed {
+    let mut routed = Routed::default();
     for (kind, inbound) in events {
         let target = match &inbound.account {
             None => Some(channel.no),
             Some(account) => app
                 .channels
                 .of_app(channel)
-                .find(|sibling| sibling.kind.id == kind && sibling.channel.account() == Some(account))
+                .find(|sibling| {
+                    sibling.kind.id == kind && sibling.channel.account() == Some(account)
+                })
                 .map(|sibling| sibling.no),
         };
         match (target, inbound.event) {
-            (None, _) => foreign += 1,
-            (Some(no), Event::Alert(alert)) => alerts.push((no, alert)),
-            (Some(no), event) => routed.push((no, event)),
+            (None, _) => routed.foreign += 1,
+            (Some(no), Event::Alert(alert)) => routed.alerts.push((no, alert)),
+            (Some(no), event) => routed.events.push((no, event)),
         }
     }
-    (routed, alerts, foreign)
+    routed
 }
 
 /// Tells the operator what the platform told us.
@@ -154,28 +220,48 @@ async fn hear(app: &App, no: ChannelNo, alert: &Alert, now: Time) -> Result<(), 
         }
         tracing::warn!(channel = %channel.id, code = %alert.code, "the platform warns: {}", alert.text);
     }
-    let tell = TellHealth { channel: no, healthy: false, detail: alert.text.clone() };
+    let tell = TellHealth {
+        channel: no,
+        healthy: false,
+        detail: alert.text.clone(),
+    };
     app.writer.write(tell).await
 }
 
 /// Keeps a delivery that cannot be taken apart, so that the good ones after it are not held up by it (F29).
-async fn quarantine_whole(app: &App, channel: &Arc<OpenChannel>, verified: &Verified, received_at: Time, why: &str) -> Result<Outcome, Refused> {
+async fn quarantine_whole(
+    app: &App,
+    channel: &Arc<OpenChannel>,
+    verified: &Verified,
+    received_at: Time,
+    why: &str,
+) -> Result<Outcome, Refused> {
     let raw: &Bytes = verified.body();
     let quarantine = Quarantine {
         channel: channel.no,
         received_at,
-        why: format!("The whole delivery is kept as it came, because {why}. This is a fault of Deskbell's: please report it."),
+        why: format!(
+            "The whole delivery is kept as it came, because {why}. This is a fault of Deskbell's: please report it."
+        ),
         raw: String::from_utf8_lossy(raw).into_owned(),
     };
-    app.writer.write(quarantine).await.map_err(Refused::NotDurable)?;
-    Ok(Outcome { quarantined: 1, ..Outcome::default() })
+    app.writer
+        .write(quarantine)
+        .await
+        .map_err(Refused::NotDurable)?;
+    Ok(Outcome {
+        quarantined: 1,
+        ..Outcome::default()
+    })
 }
 
 /// Says in the log why parts were dropped, where that is ever to be looked into.
 fn count(channel: &OpenChannel, events: &[(ChannelNo, Event)]) {
     for (_, event) in events {
         match event {
-            Event::Ignored { why } => tracing::debug!(channel = %channel.id, why, "an event was ignored"),
+            Event::Ignored { why } => {
+                tracing::debug!(channel = %channel.id, why, "an event was ignored")
+            }
             Event::Undecodable { why, .. } => {
                 tracing::warn!(channel = %channel.id, why, "a part of a delivery could not be understood; it is kept for the operator");
             }

@@ -108,16 +108,25 @@ impl Live {
 
     /// What happens in one conversation from now on.
     #[must_use]
-    pub fn subscribe_visitor(&self, conversation: ConversationId) -> broadcast::Receiver<VisitorEvent> {
+    pub fn subscribe_visitor(
+        &self,
+        conversation: ConversationId,
+    ) -> broadcast::Receiver<VisitorEvent> {
         let mut visitors = lock(&self.visitors);
-        visitors.entry(conversation).or_insert_with(|| broadcast::channel(VISITOR_LAG_EVENTS).0).subscribe()
+        visitors
+            .entry(conversation)
+            .or_insert_with(|| broadcast::channel(VISITOR_LAG_EVENTS).0)
+            .subscribe()
     }
 
     /// A reader of a conversation goes, and has not let go of its receiver yet: the last one takes what was kept for
     /// it, so that memory does not grow with the visitors who ever looked.
     pub fn visitor_leaves(&self, conversation: ConversationId) {
         let mut visitors = lock(&self.visitors);
-        if visitors.get(&conversation).is_some_and(|sender| sender.receiver_count() <= 1) {
+        if visitors
+            .get(&conversation)
+            .is_some_and(|sender| sender.receiver_count() <= 1)
+        {
             visitors.remove(&conversation);
         }
     }
@@ -133,14 +142,33 @@ impl Live {
         *count += 1;
         drop(readers);
         metrics::gauge!("deskbell_streams").increment(1.0);
-        Some(StreamPlace { app: Arc::clone(app), owner })
+        Some(StreamPlace {
+            app: Arc::clone(app),
+            owner,
+        })
     }
 
     /// Tells readers that somebody types. It is not in the log and is lost on whoever is not there.
-    pub fn typing(&self, now: Time, channel: ChannelNo, conversation: ConversationId, by: Value, typing: bool) {
+    pub fn typing(
+        &self,
+        now: Time,
+        channel: ChannelNo,
+        conversation: ConversationId,
+        by: Value,
+        typing: bool,
+    ) {
         let data = json!({ "conversation_id": conversation, "by": by, "typing": typing });
-        let text = framed(None, "typing", &json!({ "type": "typing", "at": now, "data": data }));
-        let frame = Frame { seq: None, channels: vec![channel], text, personal: None };
+        let text = framed(
+            None,
+            "typing",
+            &json!({ "type": "typing", "at": now, "data": data }),
+        );
+        let frame = Frame {
+            seq: None,
+            channels: vec![channel],
+            text,
+            personal: None,
+        };
         // Nobody listens: nobody misses it.
         let _ = self.frames.send(Arc::new(frame));
     }
@@ -190,24 +218,34 @@ pub async fn follow(app: App) {
             tokio::task::yield_now().await;
         }
         let behind = app.store.head().saturating_sub(position);
-        metrics::gauge!("deskbell_projection_lag", "projection" => "live").set(f64::from(u32::try_from(behind).unwrap_or(u32::MAX)));
+        metrics::gauge!("deskbell_projection_lag", "projection" => "live")
+            .set(f64::from(u32::try_from(behind).unwrap_or(u32::MAX)));
     }
 }
 
 fn publish(app: &App, event: LogEvent) {
-    if let EventBody::MessageCreated { conversation, .. } | EventBody::MessageUpdated { conversation, .. } = &event.body {
-        app.live.to_visitor(conversation.id, VisitorEvent::Log(Arc::new(event.clone())));
+    if let EventBody::MessageCreated { conversation, .. }
+    | EventBody::MessageUpdated { conversation, .. } = &event.body
+    {
+        app.live
+            .to_visitor(conversation.id, VisitorEvent::Log(Arc::new(event.clone())));
     }
     if app.live.frames.receiver_count() > 0 {
         // Nobody listens any more: the next reader reads the log.
-        let _ = app.live.frames.send(Arc::new(frame(event, &*app.store, &app.view())));
+        let _ = app
+            .live
+            .frames
+            .send(Arc::new(frame(event, &*app.store, &app.view())));
     }
 }
 
 /// The frame of an event.
 #[must_use]
 pub fn frame(event: LogEvent, store: &dyn Read, view: &View<'_>) -> Frame {
-    let personal = matches!(event.body, EventBody::ContactCreated { .. } | EventBody::ContactUpdated { .. });
+    let personal = matches!(
+        event.body,
+        EventBody::ContactCreated { .. } | EventBody::ContactUpdated { .. }
+    );
     Frame {
         seq: Some(event.seq),
         channels: event.body.channels(),
@@ -224,7 +262,9 @@ fn render(event: &LogEvent, scope: &Scope, store: &dyn Read, view: &View<'_>) ->
 /// An event in the words of Server-Sent Events. JSON has no raw line ends, so that no text can begin a line (R09).
 #[must_use]
 pub fn framed(seq: Option<u64>, kind: &str, data: &impl serde::Serialize) -> Bytes {
-    let mut text = seq.map_or_else(String::new, |seq| format!("id: {seq}\n")).into_bytes();
+    let mut text = seq
+        .map_or_else(String::new, |seq| format!("id: {seq}\n"))
+        .into_bytes();
     text.extend_from_slice(format!("event: {kind}\ndata: ").as_bytes());
     if let Err(error) = serde_json::to_writer(&mut text, data) {
         tracing::error!(%error, "an event cannot be written as JSON");

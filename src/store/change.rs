@@ -131,6 +131,8 @@ pub enum Table {
     ReadPositions = 12,
     /// The daemon's own settings.
     Settings = 13,
+    /// What was decided and is still to be done.
+    Work = 14,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

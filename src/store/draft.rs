@@ -93,7 +93,7 @@ impl<'a> Draft<'a> {
     }
 
     fn remember_message(&mut self, message: &Arc<MessageRecord>) {
-        if let Some(external_id) = &message.external_id {
+        for external_id in message.external_ids() {
             self.by_external_id
                 .insert(external_key(message.channel, external_id), message.id);
         }

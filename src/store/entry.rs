@@ -11,7 +11,7 @@ use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
 use super::{Found, Read, StoreError};
 use crate::id::{
-    AttachmentId, ConversationId, MessageId, QuarantineId, SessionId, TokenId, UserId,
+    AttachmentId, ConversationId, MessageId, QuarantineId, SessionId, TokenId, UserId, WorkId,
 };
 
 /// An entry of a side table. Written as a MessagePack array: fields are only appended, with a default.
@@ -304,6 +304,87 @@ pub struct SettingEntry {
 
 impl Entry for SettingEntry {
     const TABLE: Table = Table::Settings;
+}
+
+/// An answer on its way out. Key: the id, which is its message's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkEntry {
+    /// Its id: the number of its message.
+    pub id: WorkId,
+    /// The channel.
+    pub channel: ChannelNo,
+    /// The conversation: items of one are carried out in order.
+    pub conversation: ConversationId,
+    /// The message that is to be sent.
+    pub message: MessageId,
+    /// What it is cut into.
+    pub parts: Vec<PartRecord>,
+    /// The part that is to be sent next.
+    pub next_part: usize,
+    /// How far the next part has come.
+    pub state: WorkState,
+    /// When it is due.
+    pub due_at: Time,
+    /// When it was decided.
+    pub created_at: Time,
+}
+
+impl Entry for WorkEntry {
+    const TABLE: Table = Table::Work;
+}
+
+/// One part of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PartRecord {
+    /// A text.
+    Text(String),
+    /// The attachment with this place in the message.
+    File(usize),
+}
+
+/// How far a part has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkState {
+    /// Waits to be attempted.
+    Waiting {
+        /// How often it was attempted before.
+        attempts: u32,
+    },
+    /// An attempt is being made, or was when the daemon ended.
+    Attempting {
+        /// Which attempt it is, from 1.
+        attempts: u32,
+        /// When it began.
+        since: Time,
+    },
+    /// The answer to an attempt was lost; whether it arrived is looked for.
+    Looking {
+        /// How often it was attempted.
+        attempts: u32,
+        /// When the last attempt began.
+        since: Time,
+    },
+}
+
+impl WorkState {
+    /// How often the part was attempted.
+    #[must_use]
+    pub const fn attempts(self) -> u32 {
+        match self {
+            Self::Waiting { attempts }
+            | Self::Attempting { attempts, .. }
+            | Self::Looking { attempts, .. } => attempts,
+        }
+    }
+
+    /// When the last attempt began, where its end is not known.
+    #[must_use]
+    pub const fn since(self) -> Option<Time> {
+        match self {
+            Self::Waiting { .. } => None,
+            Self::Attempting { since, .. } | Self::Looking { since, .. } => Some(since),
+        }
+    }
 }
 
 /// The state of delivery that a thread's receipts give to what we sent at `sent_at`.

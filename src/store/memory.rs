@@ -187,7 +187,7 @@ impl Read for MemoryStore {
     ) -> Found<Option<MessageId>> {
         Ok(self.read(|inner| {
             let of_id = |message: &&Arc<MessageRecord>| {
-                message.channel == channel && message.external_id.as_deref() == Some(external_id)
+                message.channel == channel && message.external_ids().any(|id| id == external_id)
             };
             inner
                 .messages

@@ -95,16 +95,35 @@ pub trait Read: Send + Sync {
     ) -> Found<Vec<Arc<MessageRecord>>>;
 
     /// One message.
-    fn message(&self, scope: &Scope, channel: ChannelNo, id: MessageId) -> Found<Option<Arc<MessageRecord>>>;
+    fn message(
+        &self,
+        scope: &Scope,
+        channel: ChannelNo,
+        id: MessageId,
+    ) -> Found<Option<Arc<MessageRecord>>>;
 
     /// The message that has this id at the platform.
-    fn message_by_external_id(&self, scope: &Scope, channel: ChannelNo, external_id: &str) -> Found<Option<MessageId>>;
+    fn message_by_external_id(
+        &self,
+        scope: &Scope,
+        channel: ChannelNo,
+        external_id: &str,
+    ) -> Found<Option<MessageId>>;
 
     /// One conversation.
-    fn conversation(&self, scope: &Scope, id: ConversationId) -> Found<Option<Arc<ConversationRecord>>>;
+    fn conversation(
+        &self,
+        scope: &Scope,
+        id: ConversationId,
+    ) -> Found<Option<Arc<ConversationRecord>>>;
 
     /// The conversation of a thread.
-    fn conversation_by_thread(&self, scope: &Scope, channel: ChannelNo, thread: &str) -> Found<Option<ConversationId>>;
+    fn conversation_by_thread(
+        &self,
+        scope: &Scope,
+        channel: ChannelNo,
+        thread: &str,
+    ) -> Found<Option<ConversationId>>;
 
     /// The conversations of a contact, oldest first.
     fn conversations_of(&self, scope: &Scope, contact: ContactId) -> Found<Vec<ConversationId>>;
@@ -113,16 +132,32 @@ pub trait Read: Send + Sync {
     fn contact(&self, scope: &Scope, id: ContactId) -> Found<Option<Arc<ContactRecord>>>;
 
     /// The contact that has this id at the platform.
-    fn contact_by_identity(&self, scope: &Scope, channel: ChannelNo, external_id: &str) -> Found<Option<ContactId>>;
+    fn contact_by_identity(
+        &self,
+        scope: &Scope,
+        channel: ChannelNo,
+        external_id: &str,
+    ) -> Found<Option<ContactId>>;
 
     /// Contacts with an id below `before` (`None`: from the newest), newest first.
-    fn contacts(&self, scope: &Scope, before: Option<ContactId>, limit: usize) -> Found<Vec<Arc<ContactRecord>>>;
+    fn contacts(
+        &self,
+        scope: &Scope,
+        before: Option<ContactId>,
+        limit: usize,
+    ) -> Found<Vec<Arc<ContactRecord>>>;
 
     /// One entry of a side table. Side tables are the daemon's own; what of them is shown is decided by their readers.
     fn get(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>>;
 
     /// Entries of a side table whose key begins with `prefix` and is larger than `after`, by key, at most `limit`.
-    fn scan(&self, table: Table, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Found<Vec<(Vec<u8>, Vec<u8>)>>;
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Found<Vec<(Vec<u8>, Vec<u8>)>>;
 }
 
 /// The one atomic durable step.

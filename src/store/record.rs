@@ -137,6 +137,9 @@ pub struct MessageRecord {
     pub metadata: BTreeMap<String, Value>,
     /// What has happened to it since.
     pub changes: MessageChanges,
+    /// The platform's ids of its further parts, where it is several messages there: the second part's first.
+    #[serde(default)]
+    pub part_ids: Vec<Option<String>>,
 }
 
 impl MessageRecord {
@@ -148,6 +151,28 @@ impl MessageRecord {
             order: self.order,
             id: self.id,
         }
+    }
+
+    /// All its ids at the platform: it is known by each.
+    pub fn external_ids(&self) -> impl Iterator<Item = &str> {
+        self.external_id
+            .iter()
+            .chain(self.part_ids.iter().flatten())
+            .map(String::as_str)
+    }
+
+    /// Keeps the platform's id of one of its parts; the first that was told stands.
+    pub fn set_part_id(&mut self, part: usize, external_id: &str) {
+        let slot = match part.checked_sub(1) {
+            None => &mut self.external_id,
+            Some(further) => {
+                if self.part_ids.len() <= further {
+                    self.part_ids.resize(further + 1, None);
+                }
+                &mut self.part_ids[further]
+            }
+        };
+        slot.get_or_insert_with(|| external_id.to_owned());
     }
 
     /// The text that stands: the newest edit, else the first.

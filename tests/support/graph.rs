@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-pub use state::{Attempt, Executed, SentFile};
+pub(crate) use state::{Attempt, Executed};
 use state::{Message, Person, State};
 
 /// The Page that the stand-in serves, and the app that may write for it.

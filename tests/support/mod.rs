@@ -1,8 +1,12 @@
 //! A real daemon for the tests: the built binary, in a folder of its own, on a free port.
 #![allow(dead_code, reason = "each test file uses its part of this")]
-#![allow(clippy::allow_attributes, reason = "an expectation would fail where a test file uses all of it")]
+#![allow(
+    clippy::allow_attributes,
+    reason = "an expectation would fail where a test file uses all of it"
+)]
 
 pub(crate) mod calls;
+pub(crate) mod graph;
 pub(crate) mod raw;
 pub(crate) mod sse;
 
@@ -103,7 +107,11 @@ impl Daemon {
         while setup_url.is_none() {
             let mut line = String::new();
             let read = stdout.read_line(&mut line).expect("its output is text");
-            assert!(read > 0, "the daemon ended before it was ready: {}", log.lock().expect("not poisoned"));
+            assert!(
+                read > 0,
+                "the daemon ended before it was ready: {}",
+                log.lock().expect("not poisoned")
+            );
             if let Some(desk) = line.trim().strip_prefix("Desk ") {
                 url = Some(desk.trim().trim_end_matches('/').to_owned());
             }
@@ -148,14 +156,22 @@ impl Daemon {
     pub(crate) fn wait_for_log(&self, words: &str) {
         let begun = Instant::now();
         while !self.log.lock().expect("not poisoned").contains(words) {
-            assert!(begun.elapsed() < Duration::from_secs(10), "the log never said {words:?}");
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "the log never said {words:?}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// A GET of the API with every right.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        let answer = client().get(format!("{}/api/v1/{path}", self.url)).bearer_auth(ADMIN).send().await.expect("answers");
+        let answer = client()
+            .get(format!("{}/api/v1/{path}", self.url))
+            .bearer_auth(ADMIN)
+            .send()
+            .await
+            .expect("answers");
         assert_eq!(answer.status(), 200, "{path}");
         answer.json().await.expect("JSON")
     }
@@ -166,7 +182,9 @@ impl Daemon {
         let mut cursor = String::new();
         loop {
             let separator = if path.contains('?') { '&' } else { '?' };
-            let page = self.get(&format!("{path}{separator}limit={limit}{cursor}")).await;
+            let page = self
+                .get(&format!("{path}{separator}limit={limit}{cursor}"))
+                .await;
             items.extend(page["data"].as_array().expect("a list").iter().cloned());
             match page["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -177,11 +195,18 @@ impl Daemon {
 
     /// Delivers a body to a channel as Meta does, signed with `secret`.
     pub(crate) async fn deliver(&self, channel: &str, secret: &str, body: String) -> u16 {
-        self.try_deliver(channel, secret, body).await.expect("the daemon answers")
+        self.try_deliver(channel, secret, body)
+            .await
+            .expect("the daemon answers")
     }
 
     /// The same, where the daemon may be gone.
-    pub(crate) async fn try_deliver(&self, channel: &str, secret: &str, body: String) -> Result<u16, reqwest::Error> {
+    pub(crate) async fn try_deliver(
+        &self,
+        channel: &str,
+        secret: &str,
+        body: String,
+    ) -> Result<u16, reqwest::Error> {
         deliver(&self.url, channel, secret, body).await
     }
 }
@@ -195,24 +220,38 @@ impl Drop for Daemon {
 }
 
 /// Delivers a body as Meta does.
-pub(crate) async fn deliver(url: &str, channel: &str, secret: &str, body: String) -> Result<u16, reqwest::Error> {
+pub(crate) async fn deliver(
+    url: &str,
+    channel: &str,
+    secret: &str,
+    body: String,
+) -> Result<u16, reqwest::Error> {
     let signature = signature(secret, &body);
     let request = client().post(format!("{url}/webhooks/{channel}"));
-    let request = request.header("content-type", "application/json").header("x-hub-signature-256", signature);
+    let request = request
+        .header("content-type", "application/json")
+        .header("x-hub-signature-256", signature);
     Ok(request.body(body).send().await?.status().as_u16())
 }
 
 /// Meta's signature of a body.
 pub(crate) fn signature(secret: &str, body: &str) -> String {
-    format!("sha256={}", hmac_sha256_hex(&Secret::new(secret), body.as_bytes()))
+    format!(
+        "sha256={}",
+        hmac_sha256_hex(&Secret::new(secret), body.as_bytes())
+    )
 }
 
 /// A client that reuses connections and follows nothing.
 pub(crate) fn client() -> reqwest::Client {
-    static CLIENT: std::sync::OnceLock<Mutex<Vec<(tokio::runtime::Id, reqwest::Client)>>> = std::sync::OnceLock::new();
+    static CLIENT: std::sync::OnceLock<Mutex<Vec<(tokio::runtime::Id, reqwest::Client)>>> =
+        std::sync::OnceLock::new();
     // A client belongs to the runtime that it was first used on, and each test has its own.
     let here = tokio::runtime::Handle::current().id();
-    let mut clients = CLIENT.get_or_init(Mutex::default).lock().expect("not poisoned");
+    let mut clients = CLIENT
+        .get_or_init(Mutex::default)
+        .lock()
+        .expect("not poisoned");
     if let Some((_, client)) = clients.iter().find(|(runtime, _)| *runtime == here) {
         return client.clone();
     }
@@ -224,7 +263,8 @@ pub(crate) fn client() -> reqwest::Client {
 /// A delivery of Meta's with these events of a Page.
 pub(crate) fn envelope(page: &str, events: &[Value]) -> String {
     let time = now_ms();
-    json!({ "object": "page", "entry": [{ "id": page, "time": time, "messaging": events }] }).to_string()
+    json!({ "object": "page", "entry": [{ "id": page, "time": time, "messaging": events }] })
+        .to_string()
 }
 
 /// A message of a person to the Page.

@@ -13,7 +13,9 @@ pub(crate) fn host(url: &str) -> &str {
 pub(crate) fn connect(url: &str, patience: Duration) -> TcpStream {
     let stream = TcpStream::connect(host(url)).expect("the daemon listens");
     stream.set_read_timeout(Some(patience)).expect("a time-out");
-    stream.set_write_timeout(Some(patience)).expect("a time-out");
+    stream
+        .set_write_timeout(Some(patience))
+        .expect("a time-out");
     stream
 }
 

@@ -40,10 +40,19 @@ pub(crate) struct Told {
 impl Events {
     /// Opens the stream; `after` is the last event that was seen.
     pub(crate) async fn open(daemon: &Daemon, token: &str, after: Option<u64>) -> Self {
-        let answer = request(daemon, token, after).send().await.expect("the daemon answers");
+        let answer = request(daemon, token, after)
+            .send()
+            .await
+            .expect("the daemon answers");
         assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream; charset=utf-8");
-        Self { answer, bytes: Vec::new() }
+        assert_eq!(
+            answer.headers()["content-type"],
+            "text/event-stream; charset=utf-8"
+        );
+        Self {
+            answer,
+            bytes: Vec::new(),
+        }
     }
 
     /// What the stream says next, within `patience`.
@@ -63,7 +72,11 @@ impl Events {
     }
 
     /// The next event that fits, within `patience`; what comes before it is passed over.
-    pub(crate) async fn wait_for(&mut self, patience: Duration, fits: impl Fn(&Told) -> bool) -> Told {
+    pub(crate) async fn wait_for(
+        &mut self,
+        patience: Duration,
+        fits: impl Fn(&Told) -> bool,
+    ) -> Told {
         let until = tokio::time::Instant::now() + patience;
         loop {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
@@ -90,7 +103,9 @@ impl Events {
 
 /// A request for the stream.
 pub(crate) fn request(daemon: &Daemon, token: &str, after: Option<u64>) -> reqwest::RequestBuilder {
-    let mut request = client().get(format!("{}/api/v1/events", daemon.url)).bearer_auth(token);
+    let mut request = client()
+        .get(format!("{}/api/v1/events", daemon.url))
+        .bearer_auth(token);
     if let Some(after) = after {
         request = request.header("last-event-id", after);
     }
@@ -98,8 +113,14 @@ pub(crate) fn request(daemon: &Daemon, token: &str, after: Option<u64>) -> reqwe
 }
 
 fn heard(block: &str) -> Heard {
-    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    let Some(data) = field("data") else { return Heard::Comment };
+    let field = |name: &str| {
+        block
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    let Some(data) = field("data") else {
+        return Heard::Comment;
+    };
     Heard::Event(Told {
         id: field("id").map(|id| id.parse().expect("a number")),
         kind: field("event").expect("an event has a type").to_owned(),

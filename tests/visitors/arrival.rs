@@ -17,7 +17,10 @@ async fn f01_the_same_client_id_is_the_same_message() {
     let first = visitor.post("messages", &body).await;
     assert_eq!(first.status(), 201);
     let first: Value = first.json().await.expect("JSON");
-    assert_eq!((first["text"].as_str(), first["client_id"].as_str()), (Some("Once"), Some("0b5c8a1e-sequential")));
+    assert_eq!(
+        (first["text"].as_str(), first["client_id"].as_str()),
+        (Some("Once"), Some("0b5c8a1e-sequential"))
+    );
     assert_eq!(first["conversation_id"], visitor.conversation.as_str());
     for _ in 0..5 {
         let again = visitor.post("messages", &body).await;
@@ -25,11 +28,19 @@ async fn f01_the_same_client_id_is_the_same_message() {
         assert_eq!(again.json::<Value>().await.expect("JSON"), first);
     }
     // A later text under a known id does not change what was written.
-    let changed = visitor.post("messages", &json!({ "text": "Another", "client_id": "0b5c8a1e-sequential" })).await;
+    let changed = visitor
+        .post(
+            "messages",
+            &json!({ "text": "Another", "client_id": "0b5c8a1e-sequential" }),
+        )
+        .await;
     assert_eq!(changed.json::<Value>().await.expect("JSON"), first);
     // Another visitor's same id is another message.
     let other = Visitor::stranger(&daemon, 2).await;
-    assert_ne!(other.say("Once", "0b5c8a1e-sequential").await["id"], first["id"]);
+    assert_ne!(
+        other.say("Once", "0b5c8a1e-sequential").await["id"],
+        first["id"]
+    );
     assert_eq!(daemon.all("feed", 50).await.len(), 2);
 }
 
@@ -52,9 +63,18 @@ async fn f01_fifty_copies_at_once_are_one_message_with_its_file() {
         for copy in copies.collect::<Vec<_>>() {
             answers.push(copy.await.expect("answers"));
         }
-        let of_status = |status: StatusCode| answers.iter().filter(|(found, _)| *found == status).count();
-        assert_eq!((of_status(StatusCode::CREATED), of_status(StatusCode::OK)), (1, 49), "{answers:?}");
-        assert!(answers.iter().all(|(_, message)| message["id"] == answers[0].1["id"]));
+        let of_status =
+            |status: StatusCode| answers.iter().filter(|(found, _)| *found == status).count();
+        assert_eq!(
+            (of_status(StatusCode::CREATED), of_status(StatusCode::OK)),
+            (1, 49),
+            "{answers:?}"
+        );
+        assert!(
+            answers
+                .iter()
+                .all(|(_, message)| message["id"] == answers[0].1["id"])
+        );
         let list = visitor.list().await;
         assert_eq!(texts(&list), [format!("Round {round}")]);
         assert_eq!(list[0]["attachments"][0]["state"], "stored");
@@ -67,7 +87,10 @@ async fn f01_fifty_copies_at_once_are_one_message_with_its_file() {
 async fn f01_a_message_is_in_the_feed_when_its_answer_comes_and_on_the_stream_within_a_second() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
-    let events = client().get(format!("{}/api/v1/events", daemon.url)).bearer_auth(ADMIN).timeout(Duration::from_secs(30));
+    let events = client()
+        .get(format!("{}/api/v1/events", daemon.url))
+        .bearer_auth(ADMIN)
+        .timeout(Duration::from_secs(30));
     let mut events = events.send().await.expect("answers");
     let visitor = Visitor::stranger(&daemon, 1).await;
     for number in 0..10 {
@@ -79,10 +102,18 @@ async fn f01_a_message_is_in_the_feed_when_its_answer_comes_and_on_the_stream_wi
         assert_eq!(feed["data"][0]["channel_id"], "site");
         let mut seen = String::new();
         while !seen.contains(&words) {
-            let chunk = tokio::time::timeout(Duration::from_secs(5), events.chunk()).await.expect("it is told");
-            seen.push_str(&String::from_utf8_lossy(&chunk.expect("open").expect("goes on")));
+            let chunk = tokio::time::timeout(Duration::from_secs(5), events.chunk())
+                .await
+                .expect("it is told");
+            seen.push_str(&String::from_utf8_lossy(
+                &chunk.expect("open").expect("goes on"),
+            ));
         }
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            begun.elapsed()
+        );
     }
 }
 
@@ -92,7 +123,9 @@ async fn f01_what_was_answered_201_survives_a_kill() {
     let mut daemon = Daemon::start(folder.path(), &config(""));
     let mut visitor = Visitor::stranger(&daemon, 1).await;
     for round in 0..5 {
-        let attachment = visitor.uploaded("window sill.txt", format!("bytes of {round}").into_bytes()).await;
+        let attachment = visitor
+            .uploaded("window sill.txt", format!("bytes of {round}").into_bytes())
+            .await;
         let body = json!({ "text": format!("Round {round}"), "client_id": format!("id-{round}"), "attachment_ids": [attachment] });
         assert_eq!(visitor.post("messages", &body).await.status(), 201);
         daemon.kill();
@@ -100,11 +133,17 @@ async fn f01_what_was_answered_201_survives_a_kill() {
         visitor.url.clone_from(&daemon.url);
         // The widget asks again when it never saw the answer: still the same message.
         assert_eq!(visitor.post("messages", &body).await.status(), 200);
-        let wanted: Vec<_> = (0..=round).rev().map(|number| format!("Round {number}")).collect();
+        let wanted: Vec<_> = (0..=round)
+            .rev()
+            .map(|number| format!("Round {number}"))
+            .collect();
         assert_eq!(texts(&visitor.list().await), wanted);
         assert_eq!(texts(&daemon.all("feed", 50).await), wanted);
         let bytes = visitor.get(&format!("attachments/{attachment}")).await;
-        assert_eq!(bytes.text().await.expect("text"), format!("bytes of {round}"));
+        assert_eq!(
+            bytes.text().await.expect("text"),
+            format!("bytes of {round}")
+        );
     }
 }
 
@@ -126,15 +165,41 @@ async fn f01_a_visitors_stream_resumes_over_a_crash_with_nothing_lost_and_nothin
     }
     for round in 1..4 {
         daemon.kill();
-        assert!(stream.rest(Duration::from_secs(5)).await.is_empty(), "nothing comes from a dead daemon");
+        assert!(
+            stream.rest(Duration::from_secs(5)).await.is_empty(),
+            "nothing comes from a dead daemon"
+        );
         daemon = Daemon::start_as_it_is(folder.path());
         visitor.url.clone_from(&daemon.url);
         // While the visitor is away: an answer, a note that is none of the visitor's business, and somebody else.
-        shop_writes(&daemon, &visitor.conversation, &format!("Away {round}"), false).await;
-        shop_writes(&daemon, &visitor.conversation, &format!("Note {round}"), true).await;
-        Visitor { url: daemon.url.clone(), ..other.clone() }.say(&format!("Other {round}"), &format!("{round}")).await;
+        shop_writes(
+            &daemon,
+            &visitor.conversation,
+            &format!("Away {round}"),
+            false,
+        )
+        .await;
+        shop_writes(
+            &daemon,
+            &visitor.conversation,
+            &format!("Note {round}"),
+            true,
+        )
+        .await;
+        Visitor {
+            url: daemon.url.clone(),
+            ..other.clone()
+        }
+        .say(&format!("Other {round}"), &format!("{round}"))
+        .await;
         stream = visitor.listen(last_id.as_deref()).await;
-        shop_writes(&daemon, &visitor.conversation, &format!("Back {round}"), false).await;
+        shop_writes(
+            &daemon,
+            &visitor.conversation,
+            &format!("Back {round}"),
+            false,
+        )
+        .await;
         for event in stream.rest(Duration::from_millis(700)).await {
             assert_ne!(event.kind, "reset");
             if event.kind == "message.created" {
@@ -143,10 +208,21 @@ async fn f01_a_visitors_stream_resumes_over_a_crash_with_nothing_lost_and_nothin
             last_id = event.id.or(last_id);
         }
     }
-    assert_eq!(heard, ["Hello", "Answer 0", "Away 1", "Back 1", "Away 2", "Back 2", "Away 3", "Back 3"]);
+    assert_eq!(
+        heard,
+        [
+            "Hello", "Answer 0", "Away 1", "Back 1", "Away 2", "Back 2", "Away 3", "Back 3"
+        ]
+    );
     // A position that never was begins anew rather than with silence.
     let mut lost = visitor.listen(Some("999999999")).await;
-    assert_eq!(lost.next(Duration::from_secs(5)).await.expect("it comes").kind, "reset");
+    assert_eq!(
+        lost.next(Duration::from_secs(5))
+            .await
+            .expect("it comes")
+            .kind,
+        "reset"
+    );
 }
 
 #[tokio::test]
@@ -165,34 +241,79 @@ async fn bad_input_of_a_visitor_is_refused_clearly_and_keeps_nothing() {
         (json!({ "text": "x", "client_id": "é" }), 422),
         (json!({ "text": "x", "client_id": 7 }), 422),
         (json!({ "text": 7, "client_id": "1" }), 422),
-        (json!({ "text": "x", "client_id": "1", "attachment_ids": ["nothing"] }), 422),
-        (json!({ "text": "x", "client_id": "1", "attachment_ids": ["att_1"] }), 422),
-        (json!({ "text": "x", "client_id": "1", "attachment_ids": "att_1" }), 422),
-        (json!({ "text": "x", "client_id": "1", "author": { "type": "staff" } }), 422),
-        (json!({ "text": "x", "client_id": "1", "conversation_id": "cnv_1" }), 422),
+        (
+            json!({ "text": "x", "client_id": "1", "attachment_ids": ["nothing"] }),
+            422,
+        ),
+        (
+            json!({ "text": "x", "client_id": "1", "attachment_ids": ["att_1"] }),
+            422,
+        ),
+        (
+            json!({ "text": "x", "client_id": "1", "attachment_ids": "att_1" }),
+            422,
+        ),
+        (
+            json!({ "text": "x", "client_id": "1", "author": { "type": "staff" } }),
+            422,
+        ),
+        (
+            json!({ "text": "x", "client_id": "1", "conversation_id": "cnv_1" }),
+            422,
+        ),
         (json!([]), 422),
     ];
     for (number, (body, status)) in bodies.iter().enumerate() {
         let visitor = Visitor::stranger(&daemon, number).await;
         let answer = visitor.post("messages", body).await;
         assert_eq!(answer.status().as_u16(), *status, "{body}");
-        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{body}");
+        assert_eq!(
+            answer.headers()["content-type"],
+            "application/problem+json",
+            "{body}"
+        );
         let problem: Value = answer.json().await.expect("JSON");
         assert!(!text(&problem["detail"]).is_empty(), "{body}");
     }
     let visitor = Visitor::stranger(&daemon, 500).await;
-    let plain = visitor.request(Method::POST, "messages").header("content-type", "text/plain").body("{\"text\":\"x\",\"client_id\":\"1\"}");
-    assert_eq!(plain.send().await.expect("answers").status(), 400, "no form of a foreign page can send it");
+    let plain = visitor
+        .request(Method::POST, "messages")
+        .header("content-type", "text/plain")
+        .body("{\"text\":\"x\",\"client_id\":\"1\"}");
+    assert_eq!(
+        plain.send().await.expect("answers").status(),
+        400,
+        "no form of a foreign page can send it"
+    );
     let large = json!({ "text": "x", "client_id": "1", "padding": "x".repeat(70_000) });
     assert_eq!(visitor.post("messages", &large).await.status(), 413);
-    for path in ["messages?cursor=nonsense", "messages?conversation=cnv_1", "messages?limit=x", "events?after=x"] {
+    for path in [
+        "messages?cursor=nonsense",
+        "messages?conversation=cnv_1",
+        "messages?limit=x",
+        "events?after=x",
+    ] {
         assert_eq!(visitor.get(path).await.status(), 400, "{path}");
     }
     for path in ["session", "messages", "events"] {
-        let nowhere = Visitor { channel: "nobody".to_owned(), ..visitor.clone() };
-        assert_eq!(nowhere.request(Method::GET, path).send().await.map(|answer| answer.status().is_client_error()).ok(), Some(true));
+        let nowhere = Visitor {
+            channel: "nobody".to_owned(),
+            ..visitor.clone()
+        };
+        assert_eq!(
+            nowhere
+                .request(Method::GET, path)
+                .send()
+                .await
+                .map(|answer| answer.status().is_client_error())
+                .ok(),
+            Some(true)
+        );
     }
-    let not_a_chat = client().post(format!("{}/chat/shop-page/session", daemon.url)).header("x-forwarded-for", household(600)).json(&json!({}));
+    let not_a_chat = client()
+        .post(format!("{}/chat/shop-page/session", daemon.url))
+        .header("x-forwarded-for", household(600))
+        .json(&json!({}));
     assert_eq!(not_a_chat.send().await.expect("answers").status(), 404);
     assert!(daemon.all("feed", 50).await.is_empty());
     assert!(daemon.all("conversations", 50).await.is_empty());

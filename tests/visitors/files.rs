@@ -16,27 +16,56 @@ async fn v06_what_is_too_large_or_no_file_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
     let visitor = Visitor::stranger(&daemon, 1).await;
-    assert_eq!(visitor.upload("film.bin", vec![7; LIMIT + 1]).await.status(), 413);
-    assert_eq!(visitor.upload("film.bin", vec![7; LIMIT]).await.status(), 201);
+    assert_eq!(
+        visitor
+            .upload("film.bin", vec![7; LIMIT + 1])
+            .await
+            .status(),
+        413
+    );
+    assert_eq!(
+        visitor.upload("film.bin", vec![7; LIMIT]).await.status(),
+        201
+    );
     assert_eq!(visitor.upload("empty.txt", Vec::new()).await.status(), 422);
     let form = Form::new().part("picture", Part::bytes(b"x".to_vec()).file_name("a.txt"));
-    let wrong_field = visitor.request(Method::POST, "attachments").multipart(form).send().await.expect("answers");
+    let wrong_field = visitor
+        .request(Method::POST, "attachments")
+        .multipart(form)
+        .send()
+        .await
+        .expect("answers");
     assert_eq!(wrong_field.status(), 422);
     // What is not the file is not read without end either.
-    let form = Form::new().part("padding", Part::bytes(vec![b'x'; LIMIT + 1024 * 1024])).part("file", Part::bytes(b"x".to_vec()).file_name("a.txt"));
-    let padded = visitor.request(Method::POST, "attachments").timeout(Duration::from_secs(90)).multipart(form);
+    let form = Form::new()
+        .part("padding", Part::bytes(vec![b'x'; LIMIT + 1024 * 1024]))
+        .part("file", Part::bytes(b"x".to_vec()).file_name("a.txt"));
+    let padded = visitor
+        .request(Method::POST, "attachments")
+        .timeout(Duration::from_secs(90))
+        .multipart(form);
     let padded = padded.send().await.expect("answers");
     assert_eq!(padded.status(), 413);
     for (content_type, body) in [
         ("application/json", "{}"),
         ("multipart/form-data", "x"),
         ("multipart/form-data; boundary=x", "nonsense"),
-        ("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\ncut"),
+        (
+            "multipart/form-data; boundary=x",
+            "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\ncut",
+        ),
         ("multipart/form-data; boundary=x", ""),
     ] {
-        let request = visitor.request(Method::POST, "attachments").header("content-type", content_type).body(body);
+        let request = visitor
+            .request(Method::POST, "attachments")
+            .header("content-type", content_type)
+            .body(body);
         let answer = request.send().await.expect("answers");
-        assert!(answer.status().is_client_error(), "{content_type} {body:?}: {}", answer.status());
+        assert!(
+            answer.status().is_client_error(),
+            "{content_type} {body:?}: {}",
+            answer.status()
+        );
     }
 }
 
@@ -88,29 +117,59 @@ async fn v06_of_a_hundred_odd_files_none_is_shown_as_a_page() {
             }
             body.extend_from_slice(&bytes);
             body.extend_from_slice(b"\r\n--x--\r\n");
-            let request = visitor.request(Method::POST, "attachments").header("content-type", "multipart/form-data; boundary=x").body(body);
+            let request = visitor
+                .request(Method::POST, "attachments")
+                .header("content-type", "multipart/form-data; boundary=x")
+                .body(body);
             let answer = request.send().await.expect("answers");
             assert_eq!(answer.status(), 201, "{kind} as {name:?}");
             let file: Value = answer.json().await.expect("JSON");
             let id = text(&file["id"]);
             if let Some(kept) = file["name"].as_str() {
-                let misleading = |character: char| character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+                let misleading = |character: char| {
+                    character.is_control()
+                        || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+                };
                 assert!(!kept.contains(misleading), "{name:?} is kept as {kept:?}");
             }
             let sent = json!({ "client_id": format!("{number}"), "attachment_ids": [id] });
             assert_eq!(visitor.post("messages", &sent).await.status(), 201);
             let for_visitor = visitor.get(&format!("attachments/{id}")).await;
-            let for_shop = client().get(format!("{}/api/v1/attachments/{id}", daemon.url)).bearer_auth(ADMIN).send().await.expect("answers");
+            let for_shop = client()
+                .get(format!("{}/api/v1/attachments/{id}", daemon.url))
+                .bearer_auth(ADMIN)
+                .send()
+                .await
+                .expect("answers");
             for answer in [for_visitor, for_shop] {
                 assert_eq!(answer.status(), 200);
-                let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-                let (content_type, disposition) = (header("content-type"), header("content-disposition"));
-                let inline_picture = HARMLESS.contains(&content_type.as_str()) && disposition.starts_with("inline");
-                assert!(disposition.starts_with("attachment") || inline_picture, "{kind} as {name:?}: {content_type}, {disposition}");
+                let header = |name: &str| {
+                    answer
+                        .headers()
+                        .get(name)
+                        .and_then(|value| value.to_str().ok())
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                let (content_type, disposition) =
+                    (header("content-type"), header("content-disposition"));
+                let inline_picture =
+                    HARMLESS.contains(&content_type.as_str()) && disposition.starts_with("inline");
+                assert!(
+                    disposition.starts_with("attachment") || inline_picture,
+                    "{kind} as {name:?}: {content_type}, {disposition}"
+                );
                 assert_eq!(header("x-content-type-options"), "nosniff");
-                assert_eq!(header("content-security-policy"), "sandbox; default-src 'none'");
+                assert_eq!(
+                    header("content-security-policy"),
+                    "sandbox; default-src 'none'"
+                );
                 assert_eq!(disposition.matches('"').count() % 2, 0, "{disposition}");
-                assert_eq!(answer.bytes().await.expect("bytes"), bytes, "{kind} as {name:?}");
+                assert_eq!(
+                    answer.bytes().await.expect("bytes"),
+                    bytes,
+                    "{kind} as {name:?}"
+                );
                 served += 1;
             }
         }
@@ -127,18 +186,34 @@ fn percent(text: &str) -> String {
 async fn v06_an_upload_is_its_visitors_alone_and_used_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
-    let (one, other) = (Visitor::stranger(&daemon, 1).await, Visitor::stranger(&daemon, 2).await);
+    let (one, other) = (
+        Visitor::stranger(&daemon, 1).await,
+        Visitor::stranger(&daemon, 2).await,
+    );
     let id = one.uploaded("contract.txt", b"between us".to_vec()).await;
-    let with = |client_id: &str| json!({ "text": "see", "client_id": client_id, "attachment_ids": [id] });
+    let with =
+        |client_id: &str| json!({ "text": "see", "client_id": client_id, "attachment_ids": [id] });
     assert_eq!(other.get(&format!("attachments/{id}")).await.status(), 404);
     assert_eq!(other.post("messages", &with("1")).await.status(), 422);
-    let for_shop = client().get(format!("{}/api/v1/attachments/{id}", daemon.url)).bearer_auth(ADMIN);
-    assert_eq!(for_shop.send().await.expect("answers").status(), 404, "it is not sent yet");
+    let for_shop = client()
+        .get(format!("{}/api/v1/attachments/{id}", daemon.url))
+        .bearer_auth(ADMIN);
+    assert_eq!(
+        for_shop.send().await.expect("answers").status(),
+        404,
+        "it is not sent yet"
+    );
     assert_eq!(one.post("messages", &with("1")).await.status(), 201);
     assert_eq!(other.get(&format!("attachments/{id}")).await.status(), 404);
     assert_eq!(other.post("messages", &with("2")).await.status(), 422);
-    assert_eq!(one.post("messages", &with("2")).await.status(), 422, "it is in a message already");
-    let for_shop = client().get(format!("{}/api/v1/attachments/{id}", daemon.url)).bearer_auth(ADMIN);
+    assert_eq!(
+        one.post("messages", &with("2")).await.status(),
+        422,
+        "it is in a message already"
+    );
+    let for_shop = client()
+        .get(format!("{}/api/v1/attachments/{id}", daemon.url))
+        .bearer_auth(ADMIN);
     assert_eq!(for_shop.send().await.expect("answers").status(), 200);
     let mut eleven = Vec::new();
     for number in 0..11 {
@@ -149,5 +224,9 @@ async fn v06_an_upload_is_its_visitors_alone_and_used_once() {
     let ten = json!({ "client_id": "3", "attachment_ids": eleven[..10] });
     assert_eq!(one.post("messages", &ten).await.status(), 201);
     let twice = json!({ "client_id": "4", "attachment_ids": [eleven[10], eleven[10]] });
-    assert_eq!(one.post("messages", &twice).await.status(), 422, "one file is in one place");
+    assert_eq!(
+        one.post("messages", &twice).await.status(),
+        422,
+        "one file is in one place"
+    );
 }

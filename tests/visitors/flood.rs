@@ -17,12 +17,21 @@ async fn v05_a_visitor_who_floods_is_held_back_and_nobody_else_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Arc::new(Daemon::start(folder.path(), &config("")));
     let flooder = Visitor::stranger(&daemon, 1).await;
-    let (next, taken, limited) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (next, taken, limited) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let over = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();
     let floods: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
-            let (flooder, next, taken, limited) = (flooder.clone(), Arc::clone(&next), Arc::clone(&taken), Arc::clone(&limited));
+            let (flooder, next, taken, limited) = (
+                flooder.clone(),
+                Arc::clone(&next),
+                Arc::clone(&taken),
+                Arc::clone(&limited),
+            );
             tokio::spawn(async move {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -34,8 +43,14 @@ async fn v05_a_visitor_who_floods_is_held_back_and_nobody_else_is() {
                     match answer.status().as_u16() {
                         201 => taken.fetch_add(1, Ordering::Relaxed),
                         429 => {
-                            let wait = answer.headers()["retry-after"].to_str().ok().and_then(|text| text.parse::<u64>().ok());
-                            assert!(wait.is_some_and(|seconds| (1..=60).contains(&seconds)), "{wait:?}");
+                            let wait = answer.headers()["retry-after"]
+                                .to_str()
+                                .ok()
+                                .and_then(|text| text.parse::<u64>().ok());
+                            assert!(
+                                wait.is_some_and(|seconds| (1..=60).contains(&seconds)),
+                                "{wait:?}"
+                            );
                             limited.fetch_add(1, Ordering::Relaxed)
                         }
                         other => panic!("answered {other}"),
@@ -54,7 +69,15 @@ async fn v05_a_visitor_who_floods_is_held_back_and_nobody_else_is() {
                 let asked = Instant::now();
                 daemon.get("feed?limit=50").await;
                 waits.push(asked.elapsed());
-                let body = envelope(PAGE, &[message("3001", &format!("m_during_{number}"), "during the flood", now_ms())]);
+                let body = envelope(
+                    PAGE,
+                    &[message(
+                        "3001",
+                        &format!("m_during_{number}"),
+                        "during the flood",
+                        now_ms(),
+                    )],
+                );
                 assert_eq!(daemon.deliver("shop-page", APP_SECRET, body).await, 200);
                 if number < 20 {
                     other.say("a quiet question", &format!("{number}")).await;
@@ -70,18 +93,30 @@ async fn v05_a_visitor_who_floods_is_held_back_and_nobody_else_is() {
     let lasted = begun.elapsed();
     over.store(true, Ordering::Relaxed);
     let (mut waits, delivered) = others.await.expect("the others are served");
-    let (taken, limited) = (taken.load(Ordering::Relaxed), limited.load(Ordering::Relaxed));
+    let (taken, limited) = (
+        taken.load(Ordering::Relaxed),
+        limited.load(Ordering::Relaxed),
+    );
     assert_eq!(taken + limited, FLOOD);
     // 60 at once and 2 a second.
     let allowed = 60 + 2 * (usize::try_from(lasted.as_secs()).expect("small") + 1);
-    assert!((60..=allowed).contains(&taken), "{taken} of {FLOOD} in {lasted:?}");
+    assert!(
+        (60..=allowed).contains(&taken),
+        "{taken} of {FLOOD} in {lasted:?}"
+    );
     waits.sort();
     let slowest = waits[(waits.len() * 99 / 100).min(waits.len() - 1)];
-    assert!(slowest < Duration::from_secs(1), "p99 of the feed: {slowest:?}");
+    assert!(
+        slowest < Duration::from_secs(1),
+        "p99 of the feed: {slowest:?}"
+    );
 
     let feed = daemon.all("feed", 200).await;
     let of = |text: &str| feed.iter().filter(|item| item["text"] == text).count();
-    assert_eq!((of("buy"), of("during the flood"), of("a quiet question")), (taken, delivered, 20));
+    assert_eq!(
+        (of("buy"), of("during the flood"), of("a quiet question")),
+        (taken, delivered, 20)
+    );
 }
 
 #[tokio::test]
@@ -99,12 +134,18 @@ async fn v05_sessions_and_uploads_of_one_household_are_limited() {
         }
     }
     let seconds = usize::try_from(begun.elapsed().as_secs()).expect("small") + 1;
-    assert!((120..=120 + 2 * seconds).contains(&opened), "{opened} sessions");
+    assert!(
+        (120..=120 + 2 * seconds).contains(&opened),
+        "{opened} sessions"
+    );
     let neighbour = Visitor::stranger(&daemon, 2).await;
     let begun = Instant::now();
     let mut kept = 0;
     for number in 0..60 {
-        let status = neighbour.upload(&format!("{number}.txt"), b"x".to_vec()).await.status();
+        let status = neighbour
+            .upload(&format!("{number}.txt"), b"x".to_vec())
+            .await
+            .status();
         match status.as_u16() {
             201 => kept += 1,
             429 => {}
@@ -121,6 +162,17 @@ async fn v05_sessions_and_uploads_of_one_household_are_limited() {
         let answer = open(&strict, "site", &household(number), &json!({})).await;
         opened += usize::from(answer.status() == 201);
     }
-    assert!(opened < 200, "{opened} sessions by claiming other addresses");
-    assert_eq!(client().get(format!("{}/healthz", strict.url)).send().await.expect("answers").status(), 200);
+    assert!(
+        opened < 200,
+        "{opened} sessions by claiming other addresses"
+    );
+    assert_eq!(
+        client()
+            .get(format!("{}/healthz", strict.url))
+            .send()
+            .await
+            .expect("answers")
+            .status(),
+        200
+    );
 }

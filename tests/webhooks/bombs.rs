@@ -19,8 +19,16 @@ fn padded(mut body: String, bytes: usize) -> Vec<u8> {
 async fn w09_a_body_may_have_what_its_platform_needs_and_not_a_byte_more() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(&echo("echo")));
-    let body = envelope(PAGE, &[message("2001", "m_largest", "at the limit", now_ms())]);
-    assert_eq!(daemon.deliver_bytes("shop-page", APP_SECRET, padded(body, 4 * MIB)).await, 200);
+    let body = envelope(
+        PAGE,
+        &[message("2001", "m_largest", "at the limit", now_ms())],
+    );
+    assert_eq!(
+        daemon
+            .deliver_bytes("shop-page", APP_SECRET, padded(body, 4 * MIB))
+            .await,
+        200
+    );
     let body = r#"{"messages":[{"id":"largest","thread":"ann","text":"at the limit"}]}"#.to_owned();
     assert_eq!(daemon.echo("echo", padded(body, MIB)).await, 200);
     assert_eq!(daemon.all("feed", 50).await.len(), 2);
@@ -28,9 +36,15 @@ async fn w09_a_body_may_have_what_its_platform_needs_and_not_a_byte_more() {
     for (channel, limit) in [("shop-page", 4 * MIB), ("echo", MIB)] {
         // Announced: refused before a byte of it is sent.
         for length in [limit + 1, 1 << 30, 1 << 62] {
-            let head = format!("POST /webhooks/{channel} HTTP/1.1\r\nHost: desk\r\nx-echo-token: {ECHO_TOKEN}\r\nContent-Length: {length}\r\n\r\n");
+            let head = format!(
+                "POST /webhooks/{channel} HTTP/1.1\r\nHost: desk\r\nx-echo-token: {ECHO_TOKEN}\r\nContent-Length: {length}\r\n\r\n"
+            );
             let answer = raw::exchange(&daemon.url, head.as_bytes(), Duration::from_secs(3));
-            assert_eq!(raw::status(&answer), Some(413), "{channel}: {length}: {answer}");
+            assert_eq!(
+                raw::status(&answer),
+                Some(413),
+                "{channel}: {length}: {answer}"
+            );
             assert!(answer.contains("application/problem+json"), "{answer}");
         }
     }
@@ -45,16 +59,29 @@ async fn w09_an_endless_body_is_cut_and_costs_little_memory() {
     for (channel, limit) in [("shop-page", 4 * MIB), ("echo", MIB)] {
         let begun = Instant::now();
         let mut stream = raw::connect(&daemon.url, PATIENCE);
-        let head = format!("POST /webhooks/{channel} HTTP/1.1\r\nHost: desk\r\nx-echo-token: {ECHO_TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n");
-        stream.write_all(head.as_bytes()).expect("the head is taken");
-        let chunk = [format!("{:x}\r\n", 64 * 1024).as_bytes(), &[b' '; 64 * 1024], b"\r\n"].concat();
+        let head = format!(
+            "POST /webhooks/{channel} HTTP/1.1\r\nHost: desk\r\nx-echo-token: {ECHO_TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        stream
+            .write_all(head.as_bytes())
+            .expect("the head is taken");
+        let chunk = [
+            format!("{:x}\r\n", 64 * 1024).as_bytes(),
+            &[b' '; 64 * 1024],
+            b"\r\n",
+        ]
+        .concat();
         let mut sent = 0;
         while sent < 1 << 30 && stream.write_all(&chunk).is_ok() {
             sent += 64 * 1024;
         }
         // What the sockets of both sides hold was sent, too.
         assert!(sent < limit + 32 * MIB, "{channel} took {sent} bytes");
-        assert!(begun.elapsed() < Duration::from_secs(10), "{channel}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{channel}: {:?}",
+            begun.elapsed()
+        );
         let answer = raw::read_all(&mut stream);
         assert!(matches!(raw::status(&answer), Some(413) | None), "{answer}");
     }
@@ -69,13 +96,22 @@ async fn w09_a_chunked_body_over_the_limit_is_413() {
     let daemon = Daemon::start(folder.path(), &config(&echo("echo")));
     for (channel, limit) in [("shop-page", 4 * MIB), ("echo", MIB)] {
         let mut stream = raw::connect(&daemon.url, PATIENCE);
-        let head = format!("POST /webhooks/{channel} HTTP/1.1\r\nHost: desk\r\nx-echo-token: {ECHO_TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n");
-        stream.write_all(head.as_bytes()).expect("the head is taken");
+        let head = format!(
+            "POST /webhooks/{channel} HTTP/1.1\r\nHost: desk\r\nx-echo-token: {ECHO_TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        stream
+            .write_all(head.as_bytes())
+            .expect("the head is taken");
         // One byte over the limit, and then the sender waits: nothing is left unread that could lose the answer.
         let mut left = limit + 1;
         while left > 0 {
             let size = left.min(64 * 1024);
-            let chunk = [format!("{size:x}\r\n").as_bytes(), &vec![b' '; size], b"\r\n"].concat();
+            let chunk = [
+                format!("{size:x}\r\n").as_bytes(),
+                &vec![b' '; size],
+                b"\r\n",
+            ]
+            .concat();
             stream.write_all(&chunk).expect("taken up to the limit");
             left -= size;
         }
@@ -108,9 +144,16 @@ async fn w09_a_compressed_body_is_not_unpacked() {
     for coding in ["gzip", "deflate", "br", "zstd"] {
         let packed = gzip(inside.as_bytes());
         let signature = signature_of(APP_SECRET, &packed);
-        let headers = [("content-encoding", coding), ("content-type", "application/json"), ("x-hub-signature-256", &signature)];
+        let headers = [
+            ("content-encoding", coding),
+            ("content-type", "application/json"),
+            ("x-hub-signature-256", &signature),
+        ];
         let status = daemon.post_webhook("shop-page", &headers, packed).await;
-        assert_eq!(status, 400, "{coding}: a signed body that is not the platform's format");
+        assert_eq!(
+            status, 400,
+            "{coding}: a signed body that is not the platform's format"
+        );
     }
     assert!(daemon.all("feed", 50).await.is_empty());
     // The same bytes unpacked are a delivery.
@@ -123,7 +166,10 @@ fn adversarial() -> Vec<(String, String)> {
     const DEPTH: usize = 200_000;
     let deep_list = format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
     let deep_object = format!("{}1{}", "{\"a\":".repeat(DEPTH), "}".repeat(DEPTH));
-    let keys = (0..100_000).map(|number| format!("\"k{number}\":{number}")).collect::<Vec<_>>().join(",");
+    let keys = (0..100_000)
+        .map(|number| format!("\"k{number}\":{number}"))
+        .collect::<Vec<_>>()
+        .join(",");
     let same_keys = vec!["\"k\":1"; 100_000].join(",");
     let long_digits = "9".repeat(500_000);
     let nasty: Vec<(&str, String)> = vec![
@@ -133,15 +179,30 @@ fn adversarial() -> Vec<(String, String)> {
         ("deep objects and open", "{\"a\":".repeat(DEPTH)),
         ("100,000 keys", format!("{{{keys}}}")),
         ("100,000 times one key", format!("{{{same_keys}}}")),
-        ("100,000 numbers", format!("[{}]", vec!["1"; 100_000].join(","))),
-        ("100,000 empty objects", format!("[{}]", vec!["{}"; 100_000].join(","))),
+        (
+            "100,000 numbers",
+            format!("[{}]", vec!["1"; 100_000].join(",")),
+        ),
+        (
+            "100,000 empty objects",
+            format!("[{}]", vec!["{}"; 100_000].join(",")),
+        ),
         ("half a million digits", long_digits.clone()),
         ("a large exponent", "1e999999999".to_owned()),
         ("a small exponent", "-1e-999999999".to_owned()),
         ("half a million decimals", format!("0.{long_digits}")),
-        ("300,000 backslashes", format!("\"{}\"", "\\\\".repeat(150_000))),
-        ("100,000 escapes", format!("\"{}\"", r"\u0041".repeat(100_000))),
-        ("100,000 lone surrogates", format!("\"{}\"", r"\ud800".repeat(100_000))),
+        (
+            "300,000 backslashes",
+            format!("\"{}\"", "\\\\".repeat(150_000)),
+        ),
+        (
+            "100,000 escapes",
+            format!("\"{}\"", r"\u0041".repeat(100_000)),
+        ),
+        (
+            "100,000 lone surrogates",
+            format!("\"{}\"", r"\ud800".repeat(100_000)),
+        ),
         ("a long key", format!("{{\"{}\":1}}", "k".repeat(500_000))),
         ("an open text", format!("\"{}", "a".repeat(500_000))),
         ("NaN", "NaN".to_owned()),
@@ -151,26 +212,67 @@ fn adversarial() -> Vec<(String, String)> {
     let at = now_ms();
     let mut documents = Vec::new();
     for (name, value) in nasty {
-        let item = |inner: &str| format!(r#"{{"object":"page","entry":[{{"id":"{PAGE}","time":{at},"messaging":[{inner}]}}]}}"#);
+        let item = |inner: &str| {
+            format!(
+                r#"{{"object":"page","entry":[{{"id":"{PAGE}","time":{at},"messaging":[{inner}]}}]}}"#
+            )
+        };
         let with = |message: &str| {
-            item(&format!(r#"{{"sender":{{"id":"2001"}},"recipient":{{"id":"{PAGE}"}},"timestamp":{at},"message":{message}}}"#))
+            item(&format!(
+                r#"{{"sender":{{"id":"2001"}},"recipient":{{"id":"{PAGE}"}},"timestamp":{at},"message":{message}}}"#
+            ))
         };
         for (place, document) in [
             ("the whole", value.clone()),
             ("object", format!(r#"{{"object":{value},"entry":[]}}"#)),
             ("entry", format!(r#"{{"object":"page","entry":{value}}}"#)),
-            ("an entry", format!(r#"{{"object":"page","entry":[{value}]}}"#)),
-            ("an unknown key", format!(r#"{{"object":"page","entry":[],"unknown":{value}}}"#)),
-            ("the entry's id", format!(r#"{{"object":"page","entry":[{{"id":{value},"messaging":[]}}]}}"#)),
+            (
+                "an entry",
+                format!(r#"{{"object":"page","entry":[{value}]}}"#),
+            ),
+            (
+                "an unknown key",
+                format!(r#"{{"object":"page","entry":[],"unknown":{value}}}"#),
+            ),
+            (
+                "the entry's id",
+                format!(r#"{{"object":"page","entry":[{{"id":{value},"messaging":[]}}]}}"#),
+            ),
             ("an event", item(&value)),
             ("the message", with(&value)),
-            ("the text", with(&format!(r#"{{"mid":"m_bomb","text":{value}}}"#))),
+            (
+                "the text",
+                with(&format!(r#"{{"mid":"m_bomb","text":{value}}}"#)),
+            ),
             ("the mid", with(&format!(r#"{{"mid":{value},"text":"t"}}"#))),
-            ("an unknown part", with(&format!(r#"{{"mid":"m_bomb","text":"t","unknown":{value}}}"#))),
-            ("the attachments", with(&format!(r#"{{"mid":"m_bomb2","attachments":{value}}}"#))),
-            ("a payload", with(&format!(r#"{{"mid":"m_bomb3","attachments":[{{"type":"image","payload":{value}}}]}}"#))),
-            ("a template", with(&format!(r#"{{"mid":"m_bomb4","attachments":[{{"type":"template","payload":{value}}}]}}"#))),
-            ("a time", item(&format!(r#"{{"sender":{{"id":"2001"}},"recipient":{{"id":"{PAGE}"}},"timestamp":{value},"message":{{"mid":"m_bomb5","text":"t"}}}}"#))),
+            (
+                "an unknown part",
+                with(&format!(
+                    r#"{{"mid":"m_bomb","text":"t","unknown":{value}}}"#
+                )),
+            ),
+            (
+                "the attachments",
+                with(&format!(r#"{{"mid":"m_bomb2","attachments":{value}}}"#)),
+            ),
+            (
+                "a payload",
+                with(&format!(
+                    r#"{{"mid":"m_bomb3","attachments":[{{"type":"image","payload":{value}}}]}}"#
+                )),
+            ),
+            (
+                "a template",
+                with(&format!(
+                    r#"{{"mid":"m_bomb4","attachments":[{{"type":"template","payload":{value}}}]}}"#
+                )),
+            ),
+            (
+                "a time",
+                item(&format!(
+                    r#"{{"sender":{{"id":"2001"}},"recipient":{{"id":"{PAGE}"}},"timestamp":{value},"message":{{"mid":"m_bomb5","text":"t"}}}}"#
+                )),
+            ),
         ] {
             documents.push((format!("{name} as {place}"), document));
         }
@@ -178,9 +280,16 @@ fn adversarial() -> Vec<(String, String)> {
     documents
 }
 
-/// The most that a document may cost a debug build, in milliseconds of the processor: what other programs do at the same
-/// time does not count. A release build is some ten times faster.
-const MOST_MS: u64 = 200;
+/// The most that a document of this many bytes may cost, in milliseconds of the processor: what other programs do at
+/// the same time does not count. A debug build is allowed more for large ones, and never more than their length asks
+/// for: what hurts is a cost that grows faster than the document.
+fn most_ms(bytes: usize) -> u64 {
+    if cfg!(debug_assertions) {
+        200 + u64::try_from(bytes / 500).expect("small")
+    } else {
+        60
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w10_documents_that_hurt_parsers_are_answered_at_once() {
@@ -189,17 +298,37 @@ async fn w10_documents_that_hurt_parsers_are_answered_at_once() {
     let mut slow = Vec::new();
     for (name, document) in adversarial() {
         let signature = signature_of(APP_SECRET, document.as_bytes());
+        let most = most_ms(document.len());
         let before = daemon.processor_ms();
-        let status = daemon.post_webhook("shop-page", &[("x-hub-signature-256", &signature)], document.into_bytes()).await;
+        let status = daemon
+            .post_webhook(
+                "shop-page",
+                &[("x-hub-signature-256", &signature)],
+                document.into_bytes(),
+            )
+            .await;
         assert!(matches!(status, 200 | 400), "{name}: {status}");
         let took = daemon.processor_ms() - before;
-        if took >= MOST_MS {
-            slow.push(format!("{name}: {took} ms"));
+        if took >= most {
+            slow.push(format!("{name}: {took} of {most} ms"));
         }
     }
     assert!(slow.is_empty(), "{slow:?}");
-    let after = envelope(PAGE, &[message("2002", "m_after_bombs", "still here", now_ms())]);
+    let after = envelope(
+        PAGE,
+        &[message("2002", "m_after_bombs", "still here", now_ms())],
+    );
     assert_eq!(daemon.deliver("shop-page", APP_SECRET, after).await, 200);
-    assert!(daemon.all("feed", 200).await.iter().any(|item| item["external_id"] == "m_after_bombs"));
-    assert!(!daemon.log_text().contains("panicked"), "{}", daemon.log_text());
+    assert!(
+        daemon
+            .all("feed", 200)
+            .await
+            .iter()
+            .any(|item| item["external_id"] == "m_after_bombs")
+    );
+    assert!(
+        !daemon.log_text().contains("panicked"),
+        "{}",
+        daemon.log_text()
+    );
 }

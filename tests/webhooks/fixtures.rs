@@ -12,7 +12,13 @@ fn fixtures() -> Vec<(String, Vec<u8>, Vec<Value>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("connectors/messenger/fixtures");
     let mut names: Vec<String> = std::fs::read_dir(&folder)
         .expect("the fixtures")
-        .map(|entry| entry.expect("a file").file_name().into_string().expect("a name"))
+        .map(|entry| {
+            entry
+                .expect("a file")
+                .file_name()
+                .into_string()
+                .expect("a name")
+        })
         .filter(|name| !name.ends_with(".expected.json"))
         .collect();
     names.sort();
@@ -35,18 +41,34 @@ async fn every_kind_of_delivery_is_kept_as_what_it_is() {
     let fixtures = fixtures();
     assert!(fixtures.len() >= 30, "{}", fixtures.len());
     for (name, body, _) in &fixtures {
-        assert_eq!(daemon.deliver_bytes("shop-page", APP_SECRET, body.clone()).await, 200, "{name}");
+        assert_eq!(
+            daemon
+                .deliver_bytes("shop-page", APP_SECRET, body.clone())
+                .await,
+            200,
+            "{name}"
+        );
     }
     let mut kept: BTreeMap<String, Value> = BTreeMap::new();
     for conversation in daemon.all("conversations", 200).await {
         let id = conversation["id"].as_str().expect("an id");
-        for message in daemon.all(&format!("conversations/{id}/messages"), 200).await {
+        for message in daemon
+            .all(&format!("conversations/{id}/messages"), 200)
+            .await
+        {
             let external_id = message["external_id"].as_str().expect("an id").to_owned();
-            assert!(kept.insert(external_id.clone(), message).is_none(), "{external_id} is there twice");
+            assert!(
+                kept.insert(external_id.clone(), message).is_none(),
+                "{external_id} is there twice"
+            );
         }
     }
-    let feed: BTreeSet<String> =
-        daemon.all("feed", 200).await.iter().map(|item| item["external_id"].as_str().expect("an id").to_owned()).collect();
+    let feed: BTreeSet<String> = daemon
+        .all("feed", 200)
+        .await
+        .iter()
+        .map(|item| item["external_id"].as_str().expect("an id").to_owned())
+        .collect();
     let quarantine = daemon.all("quarantine", 200).await;
 
     let (mut expected, mut undecodable) = (BTreeSet::new(), 0);
@@ -58,19 +80,40 @@ async fn every_kind_of_delivery_is_kept_as_what_it_is() {
                 "message" | "activity" => {
                     let id = event["external_id"].as_str().expect("an id");
                     expected.insert(id.to_owned());
-                    let shown = kept.get(id).unwrap_or_else(|| panic!("{name}: {id} is not there"));
+                    let shown = kept
+                        .get(id)
+                        .unwrap_or_else(|| panic!("{name}: {id} is not there"));
                     assert_eq!(shown["kind"], kind, "{name}: {id}");
-                    assert_eq!(feed.contains(id), kind == "message", "{name}: {id}: the feed has messages only");
-                    let channel = if inbound["account"] == "5647382910" { "second-page" } else { "shop-page" };
+                    assert_eq!(
+                        feed.contains(id),
+                        kind == "message",
+                        "{name}: {id}: the feed has messages only"
+                    );
+                    let channel = if inbound["account"] == "5647382910" {
+                        "second-page"
+                    } else {
+                        "shop-page"
+                    };
                     assert_eq!(shown["channel_id"], channel, "{name}: {id}");
                     if kind == "message" {
                         assert_eq!(shown["direction"], event["direction"], "{name}: {id}");
-                        assert_eq!(shown["author"]["type"], event["author"]["type"], "{name}: {id}");
+                        assert_eq!(
+                            shown["author"]["type"], event["author"]["type"],
+                            "{name}: {id}"
+                        );
                         let kinds = |list: &Value| -> Vec<Value> {
-                            list.as_array().expect("a list").iter().map(|attachment| attachment["kind"].clone()).collect()
+                            list.as_array()
+                                .expect("a list")
+                                .iter()
+                                .map(|attachment| attachment["kind"].clone())
+                                .collect()
                         };
                         if shown["deleted_at"].is_null() {
-                            assert_eq!(kinds(&shown["attachments"]), kinds(&event["attachments"]), "{name}: {id}");
+                            assert_eq!(
+                                kinds(&shown["attachments"]),
+                                kinds(&event["attachments"]),
+                                "{name}: {id}"
+                            );
                         }
                         if shown["deleted_at"].is_null() && shown["edited_at"].is_null() {
                             assert_eq!(shown["text"], event["text"], "{name}: {id}");
@@ -82,20 +125,33 @@ async fn every_kind_of_delivery_is_kept_as_what_it_is() {
                 "undecodable" => {
                     undecodable += 1;
                     let raw = &event["raw"];
-                    assert!(quarantine.iter().any(|entry| entry["raw"] == *raw), "{name}: not shown to the operator: {raw}");
+                    assert!(
+                        quarantine.iter().any(|entry| entry["raw"] == *raw),
+                        "{name}: not shown to the operator: {raw}"
+                    );
                 }
                 "change" | "receipt" | "ignored" | "alert" => {}
                 other => panic!("{name}: this test does not know {other}"),
             }
         }
     }
-    assert_eq!(kept.keys().cloned().collect::<BTreeSet<_>>(), expected, "and nothing else is there");
+    assert_eq!(
+        kept.keys().cloned().collect::<BTreeSet<_>>(),
+        expected,
+        "and nothing else is there"
+    );
     assert_eq!(quarantine.len(), undecodable);
     // The changes that the fixtures carry reached their messages.
     let text = &kept["m_AbC-dEf_text1"];
-    assert!(text["deleted_at"].is_string() && text["edited_at"].is_string() && text["text"].is_null(), "{text}");
+    assert!(
+        text["deleted_at"].is_string() && text["edited_at"].is_string() && text["text"].is_null(),
+        "{text}"
+    );
     assert!(kept["m_AbC-dEf_echo-phone"]["deleted_at"].is_string());
     // The platform's warning reaches people.
     let health = daemon.get("channels/shop-page/health").await.to_string();
-    assert!(health.contains("policy") || health.contains("Meta"), "{health}");
+    assert!(
+        health.contains("policy") || health.contains("Meta"),
+        "{health}"
+    );
 }

@@ -15,7 +15,10 @@ const ROUND: Duration = Duration::from_millis(600);
 
 /// Sends forged deliveries on one connection, as fast as they are answered, while `flooding`.
 fn flood(url: &str, flooding: &AtomicBool, over: &AtomicBool, refused: &AtomicU64) {
-    let body = envelope(PAGE, &[message("2001", "m_flood", &"x".repeat(2_000), now_ms())]);
+    let body = envelope(
+        PAGE,
+        &[message("2001", "m_flood", &"x".repeat(2_000), now_ms())],
+    );
     let request = format!(
         "POST /webhooks/shop-page HTTP/1.1\r\nHost: desk\r\nX-Hub-Signature-256: sha256={}\r\nContent-Length: {}\r\n\r\n{body}",
         "0".repeat(64),
@@ -30,14 +33,26 @@ fn flood(url: &str, flooding: &AtomicBool, over: &AtomicBool, refused: &AtomicU6
         }
         stream.write_all(request.as_bytes()).expect("taken");
         let read = stream.read(&mut answer).expect("answered");
-        assert!(answer[..read].starts_with(b"HTTP/1.1 401 "), "{}", String::from_utf8_lossy(&answer[..read]));
+        assert!(
+            answer[..read].starts_with(b"HTTP/1.1 401 "),
+            "{}",
+            String::from_utf8_lossy(&answer[..read])
+        );
         refused.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// One genuine delivery on a connection of the sender's; how long its answer took.
 fn genuine(stream: &mut std::net::TcpStream, number: usize) -> Duration {
-    let body = envelope(PAGE, &[message("2002", &format!("m_genuine_{number}"), "am I held up?", now_ms())]);
+    let body = envelope(
+        PAGE,
+        &[message(
+            "2002",
+            &format!("m_genuine_{number}"),
+            "am I held up?",
+            now_ms(),
+        )],
+    );
     let request = format!(
         "POST /webhooks/shop-page HTTP/1.1\r\nHost: desk\r\nX-Hub-Signature-256: {}\r\nContent-Length: {}\r\n\r\n{body}",
         signature_of(APP_SECRET, body.as_bytes()),
@@ -47,7 +62,11 @@ fn genuine(stream: &mut std::net::TcpStream, number: usize) -> Duration {
     stream.write_all(request.as_bytes()).expect("taken");
     let mut answer = [0_u8; 4096];
     let read = stream.read(&mut answer).expect("answered");
-    assert!(answer[..read].starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer[..read]));
+    assert!(
+        answer[..read].starts_with(b"HTTP/1.1 200 "),
+        "{}",
+        String::from_utf8_lossy(&answer[..read])
+    );
     begun.elapsed()
 }
 
@@ -61,10 +80,19 @@ fn share(times: &mut [Duration], percent: usize) -> Duration {
 async fn w14_a_flood_of_forged_deliveries_does_not_hold_up_genuine_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
-    let (flooding, over, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (flooding, over, refused) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let flooders: Vec<_> = (0..FLOODERS)
         .map(|_| {
-            let (url, flooding, over, refused) = (daemon.url.clone(), Arc::clone(&flooding), Arc::clone(&over), Arc::clone(&refused));
+            let (url, flooding, over, refused) = (
+                daemon.url.clone(),
+                Arc::clone(&flooding),
+                Arc::clone(&over),
+                Arc::clone(&refused),
+            );
             std::thread::spawn(move || flood(&url, &flooding, &over, &refused))
         })
         .collect();
@@ -80,7 +108,11 @@ async fn w14_a_flood_of_forged_deliveries_does_not_hold_up_genuine_ones() {
                 let until = Instant::now() + ROUND;
                 while Instant::now() < until {
                     let took = genuine(&mut stream, number);
-                    if is_flood { flooded.push(took) } else { quiet.push(took) }
+                    if is_flood {
+                        flooded.push(took)
+                    } else {
+                        quiet.push(took)
+                    }
                     number += 1;
                     // Customers do not write without a pause; the flood fills it.
                     std::thread::sleep(Duration::from_millis(3));
@@ -91,16 +123,35 @@ async fn w14_a_flood_of_forged_deliveries_does_not_hold_up_genuine_ones() {
         })
     };
     let (mut quiet, mut flooded, number) =
-        tokio::task::spawn_blocking(move || measured.join().expect("genuine ones are answered")).await.expect("joined");
+        tokio::task::spawn_blocking(move || measured.join().expect("genuine ones are answered"))
+            .await
+            .expect("joined");
     for flooder in flooders {
-        tokio::task::spawn_blocking(move || flooder.join().expect("forged ones are refused")).await.expect("joined");
+        tokio::task::spawn_blocking(move || flooder.join().expect("forged ones are refused"))
+            .await
+            .expect("joined");
     }
-    assert!(refused.load(Ordering::Relaxed) > 500, "no flood: {refused:?}");
-    assert!(quiet.len() > 20 && flooded.len() > 20, "{} and {}", quiet.len(), flooded.len());
+    assert!(
+        refused.load(Ordering::Relaxed) > 500,
+        "no flood: {refused:?}"
+    );
+    assert!(
+        quiet.len() > 20 && flooded.len() > 20,
+        "{} and {}",
+        quiet.len(),
+        flooded.len()
+    );
     // Half of the genuine ones against the slow end of the quiet ones: what other programs on the machine do now and
     // then moves neither much. The flood takes a core by itself, which the floor allows for.
     let (slow_quiet, usual_flooded) = (share(&mut quiet, 99), share(&mut flooded, 50));
     let most = (3 * slow_quiet).max(Duration::from_millis(40));
-    assert!(usual_flooded <= most, "{usual_flooded:?} under the flood, {slow_quiet:?} without");
-    assert_eq!(daemon.all("feed", 200).await.len(), number, "every genuine one is there, and none of the flood");
+    assert!(
+        usual_flooded <= most,
+        "{usual_flooded:?} under the flood, {slow_quiet:?} without"
+    );
+    assert_eq!(
+        daemon.all("feed", 200).await.len(),
+        number,
+        "every genuine one is there, and none of the flood"
+    );
 }

@@ -31,13 +31,19 @@ impl HttpFailure {
     /// The request never left.
     #[must_use]
     pub fn not_sent(say: impl Into<String>) -> Self {
-        Self { say: say.into(), may_have_arrived: false }
+        Self {
+            say: say.into(),
+            may_have_arrived: false,
+        }
     }
 
     /// The request left, and no answer came.
     #[must_use]
     pub fn unanswered(say: impl Into<String>) -> Self {
-        Self { say: say.into(), may_have_arrived: true }
+        Self {
+            say: say.into(),
+            may_have_arrived: true,
+        }
     }
 }
 

@@ -157,7 +157,11 @@ pub trait Send: std::marker::Send + Sync {
     fn plan(&self, reply: &ReplyShape<'_>) -> Result<Vec<PartPlan>, SendError>;
 
     /// Sends one part.
-    fn send<'a>(&'a self, http: &'a dyn Http, outbound: Outbound<'a>) -> BoxFuture<'a, Result<Sent, SendError>>;
+    fn send<'a>(
+        &'a self,
+        http: &'a dyn Http,
+        outbound: Outbound<'a>,
+    ) -> BoxFuture<'a, Result<Sent, SendError>>;
 
     /// Looks for a send whose answer was lost. Platforms without a handle tell nothing.
     fn fate<'a>(&'a self, _http: &'a dyn Http, _lost: LostSend<'a>) -> BoxFuture<'a, Fate> {
@@ -175,12 +179,21 @@ pub trait Send: std::marker::Send + Sync {
     }
 
     /// Tells the customer that somebody types, or has stopped.
-    fn typing<'a>(&'a self, _http: &'a dyn Http, _thread: &'a str, _typing: bool) -> BoxFuture<'a, Result<(), SendError>> {
+    fn typing<'a>(
+        &'a self,
+        _http: &'a dyn Http,
+        _thread: &'a str,
+        _typing: bool,
+    ) -> BoxFuture<'a, Result<(), SendError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
     /// Tells the customer that the conversation was read.
-    fn mark_seen<'a>(&'a self, _http: &'a dyn Http, _thread: &'a str) -> BoxFuture<'a, Result<(), SendError>> {
+    fn mark_seen<'a>(
+        &'a self,
+        _http: &'a dyn Http,
+        _thread: &'a str,
+    ) -> BoxFuture<'a, Result<(), SendError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -12,9 +12,9 @@ use crate::api::uploads::{self, Upload};
 use crate::app::App;
 use crate::id::AttachmentId;
 use crate::server::ClientAddress;
+use crate::store::Scope;
 use crate::store::entry::{AttachmentEntry, Entry};
 use crate::store::record::MessageKind;
-use crate::store::Scope;
 
 /// The largest file of a visitor's, in bytes.
 pub(super) const MAX_BYTES: usize = 20 * 1024 * 1024;
@@ -33,9 +33,12 @@ pub(super) async fn upload(
     multipart: Multipart,
 ) -> Result<Response, Problem> {
     let visitor = Visitor::of(&app, &id, &headers)?;
-    app.chat_limits.upload(address, visitor.visit.thread.as_bytes())?;
+    app.chat_limits
+        .upload(address, visitor.visit.thread.as_bytes())?;
     let Ok(_place) = PLACES.try_acquire() else {
-        return Err(Problem::unavailable("Too many files are coming in at once. Try again shortly."));
+        return Err(Problem::unavailable(
+            "Too many files are coming in at once. Try again shortly.",
+        ));
     };
     let upload: Upload = uploads::receive(multipart, MAX_BYTES).await?;
     let entry = uploads::keep(&app, upload, visitor.owner()).await?;
@@ -57,11 +60,13 @@ pub(super) async fn download(
         None => entry.owner == visitor.owner(),
         Some((channel, message)) => {
             let scope = Scope::of_channels([visitor.channel.no]);
-            app.store.message(&scope, channel, message)?.is_some_and(|message| {
-                message.conversation == visitor.visit.conversation
-                    && message.kind == MessageKind::Message
-                    && message.changes.deleted_at.is_none()
-            })
+            app.store
+                .message(&scope, channel, message)?
+                .is_some_and(|message| {
+                    message.conversation == visitor.visit.conversation
+                        && message.kind == MessageKind::Message
+                        && message.changes.deleted_at.is_none()
+                })
         }
     };
     if !visible {

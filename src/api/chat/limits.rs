@@ -30,7 +30,8 @@ impl Default for ChatLimits {
 }
 
 const fn quota(a_second: u32, at_once: u32) -> Quota {
-    let (Some(a_second), Some(at_once)) = (NonZeroU32::new(a_second), NonZeroU32::new(at_once)) else {
+    let (Some(a_second), Some(at_once)) = (NonZeroU32::new(a_second), NonZeroU32::new(at_once))
+    else {
         panic!("a quota lets something through");
     };
     Quota::per_second(a_second).allow_burst(at_once)
@@ -55,19 +56,29 @@ fn too_fast() -> Problem {
 impl ChatLimits {
     /// A visitor wants a session.
     pub fn session(&self, address: IpAddr) -> Result<(), Problem> {
-        self.sessions.check_key(&household(address)).map_err(|_| too_fast())
+        self.sessions
+            .check_key(&household(address))
+            .map_err(|_| too_fast())
     }
 
     /// A visitor writes, or types.
     pub fn message(&self, address: IpAddr, visit: &[u8]) -> Result<(), Problem> {
-        self.messages_of_visit.check_key(&visit.to_vec()).map_err(|_| too_fast())?;
-        self.messages_of_address.check_key(&household(address)).map_err(|_| too_fast())
+        self.messages_of_visit
+            .check_key(&visit.to_vec())
+            .map_err(|_| too_fast())?;
+        self.messages_of_address
+            .check_key(&household(address))
+            .map_err(|_| too_fast())
     }
 
     /// A visitor uploads a file.
     pub fn upload(&self, address: IpAddr, visit: &[u8]) -> Result<(), Problem> {
-        self.uploads_of_visit.check_key(&visit.to_vec()).map_err(|_| too_fast())?;
-        self.uploads_of_address.check_key(&household(address)).map_err(|_| too_fast())
+        self.uploads_of_visit
+            .check_key(&visit.to_vec())
+            .map_err(|_| too_fast())?;
+        self.uploads_of_address
+            .check_key(&household(address))
+            .map_err(|_| too_fast())
     }
 
     /// Forgets those who have been quiet, so that memory does not grow with the number of visitors.
@@ -90,11 +101,15 @@ mod tests {
         let address: IpAddr = "2001:db8:1:2::3".parse().expect("an address");
         let neighbour: IpAddr = "2001:db8:1:2:ffff::9".parse().expect("an address");
         let other: IpAddr = "2001:db8:1:3::3".parse().expect("an address");
-        let passed = (0..5_000).filter(|_| limits.session(address).is_ok()).count();
+        let passed = (0..5_000)
+            .filter(|_| limits.session(address).is_ok())
+            .count();
         assert!((120..200).contains(&passed), "{passed}");
         assert!(limits.session(neighbour).is_err(), "the same household");
         assert!(limits.session(other).is_ok());
-        let passed = (0..5_000).filter(|_| limits.message(other, b"visit").is_ok()).count();
+        let passed = (0..5_000)
+            .filter(|_| limits.message(other, b"visit").is_ok())
+            .count();
         assert!((60..120).contains(&passed), "{passed}");
         assert!(limits.message(other, b"another visit").is_ok());
     }

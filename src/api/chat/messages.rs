@@ -19,9 +19,9 @@ use crate::desk::arrivals::Arrivals;
 use crate::desk::replies::kind_of;
 use crate::id::AttachmentId;
 use crate::server::ClientAddress;
+use crate::store::Scope;
 use crate::store::entry::{AttachmentEntry, Entry};
 use crate::store::record::{ConversationRecord, MessageKind, MessageRecord, Place};
-use crate::store::Scope;
 
 /// The longest `client_id`, in characters.
 const MAX_CLIENT_ID: usize = 64;
@@ -48,7 +48,8 @@ pub(super) async fn send(
     body: Body,
 ) -> Result<Response, Problem> {
     let visitor = Visitor::of(&app, &id, &headers)?;
-    app.chat_limits.message(address, visitor.visit.thread.as_bytes())?;
+    app.chat_limits
+        .message(address, visitor.visit.thread.as_bytes())?;
     let sending: Sending = super::json(&headers, body).await?;
     let received_at = app.clock.now();
     let message = arrived(&app, &visitor, sending, received_at)?;
@@ -59,38 +60,68 @@ pub(super) async fn send(
     };
     let outcome = app.writer.write(arrivals).await?;
     visitor.channel.status().last_event_at = Some(received_at);
-    let status = if outcome.new > 0 { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if outcome.new > 0 {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let scope = Scope::of_channels([visitor.channel.no]);
     let shown = match outcome.messages.first() {
         Some((conversation, id)) => {
             let message = app.store.message(&scope, visitor.channel.no, *id)?;
             let conversation = app.store.conversation(&scope, *conversation)?;
-            message.zip(conversation).map(|(message, conversation)| shown(&app, &visitor.channel.id, &message, &conversation))
+            message.zip(conversation).map(|(message, conversation)| {
+                shown(&app, &visitor.channel.id, &message, &conversation)
+            })
         }
         None => None,
     };
-    let shown = shown.ok_or_else(|| Problem::unavailable("The message is kept, and cannot be read right now."))?;
+    let shown = shown.ok_or_else(|| {
+        Problem::unavailable("The message is kept, and cannot be read right now.")
+    })?;
     Ok((status, Json(shown)).into_response())
 }
 
-fn arrived(app: &Daemon, visitor: &Visitor, sending: Sending, received_at: deskbell_sdk::Time) -> Result<NewMessage, Problem> {
+fn arrived(
+    app: &Daemon,
+    visitor: &Visitor,
+    sending: Sending,
+    received_at: deskbell_sdk::Time,
+) -> Result<NewMessage, Problem> {
     let client_id = &sending.client_id;
     // A `/` ends the visitor's thread in the message's id: inside of a `client_id` it could make the id of a message of
     // another customer, whose own id at the shop goes on with what stands before it (V07).
     let is_sound = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
     if client_id.is_empty() || client_id.len() > MAX_CLIENT_ID || !client_id.bytes().all(is_sound) {
-        return Err(Problem::field("/client_id", format!("has 1 to {MAX_CLIENT_ID} visible ASCII characters and no `/`.")));
+        return Err(Problem::field(
+            "/client_id",
+            format!("has 1 to {MAX_CLIENT_ID} visible ASCII characters and no `/`."),
+        ));
     }
-    let limit = visitor.channel.channel.limits().text_chars.unwrap_or(usize::MAX);
+    let limit = visitor
+        .channel
+        .channel
+        .limits()
+        .text_chars
+        .unwrap_or(usize::MAX);
     let text = sending.text.filter(|text| !text.trim().is_empty());
-    if text.as_ref().is_some_and(|text| text.chars().count() > limit) {
-        return Err(Problem::field("/text", format!("has {limit} characters at the most.")));
+    if text
+        .as_ref()
+        .is_some_and(|text| text.chars().count() > limit)
+    {
+        return Err(Problem::field(
+            "/text",
+            format!("has {limit} characters at the most."),
+        ));
     }
     if text.is_none() && sending.attachment_ids.is_empty() {
         return Err(Problem::field("/text", "is empty, and no file is with it."));
     }
     if sending.attachment_ids.len() > MAX_FILES {
-        return Err(Problem::field("/attachment_ids", format!("names {MAX_FILES} files at the most.")));
+        return Err(Problem::field(
+            "/attachment_ids",
+            format!("names {MAX_FILES} files at the most."),
+        ));
     }
     let external_id = format!("{}/{client_id}", visitor.visit.thread);
     let attachments = match uploads(app, visitor, &sending.attachment_ids) {
@@ -99,7 +130,10 @@ fn arrived(app: &Daemon, visitor: &Visitor, sending: Sending, received_at: deskb
         // kept a moment ago.
         Err(refused) => {
             let scope = Scope::of_channels([visitor.channel.no]);
-            match app.store.message_by_external_id(&scope, visitor.channel.no, &external_id)? {
+            match app
+                .store
+                .message_by_external_id(&scope, visitor.channel.no, &external_id)?
+            {
                 Some(_) => Vec::new(),
                 None => return Err(refused),
             }
@@ -127,12 +161,23 @@ fn arrived(app: &Daemon, visitor: &Visitor, sending: Sending, received_at: deskb
 }
 
 /// The visitor's uploads that a message is to have, each still free and named once (V06).
-fn uploads(app: &Daemon, visitor: &Visitor, ids: &[AttachmentId]) -> Result<Vec<NewAttachment>, Problem> {
+fn uploads(
+    app: &Daemon,
+    visitor: &Visitor,
+    ids: &[AttachmentId],
+) -> Result<Vec<NewAttachment>, Problem> {
     let mut attachments = Vec::new();
     for (place, id) in ids.iter().enumerate() {
         let entry = AttachmentEntry::get(&*app.store, &id.key())?;
-        let own = entry.filter(|entry| entry.owner == visitor.owner() && entry.message.is_none() && !ids[..place].contains(id));
-        let entry = own.ok_or_else(|| Problem::field(&format!("/attachment_ids/{place}"), "is no upload of yours that is still free."))?;
+        let own = entry.filter(|entry| {
+            entry.owner == visitor.owner() && entry.message.is_none() && !ids[..place].contains(id)
+        });
+        let entry = own.ok_or_else(|| {
+            Problem::field(
+                &format!("/attachment_ids/{place}"),
+                "is no upload of yours that is still free.",
+            )
+        })?;
         attachments.push(NewAttachment {
             source: Source::Uploaded(entry.id.to_string()),
             ..NewAttachment::of_kind(kind_of(&entry.mime_type))
@@ -158,14 +203,20 @@ pub(super) async fn list(
     let visitor = Visitor::of(&app, &id, &headers)?;
     let limit = listing.limit.unwrap_or(PAGE).clamp(1, 200);
     let scope = Scope::of_channels([visitor.channel.no]);
-    let mut before = app.cursors.read::<Place>(listing.cursor.as_deref())?.unwrap_or(Place::LAST);
+    let mut before = app
+        .cursors
+        .read::<Place>(listing.cursor.as_deref())?
+        .unwrap_or(Place::LAST);
     let Some(conversation) = app.store.conversation(&scope, visitor.visit.conversation)? else {
         return Ok(Json(json!({ "data": [], "next": null })));
     };
     let mut data = Vec::new();
     let next = loop {
         let page = app.store.messages(&scope, conversation.id, before, limit)?;
-        for message in page.iter().filter(|message| message.kind == MessageKind::Message) {
+        for message in page
+            .iter()
+            .filter(|message| message.kind == MessageKind::Message)
+        {
             if data.len() < limit {
                 before = message.place();
                 data.push(shown(&app, &visitor.channel.id, message, &conversation));
@@ -181,13 +232,26 @@ pub(super) async fn list(
 }
 
 /// A message as its visitor sees it: with the visitor's own id, without what is the shop's.
-pub(super) fn shown(app: &Daemon, channel_id: &str, message: &MessageRecord, conversation: &ConversationRecord) -> Value {
+pub(super) fn shown(
+    app: &Daemon,
+    channel_id: &str,
+    message: &MessageRecord,
+    conversation: &ConversationRecord,
+) -> Value {
     let mut shown = json!(app.view().message(&*app.store, message, conversation));
     let own_prefix = format!("{}/", conversation.thread);
-    let client_id = message.external_id.as_deref().and_then(|id| id.strip_prefix(&own_prefix));
+    let client_id = message
+        .external_id
+        .as_deref()
+        .and_then(|id| id.strip_prefix(&own_prefix));
     shown["client_id"] = json!(client_id);
     if let Some(fields) = shown.as_object_mut() {
-        for private in ["external_id", "metadata", "reply_to_external_id", "connector"] {
+        for private in [
+            "external_id",
+            "metadata",
+            "reply_to_external_id",
+            "connector",
+        ] {
             fields.remove(private);
         }
     }
@@ -199,7 +263,10 @@ pub(super) fn shown(app: &Daemon, channel_id: &str, message: &MessageRecord, con
     }
     if let Some(attachments) = shown["attachments"].as_array_mut() {
         for attachment in attachments {
-            if let Some(id) = attachment["url"].as_str().and_then(|url| url.rsplit('/').next()) {
+            if let Some(id) = attachment["url"]
+                .as_str()
+                .and_then(|url| url.rsplit('/').next())
+            {
                 attachment["url"] = json!(format!("/chat/{channel_id}/attachments/{id}"));
             }
         }
@@ -222,9 +289,16 @@ pub(super) async fn typing(
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     let visitor = Visitor::of(&app, &id, &headers)?;
-    app.chat_limits.message(address, visitor.visit.thread.as_bytes())?;
+    app.chat_limits
+        .message(address, visitor.visit.thread.as_bytes())?;
     let Typing { typing } = super::json(&headers, body).await?;
     let by = json!({ "type": "contact", "name": visitor.visit.name });
-    app.live.typing(app.clock.now(), visitor.channel.no, visitor.visit.conversation, by, typing);
+    app.live.typing(
+        app.clock.now(),
+        visitor.channel.no,
+        visitor.visit.conversation,
+        by,
+        typing,
+    );
     Ok(Json(json!({ "typing": typing })))
 }

@@ -28,34 +28,72 @@ pub fn router(app: &App) -> Router<App> {
     Router::new()
         // Browsers ask with OPTIONS before they call from another origin. Each route takes it itself: what answers
         // the methods that a route does not take stands outside of the guard.
-        .route("/chat/{channel}/session", post(session::open).options(cross_origin::preflight))
-        .route("/chat/{channel}/messages", get(messages::list).post(messages::send).options(cross_origin::preflight))
-        .route("/chat/{channel}/events", get(stream::events).options(cross_origin::preflight))
-        .route("/chat/{channel}/typing", post(messages::typing).options(cross_origin::preflight))
-        .route("/chat/{channel}/attachments", post(files::upload).options(cross_origin::preflight))
-        .route("/chat/{channel}/attachments/{id}", get(files::download).options(cross_origin::preflight))
+        .route(
+            "/chat/{channel}/session",
+            post(session::open).options(cross_origin::preflight),
+        )
+        .route(
+            "/chat/{channel}/messages",
+            get(messages::list)
+                .post(messages::send)
+                .options(cross_origin::preflight),
+        )
+        .route(
+            "/chat/{channel}/events",
+            get(stream::events).options(cross_origin::preflight),
+        )
+        .route(
+            "/chat/{channel}/typing",
+            post(messages::typing).options(cross_origin::preflight),
+        )
+        .route(
+            "/chat/{channel}/attachments",
+            post(files::upload).options(cross_origin::preflight),
+        )
+        .route(
+            "/chat/{channel}/attachments/{id}",
+            get(files::download).options(cross_origin::preflight),
+        )
         .layer(DefaultBodyLimit::max(files::MAX_BYTES + files::FORM_BYTES))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), cross_origin::guard))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(app),
+            cross_origin::guard,
+        ))
         .route("/chat/{script}", get(script))
 }
 
 /// The channel with this slug, where it serves visitors.
-fn channel<'a>(app: &'a Daemon, id: &str) -> Result<(&'a Arc<OpenChannel>, &'a dyn Visitors), Problem> {
+fn channel<'a>(
+    app: &'a Daemon,
+    id: &str,
+) -> Result<(&'a Arc<OpenChannel>, &'a dyn Visitors), Problem> {
     let channel = app.channels.get(id);
     let found = channel.and_then(|channel| Some((channel, channel.channel.visitors()?)));
     found.ok_or_else(|| Problem::not_found("website chat"))
 }
 
 /// The script that a page includes: compressed once, revalidated by its hash.
-async fn script(State(app): State<App>, Path(file): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    let id = file.strip_suffix(".js").ok_or_else(|| Problem::not_found("page"))?;
+async fn script(
+    State(app): State<App>,
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = file
+        .strip_suffix(".js")
+        .ok_or_else(|| Problem::not_found("page"))?;
     let (_, visitors) = channel(&app, id)?;
     let asset = super::assets::text(visitors.script());
     let mut response = asset.response("text/javascript; charset=utf-8", &headers);
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=300"),
+    );
     // Pages of any origin may include it; what it then may do is decided at each request.
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+    headers.insert(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("cross-origin"),
+    );
     Ok(response.into_response())
 }
 
@@ -74,15 +112,20 @@ impl Visitor {
         let token = super::auth::bearer_of(headers).ok_or_else(ended)?;
         let hash = secret_hash(token);
         let now = app.clock.now();
-        let visit = Visit::get(&*app.store, &hash)?.filter(|visit| {
-            visit.channel == channel.no && now < visit.expires_at
-        });
+        let visit = Visit::get(&*app.store, &hash)?
+            .filter(|visit| visit.channel == channel.no && now < visit.expires_at);
         let visit = visit.ok_or_else(ended)?;
         let origin = cross_origin::origin_of(headers);
         if origin.is_some_and(|origin| !visit.origin.is_empty() && origin != visit.origin) {
-            return Err(Problem::forbidden("This token was given to a page of another origin."));
+            return Err(Problem::forbidden(
+                "This token was given to a page of another origin.",
+            ));
         }
-        Ok(Self { channel: Arc::clone(channel), visit, hash })
+        Ok(Self {
+            channel: Arc::clone(channel),
+            visit,
+            hash,
+        })
     }
 
     /// The owner of what this visitor uploads.
@@ -102,14 +145,27 @@ fn ended() -> Problem {
 
 /// Bytes of a body that is JSON: a `Content-Type` of another kind is refused, so that no plain form can send it.
 fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
 }
 
 /// Reads a small JSON body of a visitor's.
-async fn json<T: serde::de::DeserializeOwned>(headers: &HeaderMap, body: axum::body::Body) -> Result<T, Problem> {
+async fn json<T: serde::de::DeserializeOwned>(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<T, Problem> {
     if !is_json(headers) {
-        return Err(Problem::bad_request("Send JSON with `Content-Type: application/json`."));
+        return Err(Problem::bad_request(
+            "Send JSON with `Content-Type: application/json`.",
+        ));
     }
     let bytes: Bytes = super::body::read_limited(body, 64 * 1024).await?;
     super::body::parsed(&bytes)

@@ -61,7 +61,11 @@ pub(super) async fn open(
     };
     let came = app.writer.write(come).await?;
     let brought = crate::api::auth::bearer_of(&headers).unwrap_or_default();
-    let status = if came.new_token { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if came.new_token {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let answer = json!({
         "token": if came.new_token { &token } else { brought },
         "conversation": { "id": came.visit.conversation, "channel_id": channel.id },
@@ -72,10 +76,20 @@ pub(super) async fn open(
 
 /// The identity that the page claims, where it proves it (V01). Without a proof there is no session at all: falling
 /// back to an anonymous one would hide a broken set-up.
-fn proven(visitors: &dyn deskbell_sdk::visitors::Visitors, identity: &Identity) -> Result<ProvenIdentity, Problem> {
-    for (pointer, value) in [("/identity/id", Some(&identity.id)), ("/identity/name", identity.name.as_ref()), ("/identity/email", identity.email.as_ref())] {
+fn proven(
+    visitors: &dyn deskbell_sdk::visitors::Visitors,
+    identity: &Identity,
+) -> Result<ProvenIdentity, Problem> {
+    for (pointer, value) in [
+        ("/identity/id", Some(&identity.id)),
+        ("/identity/name", identity.name.as_ref()),
+        ("/identity/email", identity.email.as_ref()),
+    ] {
         if value.is_some_and(|value| value.len() > MAX_IDENTITY_BYTES) {
-            return Err(Problem::field(pointer, format!("has {MAX_IDENTITY_BYTES} bytes at the most.")));
+            return Err(Problem::field(
+                pointer,
+                format!("has {MAX_IDENTITY_BYTES} bytes at the most."),
+            ));
         }
     }
     if identity.id.is_empty() {
@@ -93,5 +107,9 @@ fn proven(visitors: &dyn deskbell_sdk::visitors::Visitors, identity: &Identity) 
             IdentityRefused::BadSignature => "`identity.signature` is not the HMAC-SHA256 of `identity.id` under the channel's `identity_secret`.",
         })
     })?;
-    Ok(ProvenIdentity { id: identity.id.clone(), name: identity.name.clone(), email: identity.email.clone() })
+    Ok(ProvenIdentity {
+        id: identity.id.clone(),
+        name: identity.name.clone(),
+        email: identity.email.clone(),
+    })
 }

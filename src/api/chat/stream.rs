@@ -20,10 +20,10 @@ use crate::api::problem::Problem;
 use crate::api::stream::{answer, position};
 use crate::app::App;
 use crate::live::{Live, StreamPlace, VisitorEvent, framed};
+use crate::store::LogEvent;
 use crate::store::change::EventBody;
 use crate::store::entry::{Entry, Visit};
 use crate::store::record::MessageKind;
-use crate::store::LogEvent;
 
 /// The most streams of one visitor: tabs.
 const STREAMS: usize = 10;
@@ -50,7 +50,10 @@ pub(super) async fn events(
     let visitor = Visitor::of(&app, &id, &headers)?;
     let after = position(&headers, from.after)?;
     let Some(place) = Live::place(&app, visitor.owner(), STREAMS) else {
-        return Err(Problem::too_many("Too many tabs of this chat are open.", 10));
+        return Err(Problem::too_many(
+            "Too many tabs of this chat are open.",
+            10,
+        ));
     };
     Ok(answer(reader(app, visitor, after, place)))
 }
@@ -67,12 +70,19 @@ struct Reader {
     _place: StreamPlace,
 }
 
-fn reader(app: App, visitor: Visitor, after: Option<u64>, place: StreamPlace) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn reader(
+    app: App,
+    visitor: Visitor,
+    after: Option<u64>,
+    place: StreamPlace,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let live = app.live.subscribe_visitor(visitor.visit.conversation);
     let (head, oldest) = (app.store.head(), app.store.oldest());
     let mut greeting = b"retry: 1000\n: hello\n\n".to_vec();
     let seen = match after {
-        Some(after) if after <= head && after + 1 >= oldest && head - after <= RESUME_EVENTS => after,
+        Some(after) if after <= head && after + 1 >= oldest && head - after <= RESUME_EVENTS => {
+            after
+        }
         None => head,
         Some(_) => {
             let data = json!({ "seq": head, "type": "reset", "at": app.clock.now(), "data": {} });
@@ -81,8 +91,19 @@ fn reader(app: App, visitor: Visitor, after: Option<u64>, place: StreamPlace) ->
         }
     };
     let greeting = Some(Bytes::from(greeting));
-    let reader = Reader { app, visitor, seen, head, from_log: Vec::new().into_iter(), live, greeting, _place: place };
-    stream::unfold(reader, |mut reader| async { reader.next().await.map(|bytes| (Ok(bytes), reader)) })
+    let reader = Reader {
+        app,
+        visitor,
+        seen,
+        head,
+        from_log: Vec::new().into_iter(),
+        live,
+        greeting,
+        _place: place,
+    };
+    stream::unfold(reader, |mut reader| async {
+        reader.next().await.map(|bytes| (Ok(bytes), reader))
+    })
 }
 
 impl Reader {
@@ -99,7 +120,10 @@ impl Reader {
             }
             if self.seen < self.head {
                 let (app, seen) = (Arc::clone(&self.app), self.seen);
-                let events = tokio::task::spawn_blocking(move || app.store.events(seen, BATCH)).await.ok()?.ok()?;
+                let events = tokio::task::spawn_blocking(move || app.store.events(seen, BATCH))
+                    .await
+                    .ok()?
+                    .ok()?;
                 if events.is_empty() {
                     self.seen = self.head;
                 }
@@ -134,11 +158,19 @@ impl Reader {
         }
         self.seen = event.seq;
         let (kind, message, conversation) = match &event.body {
-            EventBody::MessageCreated { message, conversation } => ("message.created", message, conversation),
-            EventBody::MessageUpdated { message, conversation } => ("message.updated", message, conversation),
+            EventBody::MessageCreated {
+                message,
+                conversation,
+            } => ("message.created", message, conversation),
+            EventBody::MessageUpdated {
+                message,
+                conversation,
+            } => ("message.updated", message, conversation),
             _ => return None,
         };
-        if conversation.id != self.visitor.visit.conversation || message.kind != MessageKind::Message {
+        if conversation.id != self.visitor.visit.conversation
+            || message.kind != MessageKind::Message
+        {
             return None;
         }
         let message = shown(&self.app, &self.visitor.channel.id, message, conversation);
@@ -155,6 +187,8 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.app.live.visitor_leaves(self.visitor.visit.conversation);
+        self.app
+            .live
+            .visitor_leaves(self.visitor.visit.conversation);
     }
 }

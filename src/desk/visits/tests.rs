@@ -54,7 +54,12 @@ impl Site {
     }
 
     /// Somebody comes with the token of `before`, from a page, as a customer or a stranger.
-    fn come_from(&mut self, before: Option<&Session>, origin: &str, customer: Option<&str>) -> Session {
+    fn come_from(
+        &mut self,
+        before: Option<&Session>,
+        origin: &str,
+        customer: Option<&str>,
+    ) -> Session {
         self.tokens += 1;
         let token = format!("token-{}", self.tokens);
         let come = Come {
@@ -113,7 +118,10 @@ impl Site {
             raw: None,
         };
         let outcome = self.decide(&arrivals);
-        assert_eq!(outcome.messages[0].0, visit.conversation, "it is in the visit's conversation");
+        assert_eq!(
+            outcome.messages[0].0, visit.conversation,
+            "it is in the visit's conversation"
+        );
     }
 }
 
@@ -127,7 +135,10 @@ fn v02_a_token_is_replaced_after_a_day_and_works_an_hour_longer_for_other_tabs()
     site.wait(1);
     let second = site.come(Some(&first), None);
     assert!(second.came.new_token);
-    assert_eq!(second.came.visit.conversation, first.came.visit.conversation);
+    assert_eq!(
+        second.came.visit.conversation,
+        first.came.visit.conversation
+    );
     assert_eq!(second.came.visit.thread, first.came.visit.thread);
     site.wait(GRACE_MS - 1);
     assert!(site.works(&first) && site.works(&second));
@@ -136,7 +147,10 @@ fn v02_a_token_is_replaced_after_a_day_and_works_an_hour_longer_for_other_tabs()
     site.wait(1);
     assert!(!site.works(&first) && site.works(&second));
     let stranger = site.come(Some(&first), None);
-    assert_ne!(stranger.came.visit.conversation, first.came.visit.conversation);
+    assert_ne!(
+        stranger.came.visit.conversation,
+        first.came.visit.conversation
+    );
 }
 
 #[test]
@@ -158,7 +172,10 @@ fn v02_a_token_goes_on_from_its_own_origin_only() {
     for origin in ["https://blog.example", "http://shop.example", "", "null"] {
         let moved = site.come_from(Some(&session), origin, None);
         assert!(moved.came.new_token, "{origin}");
-        assert_ne!(moved.came.visit.thread, session.came.visit.thread, "{origin}");
+        assert_ne!(
+            moved.came.visit.thread, session.came.visit.thread,
+            "{origin}"
+        );
         assert_eq!(moved.came.visit.origin, origin);
     }
     assert!(site.works(&session));
@@ -170,13 +187,28 @@ fn v07_who_logs_in_keeps_the_conversation_and_who_logs_out_leaves_none_behind() 
     let stranger = site.come(None, None);
     site.say(&stranger, "Is the fern in stock?");
     let jana = site.come(Some(&stranger), Some("jana"));
-    assert_eq!(jana.came.visit.conversation, stranger.came.visit.conversation);
-    assert!(!site.works(&stranger), "the stranger's token opens it no more");
+    assert_eq!(
+        jana.came.visit.conversation,
+        stranger.came.visit.conversation
+    );
+    assert!(
+        !site.works(&stranger),
+        "the stranger's token opens it no more"
+    );
     site.say(&jana, "It is me");
     let scope = Scope::whole_desk();
-    let conversation = site.store.conversation(&scope, jana.came.visit.conversation).expect("memory");
+    let conversation = site
+        .store
+        .conversation(&scope, jana.came.visit.conversation)
+        .expect("memory");
     let conversation = conversation.expect("there");
-    assert_eq!((conversation.message_count, conversation.contact_name.as_deref()), (2, Some("Customer jana")));
+    assert_eq!(
+        (
+            conversation.message_count,
+            conversation.contact_name.as_deref()
+        ),
+        (2, Some("Customer jana"))
+    );
 
     // The same customer from elsewhere, in time and after a renewal.
     let phone = site.come(None, Some("jana"));
@@ -186,10 +218,16 @@ fn v07_who_logs_in_keeps_the_conversation_and_who_logs_out_leaves_none_behind() 
     site.wait(RENEW_AFTER_MS);
     let renewed = site.come(Some(&jana), Some("jana"));
     assert!(renewed.came.new_token);
-    assert_eq!(renewed.came.visit.conversation, jana.came.visit.conversation);
+    assert_eq!(
+        renewed.came.visit.conversation,
+        jana.came.visit.conversation
+    );
 
     let logged_out = site.come(Some(&renewed), None);
-    assert_ne!(logged_out.came.visit.conversation, jana.came.visit.conversation);
+    assert_ne!(
+        logged_out.came.visit.conversation,
+        jana.came.visit.conversation
+    );
     let ewa = site.come(Some(&renewed), Some("ewa"));
     assert_ne!(ewa.came.visit.conversation, jana.came.visit.conversation);
 }
@@ -230,6 +268,9 @@ fn v07_who_logs_in_before_writing_has_one_conversation_on_every_device() {
         site.say(session, &session.token);
     }
     let scope = Scope::whole_desk();
-    let conversation = site.store.conversation(&scope, jana.came.visit.conversation).expect("memory");
+    let conversation = site
+        .store
+        .conversation(&scope, jana.came.visit.conversation)
+        .expect("memory");
     assert_eq!(conversation.expect("there").message_count, 3);
 }

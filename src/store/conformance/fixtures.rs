@@ -58,6 +58,7 @@ pub(in crate::store) fn message(
             serde_json::json!({"list": [1, null, "two", 3.5, true]}),
         )]),
         changes: MessageChanges::default(),
+        part_ids: Vec::new(),
     }
 }
 

@@ -193,14 +193,15 @@ impl Changes {
                     message.channel.0.to_be_bytes(),
                 );
             }
-            let old_name = old.as_ref().and_then(|old| old.external_id.as_deref());
-            if old_name != message.external_id.as_deref() {
-                if let Some(name) = old_name {
-                    rows.remove(key::message_name(message.channel, name));
-                }
-                if let Some(name) = &message.external_id {
-                    rows.put(key::message_name(message.channel, name), message.id.key());
-                }
+            let old_names: Vec<&str> = old
+                .as_ref()
+                .map_or_else(Vec::new, |old| old.external_ids().collect());
+            let names: Vec<&str> = message.external_ids().collect();
+            for name in old_names.iter().filter(|name| !names.contains(name)) {
+                rows.remove(key::message_name(message.channel, name));
+            }
+            for name in names.iter().filter(|name| !old_names.contains(name)) {
+                rows.put(key::message_name(message.channel, name), message.id.key());
             }
             rows.put(key::message(message.channel, message.id), encoded(message)?);
         }

@@ -7,38 +7,38 @@ use super::{Echo, Fault, Page, Rule, now_ms};
 
 /// A send that was asked for properly.
 #[derive(Clone, Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// Its number among all, from 0.
-    pub number: usize,
+    pub(crate) number: usize,
     /// How many with the same metadata came before.
-    pub repetition: usize,
-    pub recipient: String,
-    pub text: Option<String>,
-    pub metadata: Option<String>,
+    pub(crate) repetition: usize,
+    pub(crate) recipient: String,
+    pub(crate) text: Option<String>,
+    pub(crate) metadata: Option<String>,
 }
 
 /// A message that the person got.
 #[derive(Clone, Debug)]
-pub struct Executed {
-    pub id: String,
-    pub recipient: String,
-    pub text: Option<String>,
-    pub file: Option<SentFile>,
-    pub metadata: Option<String>,
-    pub reply_to: Option<String>,
-    pub messaging_type: String,
-    pub tag: Option<String>,
-    pub at_ms: i64,
+pub(crate) struct Executed {
+    pub(crate) id: String,
+    pub(crate) recipient: String,
+    pub(crate) text: Option<String>,
+    pub(crate) file: Option<SentFile>,
+    pub(crate) metadata: Option<String>,
+    pub(crate) reply_to: Option<String>,
+    pub(crate) messaging_type: String,
+    pub(crate) tag: Option<String>,
+    pub(crate) at_ms: i64,
 }
 
 /// A file as it was uploaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SentFile {
+pub(crate) struct SentFile {
     /// `image`, `audio`, `video` or `file`.
-    pub kind: String,
-    pub name: String,
-    pub mime_type: String,
-    pub bytes: bytes::Bytes,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) mime_type: String,
+    pub(crate) bytes: bytes::Bytes,
 }
 
 /// A message in a conversation.
