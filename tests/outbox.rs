@@ -2,6 +2,8 @@
 //! not.
 
 mod support;
+#[path = "support/graph/tests.rs"]
+mod graph_tests;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,36 +27,69 @@ fn graph() -> Graph {
 
 /// A daemon whose Page lives at the stand-in.
 fn daemon(folder: &std::path::Path, graph: &Graph) -> Daemon {
-    Daemon::start(folder, &config("").replace("http://127.0.0.1:9", graph.url()))
+    Daemon::start(
+        folder,
+        &config("").replace("http://127.0.0.1:9", graph.url()),
+    )
 }
 
 /// A customer writes; the conversation's id.
 async fn conversation(daemon: &Daemon, graph: &Graph, person: &str) -> String {
     graph.knows(person);
-    let body = envelope(PAGE, &[message(person, &format!("m_from_{person}"), "Is it there?", now_ms())]);
+    let body = envelope(
+        PAGE,
+        &[message(
+            person,
+            &format!("m_from_{person}"),
+            "Is it there?",
+            now_ms(),
+        )],
+    );
     assert_eq!(daemon.deliver("shop-page", APP_SECRET, body).await, 200);
     let feed = daemon.get("feed?limit=200").await;
     let items = feed["data"].as_array().expect("a list");
-    let item = items.iter().find(|item| item["external_id"] == format!("m_from_{person}"));
-    item.expect("it is in the feed")["conversation_id"].as_str().expect("an id").to_owned()
+    let item = items
+        .iter()
+        .find(|item| item["external_id"] == format!("m_from_{person}"));
+    item.expect("it is in the feed")["conversation_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned()
 }
 
 async fn answer(daemon: &Daemon, conversation: &str, key: &str, body: &Value) -> (u16, Value) {
-    let url = format!("{}/api/v1/conversations/{conversation}/messages", daemon.url);
-    let request = client().post(url).bearer_auth(ADMIN).header("idempotency-key", key).json(body);
+    let url = format!(
+        "{}/api/v1/conversations/{conversation}/messages",
+        daemon.url
+    );
+    let request = client()
+        .post(url)
+        .bearer_auth(ADMIN)
+        .header("idempotency-key", key)
+        .json(body);
     let answer = request.send().await.expect("answers");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
 /// Waits until every outbound message has an end state; message id and state, with the error's code.
-async fn ends(daemon: &Daemon, conversations: &[String], within: Duration) -> BTreeMap<String, String> {
+async fn ends(
+    daemon: &Daemon,
+    conversations: &[String],
+    within: Duration,
+) -> BTreeMap<String, String> {
     let begun = Instant::now();
     loop {
         let mut states = BTreeMap::new();
         for conversation in conversations {
-            for message in daemon.all(&format!("conversations/{conversation}/messages"), 200).await {
+            for message in daemon
+                .all(&format!("conversations/{conversation}/messages"), 200)
+                .await
+            {
                 if message["direction"] == "outbound" {
-                    let state = message["delivery"]["state"].as_str().expect("a state").to_owned();
+                    let state = message["delivery"]["state"]
+                        .as_str()
+                        .expect("a state")
+                        .to_owned();
                     states.insert(message["id"].as_str().expect("an id").to_owned(), state);
                 }
             }
@@ -76,7 +111,9 @@ async fn f13_f14_f16_every_third_call_fails_and_nothing_is_doubled_or_lost() {
     graph.echoes(Echo::After);
     graph.on_send(|attempt| {
         (attempt.number % 3 == 2).then(|| match (attempt.number / 3) % 6 {
-            0 => Fault::TooMany { retry_after: "1".to_owned() },
+            0 => Fault::TooMany {
+                retry_after: "1".to_owned(),
+            },
             1 => Fault::Trouble,
             2 => Fault::Cut { executed: true },
             3 => Fault::BadGateway { executed: true },
@@ -94,9 +131,16 @@ async fn f13_f14_f16_every_third_call_fails_and_nothing_is_doubled_or_lost() {
             let body = json!({ "text": format!("answer {number} to {place}") });
             let key = format!("key-{number}-{place}");
             let (status, first) = answer(&daemon, conversation, &key, &body).await;
-            assert_eq!((status, &first["delivery"]["state"]), (202, &json!("queued")));
+            assert_eq!(
+                (status, &first["delivery"]["state"]),
+                (202, &json!("queued"))
+            );
             let (status, again) = answer(&daemon, conversation, &key, &body).await;
-            assert_eq!((status, &again["id"]), (202, &first["id"]), "the key makes it one");
+            assert_eq!(
+                (status, &again["id"]),
+                (202, &first["id"]),
+                "the key makes it one"
+            );
             asked += 1;
         }
     }
@@ -105,18 +149,29 @@ async fn f13_f14_f16_every_third_call_fails_and_nothing_is_doubled_or_lost() {
     let executed = graph.executed();
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for sent in &executed {
-        *times.entry(sent.text.as_deref().expect("a text")).or_default() += 1;
+        *times
+            .entry(sent.text.as_deref().expect("a text"))
+            .or_default() += 1;
     }
     let doubled: Vec<_> = times.iter().filter(|(_, count)| **count > 1).collect();
     assert!(doubled.is_empty(), "a customer got it twice: {doubled:?}");
-    let wrong: Vec<_> = states.iter().filter(|(_, state)| *state != "sent").collect();
+    let wrong: Vec<_> = states
+        .iter()
+        .filter(|(_, state)| *state != "sent")
+        .collect();
     assert!(wrong.is_empty(), "all were sent in the end: {wrong:?}");
     assert_eq!(times.len(), asked, "every answer arrived");
     // In each conversation the customer got them in the order in which they were written.
     for place in 0..conversations.len() {
         let person = format!("30{place:02}");
-        let got: Vec<_> = executed.iter().filter(|sent| sent.recipient == person).filter_map(|sent| sent.text.clone()).collect();
-        let written: Vec<_> = (0..5).map(|number| format!("answer {number} to {place}")).collect();
+        let got: Vec<_> = executed
+            .iter()
+            .filter(|sent| sent.recipient == person)
+            .filter_map(|sent| sent.text.clone())
+            .collect();
+        let written: Vec<_> = (0..5)
+            .map(|number| format!("answer {number} to {place}"))
+            .collect();
         assert_eq!(got, written);
     }
     for conversation in &conversations {
@@ -138,10 +193,19 @@ async fn f01_kill_9_between_the_call_and_its_answer_sends_nothing_twice() {
         let text = format!("round-{round}");
         let (status, _) = answer(&daemon, &conversation, &text, &json!({ "text": text })).await;
         assert_eq!(status, 202);
-        graph.until(Duration::from_secs(10), "taken", |graph| graph.executed().len() == round + 1).await;
+        graph
+            .until(Duration::from_secs(10), "taken", |graph| {
+                graph.executed().len() == round + 1
+            })
+            .await;
         daemon.kill();
         daemon = Daemon::start_as_it_is(folder.path());
-        let states = ends(&daemon, std::slice::from_ref(&conversation), Duration::from_secs(60)).await;
+        let states = ends(
+            &daemon,
+            std::slice::from_ref(&conversation),
+            Duration::from_secs(60),
+        )
+        .await;
         assert!(states.values().all(|state| state == "sent"), "{states:?}");
     }
     assert_eq!(graph.executed().len(), 3, "{:?}", graph.executed());
@@ -169,10 +233,16 @@ async fn f17_an_expired_token_stops_sending_and_never_intake() {
     assert!(graph.executed().is_empty());
     conversation(&daemon, &graph, "5002").await;
     // The answer is kept, and goes out once the token works again.
-    let messages = daemon.get(&format!("conversations/{waiting}/messages")).await;
+    let messages = daemon
+        .get(&format!("conversations/{waiting}/messages"))
+        .await;
     assert_eq!(messages["data"][0]["delivery"]["state"], "queued");
     graph.token_is(TOKEN);
-    graph.until(Duration::from_secs(90), "sent after all", |graph| graph.executed().len() == 1).await;
+    graph
+        .until(Duration::from_secs(90), "sent after all", |graph| {
+            graph.executed().len() == 1
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,22 +253,51 @@ async fn a_refusal_is_told_in_plain_words_and_a_closed_window_is_a_conflict() {
     let open = conversation(&daemon, &graph, "6001").await;
     graph.next_sends([Fault::window_closed()]);
     answer(&daemon, &open, "one", &json!({ "text": "too late" })).await;
-    let states = ends(&daemon, std::slice::from_ref(&open), Duration::from_secs(20)).await;
+    let states = ends(
+        &daemon,
+        std::slice::from_ref(&open),
+        Duration::from_secs(20),
+    )
+    .await;
     assert!(states.values().all(|state| state == "failed"), "{states:?}");
     let messages = daemon.get(&format!("conversations/{open}/messages")).await;
     let error = &messages["data"][0]["delivery"]["error"];
-    assert_eq!((&error["code"], &error["retryable"]), (&json!("10/2018278"), &json!(false)));
-    assert!(error["detail"].as_str().is_some_and(|detail| detail.len() > 20), "{error}");
+    assert_eq!(
+        (&error["code"], &error["retryable"]),
+        (&json!("10/2018278"), &json!(false))
+    );
+    assert!(
+        error["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.len() > 20),
+        "{error}"
+    );
     let shown = daemon.get(&format!("conversations/{open}")).await;
-    assert_ne!(shown["waiting_since"], Value::Null, "a failed answer is none");
+    assert_ne!(
+        shown["waiting_since"],
+        Value::Null,
+        "a failed answer is none"
+    );
 
     let old = now_ms() - 3 * 24 * 3_600_000;
     let body = envelope(PAGE, &[message("6002", "m_old", "Three days ago", old)]);
     assert_eq!(daemon.deliver("shop-page", APP_SECRET, body).await, 200);
     let feed = daemon.get("feed?limit=1").await;
-    let closed = feed["data"][0]["conversation_id"].as_str().expect("an id").to_owned();
+    let closed = feed["data"][0]["conversation_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     let (status, problem) = answer(&daemon, &closed, "two", &json!({ "text": "hello?" })).await;
-    assert_eq!((status, &problem["type"]), (409, &json!("/docs/problems/reply-window-closed")));
-    let (status, note) = answer(&daemon, &closed, "three", &json!({ "text": "call her", "private": true })).await;
+    assert_eq!(
+        (status, &problem["type"]),
+        (409, &json!("/docs/problems/reply-window-closed"))
+    );
+    let (status, note) = answer(
+        &daemon,
+        &closed,
+        "three",
+        &json!({ "text": "call her", "private": true }),
+    )
+    .await;
     assert_eq!((status, &note["kind"]), (201, &json!("note")));
 }

@@ -151,8 +151,12 @@ pub fn is_own_origin(app: &Daemon, headers: &HeaderMap, origin: &str) -> bool {
     let host = headers
         .get(header::HOST)
         .and_then(|value| value.to_str().ok());
-    let authority = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"));
+    // A page that came over plain HTTP is not ours where we are reached by HTTPS: anybody on the line can write it.
+    let plain = if app.is_https() {
+        None
+    } else {
+        origin.strip_prefix("http://")
+    };
+    let authority = origin.strip_prefix("https://").or(plain);
     matches!((host, authority), (Some(host), Some(authority)) if host.eq_ignore_ascii_case(authority))
 }

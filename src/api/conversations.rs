@@ -370,7 +370,12 @@ async fn typing(
     app.live
         .typing(app.clock.now(), found.channel, found.id, by, typing.typing);
     app.live.typing_to_visitor(found.id, typing.typing);
-    give_sign(&app, found.channel, &found.thread, Sign::Typing(typing.typing));
+    give_sign(
+        &app,
+        found.channel,
+        &found.thread,
+        Sign::Typing(typing.typing),
+    );
     Ok(axum::Json(typing))
 }
 

@@ -27,6 +27,14 @@ pub struct Upload {
     bytes: Bytes,
 }
 
+impl Upload {
+    /// Its size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 /// Reads the field `file` of a multipart body, at most `limit` bytes.
 pub async fn receive(mut multipart: Multipart, limit: usize) -> Result<Upload, Problem> {
     let unreadable = |error: axum::extract::multipart::MultipartError| {

@@ -87,11 +87,14 @@ impl TokenCommand {
                     "tokens?limit=200",
                     None,
                 ))?;
-                for token in answer["data"]
+                let tokens = answer["data"]
                     .as_array()
                     .map(Vec::as_slice)
-                    .unwrap_or_default()
-                {
+                    .unwrap_or_default();
+                if tokens.is_empty() {
+                    say("There are no tokens.");
+                }
+                for token in tokens {
                     let text = |key: &str| token[key].as_str().unwrap_or_default().to_owned();
                     say(&format!(
                         "{:<18} {:<24} {} {}",

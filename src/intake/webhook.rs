@@ -150,7 +150,8 @@ async fn decode(
                 continue;
             };
             all.extend(
-                webhook.decode(&delivery)?
+                webhook
+                    .decode(&delivery)?
                     .into_iter()
                     .map(|inbound| (decoder.kind.id, inbound)),
             );
@@ -182,11 +183,7 @@ struct Routed {
 }
 
 /// Gives each event to the channel of its account.
-fn route(
-    app: &App,
-    channel: &Arc<OpenChannel>,
-    events: Vec<(&'static str, Inbound)>,
-) -> Routed {
+fn route(app: &App, channel: &Arc<OpenChannel>, events: Vec<(&'static str, Inbound)>) -> Routed {
     let mut routed = Routed::default();
     for (kind, inbound) in events {
         let target = match &inbound.account {

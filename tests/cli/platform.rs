@@ -22,25 +22,51 @@ enum Mood {
 }
 
 async fn me(mood: Mood, headers: HeaderMap) -> (StatusCode, Json<Value>) {
-    let presented = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let presented = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     match mood {
         // As Meta does, it repeats the token in its message.
         Mood::RefusesTheToken => {
             let error = json!({ "message": format!("Malformed access token {presented}"), "type": "OAuthException", "code": 190 });
             (StatusCode::BAD_REQUEST, Json(json!({ "error": error })))
         }
-        Mood::IsInTrouble => (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "error": { "code": 2, "is_transient": true } }))),
-        Mood::KnowsAnotherPage => (StatusCode::OK, Json(json!({ "id": "1111111111", "name": "Another" }))),
-        Mood::Content if presented == format!("Bearer {TOKEN}") => (StatusCode::OK, Json(json!({ "id": PAGE, "name": "Butik" }))),
-        Mood::Content => (StatusCode::UNAUTHORIZED, Json(json!({ "error": { "code": 190 } }))),
+        Mood::IsInTrouble => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Json(json!({ "error": { "code": 2, "is_transient": true } })),
+        ),
+        Mood::KnowsAnotherPage => (
+            StatusCode::OK,
+            Json(json!({ "id": "1111111111", "name": "Another" })),
+        ),
+        Mood::Content if presented == format!("Bearer {TOKEN}") => {
+            (StatusCode::OK, Json(json!({ "id": PAGE, "name": "Butik" })))
+        }
+        Mood::Content => (
+            StatusCode::UNAUTHORIZED,
+            Json(json!({ "error": { "code": 190 } })),
+        ),
     }
 }
 
 /// A stand-in for the Graph API on a free port of this machine.
 async fn graph(mood: Mood) -> String {
     let fields = [
-        "messages", "messaging_postbacks", "message_deliveries", "message_reads", "message_echoes", "message_reactions", "message_edits",
-        "messaging_referrals", "messaging_optins", "messaging_optouts", "messaging_account_linking", "messaging_handovers", "standby",
+        "messages",
+        "messaging_postbacks",
+        "message_deliveries",
+        "message_reads",
+        "message_echoes",
+        "message_reactions",
+        "message_edits",
+        "messaging_referrals",
+        "messaging_optins",
+        "messaging_optouts",
+        "messaging_account_linking",
+        "messaging_handovers",
+        "standby",
         "messaging_policy_enforcement",
     ];
     let subscribed = move |Path((_, page)): Path<(String, String)>| async move {
@@ -48,9 +74,14 @@ async fn graph(mood: Mood) -> String {
         Json(json!({ "data": [{ "id": APP, "subscribed_fields": fields }] }))
     };
     let router = Router::new()
-        .route("/{version}/me", get(move |headers: HeaderMap| me(mood, headers)))
+        .route(
+            "/{version}/me",
+            get(move |headers: HeaderMap| me(mood, headers)),
+        )
         .route("/{version}/{page}/subscribed_apps", get(subscribed));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}")
@@ -67,19 +98,28 @@ async fn check(mood: Mood) -> Said {
     std::fs::write(folder.path().join("deskbell.toml"), config).expect("written");
     let said = tokio::task::spawn_blocking(move || {
         let said = run(folder.path(), &["check"]);
-        assert!(!folder.path().join("data").exists(), "a check makes nothing");
+        assert!(
+            !folder.path().join("data").exists(),
+            "a check makes nothing"
+        );
         said
     });
     let said = said.await.expect("checked");
     for secret in [TOKEN, "invented-app-secret", "invented-verify-token"] {
-        assert!(!said.out.contains(secret) && !said.err.contains(secret), "{secret} is shown: {said:?}");
+        assert!(
+            !said.out.contains(secret) && !said.err.contains(secret),
+            "{secret} is shown: {said:?}"
+        );
     }
     said
 }
 
 /// The line of a channel.
 fn line<'a>(said: &'a Said, channel: &str) -> &'a str {
-    said.out.lines().find_map(|line| line.strip_prefix(&format!("{channel}: "))).unwrap_or_else(|| panic!("{channel}: {said:?}"))
+    said.out
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("{channel}: ")))
+        .unwrap_or_else(|| panic!("{channel}: {said:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,14 +132,32 @@ async fn check_says_of_each_channel_whether_it_works() {
     let refused = check(Mood::RefusesTheToken).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let told = line(&refused, "shop-page");
-    assert!(told.contains("190") && told.contains("page_access_token") && told.contains("generate a new token"), "{told}");
-    assert!(line(&refused, "site").contains("fine"), "one broken channel says nothing of the others");
+    assert!(
+        told.contains("190")
+            && told.contains("page_access_token")
+            && told.contains("generate a new token"),
+        "{told}"
+    );
+    assert!(
+        line(&refused, "site").contains("fine"),
+        "one broken channel says nothing of the others"
+    );
 
     let other = check(Mood::KnowsAnotherPage).await;
     assert_eq!(other.code, Some(1), "{other:?}");
-    assert!(line(&other, "shop-page").contains("1111111111"), "{other:?}");
+    assert!(
+        line(&other, "shop-page").contains("1111111111"),
+        "{other:?}"
+    );
 
     let trouble = check(Mood::IsInTrouble).await;
-    assert_eq!(trouble.code, Some(1), "what could not be looked at is not said to work: {trouble:?}");
-    assert!(line(&trouble, "shop-page").contains("could not be looked at"), "{trouble:?}");
+    assert_eq!(
+        trouble.code,
+        Some(1),
+        "what could not be looked at is not said to work: {trouble:?}"
+    );
+    assert!(
+        line(&trouble, "shop-page").contains("could not be looked at"),
+        "{trouble:?}"
+    );
 }

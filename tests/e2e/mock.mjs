@@ -81,7 +81,7 @@ export async function startMock({ allowedOrigins = [] } = {}) {
       const { identity } = JSON.parse(await bodyOf(request));
       if (identity && identity.signature !== "genuine") return json(403, { title: "identity" });
       if (token && !sessions.has(token)) return json(401, { title: "token" });
-      const conversation = sessions.get(token) ?? customers.get(identity?.id) ?? `cnv_${randomUUID()}`;
+      const conversation = customers.get(identity?.id) ?? sessions.get(token) ?? `cnv_${randomUUID()}`;
       if (identity) customers.set(identity.id, conversation);
       contacts.set(conversation, identity?.name ?? contacts.get(conversation));
       const fresh = `tok_${randomUUID()}`;

@@ -38,7 +38,11 @@ pub(crate) enum Fault {
     /// 500 in Meta's own form, transient; not executed.
     Trouble,
     /// Meta's own error.
-    Refused { status: u16, code: i64, subcode: Option<i64> },
+    Refused {
+        status: u16,
+        code: i64,
+        subcode: Option<i64>,
+    },
     /// A gateway's 502 in HTML.
     BadGateway { executed: bool },
     /// 200 with half an answer in it.
@@ -54,12 +58,20 @@ pub(crate) enum Fault {
 impl Fault {
     /// The token has expired.
     pub(crate) fn token_expired() -> Self {
-        Self::Refused { status: 401, code: 190, subcode: Some(463) }
+        Self::Refused {
+            status: 401,
+            code: 190,
+            subcode: Some(463),
+        }
     }
 
     /// The time to answer is over.
     pub(crate) fn window_closed() -> Self {
-        Self::Refused { status: 400, code: 10, subcode: Some(2_018_278) }
+        Self::Refused {
+            status: 400,
+            code: 10,
+            subcode: Some(2_018_278),
+        }
     }
 }
 
@@ -87,7 +99,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no stand-in panics with its state")
+        self.state
+            .lock()
+            .expect("no stand-in panics with its state")
     }
 }
 
@@ -101,19 +115,29 @@ pub(crate) struct Graph {
 impl Graph {
     /// Starts one on a free port.
     pub(crate) fn start(page: Page) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
         let runtime = runtime.expect("a runtime");
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let client = deskbell::http_client::builder().build().expect("a client");
-        let shared = Arc::new(Shared { state: Mutex::new(State::of(page, &url)), client });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::of(page, &url)),
+            client,
+        });
         let serving = Arc::clone(&shared);
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             server::serve(listener, serving).await;
         });
-        Self { url, shared, runtime: Some(runtime) }
+        Self {
+            url,
+            shared,
+            runtime: Some(runtime),
+        }
     }
 
     /// Its address, for `api_base`.
@@ -129,7 +153,10 @@ impl Graph {
     /// The same, where the person's last deed was at this time.
     pub(crate) fn knows_since(&self, psid: &str, last_deed_ms: i64) {
         let mut state = self.shared.state();
-        let person = state.people.entry(psid.to_owned()).or_insert_with(|| Person::of(psid));
+        let person = state
+            .people
+            .entry(psid.to_owned())
+            .or_insert_with(|| Person::of(psid));
         person.last_deed_ms = last_deed_ms;
     }
 
@@ -159,7 +186,12 @@ impl Graph {
     }
 
     fn keep(&self, state: &mut State, psid: &str, message: Message) {
-        state.people.get_mut(psid).expect("known").messages.push(message);
+        state
+            .people
+            .get_mut(psid)
+            .expect("known")
+            .messages
+            .push(message);
     }
 
     /// From now on only this token is valid.
@@ -234,26 +266,34 @@ impl Graph {
     }
 
     /// Tells the callback that everything sent to this person so far was delivered. The callback's status, 0 for none.
-    pub(crate) fn tells_delivered(&self, psid: &str) -> u16 {
+    pub(crate) async fn tells_delivered(&self, psid: &str) -> u16 {
         let (mids, watermark) = self.sent_to(psid);
-        self.tells(vec![self.receipt(psid, "delivery", json!({ "mids": mids, "watermark": watermark }))])
+        self.tells(vec![self.receipt(
+            psid,
+            "delivery",
+            json!({ "mids": mids, "watermark": watermark }),
+        )])
+        .await
     }
 
     /// The same for read.
-    pub(crate) fn tells_read(&self, psid: &str) -> u16 {
+    pub(crate) async fn tells_read(&self, psid: &str) -> u16 {
         let (_, watermark) = self.sent_to(psid);
-        self.tells(vec![self.receipt(psid, "read", json!({ "watermark": watermark }))])
+        self.tells(vec![self.receipt(
+            psid,
+            "read",
+            json!({ "watermark": watermark }),
+        )])
+        .await
     }
 
     /// Delivers any events, signed. The callback's status, 0 for none.
-    pub(crate) fn tells(&self, events: Vec<Value>) -> u16 {
+    pub(crate) async fn tells(&self, events: Vec<Value>) -> u16 {
         let shared = Arc::clone(&self.shared);
-        let (send, receive) = std::sync::mpsc::sync_channel(1);
-        self.runtime().spawn(async move {
-            // Nobody waits any more where the test has ended.
-            let _ = send.send(webhooks::deliver(&shared, events).await);
-        });
-        receive.recv_timeout(Duration::from_secs(30)).expect("the callback answers or not")
+        let delivered = self
+            .runtime()
+            .spawn(async move { webhooks::deliver(&shared, events).await });
+        delivered.await.expect("it ends with a status")
     }
 
     fn receipt(&self, psid: &str, kind: &str, receipt: Value) -> Value {
@@ -264,8 +304,16 @@ impl Graph {
     /// The ids of what was sent to a person, and the time of the last.
     fn sent_to(&self, psid: &str) -> (Vec<String>, i64) {
         let state = self.shared.state();
-        let sent = || state.executed.iter().filter(|executed| executed.recipient == psid);
-        (sent().map(|executed| executed.id.clone()).collect(), sent().map(|executed| executed.at_ms).max().unwrap_or(0))
+        let sent = || {
+            state
+                .executed
+                .iter()
+                .filter(|executed| executed.recipient == psid)
+        };
+        (
+            sent().map(|executed| executed.id.clone()).collect(),
+            sent().map(|executed| executed.at_ms).max().unwrap_or(0),
+        )
     }
 
     /// Waits until the stand-in has seen what the test waits for.

@@ -12,14 +12,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         "api",
         &[
             "access", "app", "blobs", "channels", "clock", "desk", "id", "intake", "live",
-            "secrets", "server", "store", "view", "writer",
+            "outbox", "secrets", "server", "store", "view", "writer",
         ],
     ),
     (
         "app",
         &[
             "access", "api", "blobs", "channels", "clock", "config", "live", "store", "view",
-            "writer",
+            "work", "writer",
         ],
     ),
     ("blobs", &["secrets"]),

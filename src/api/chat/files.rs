@@ -41,6 +41,7 @@ pub(super) async fn upload(
         ));
     };
     let upload: Upload = uploads::receive(multipart, MAX_BYTES).await?;
+    app.chat_limits.keep(address, upload.size())?;
     let entry = uploads::keep(&app, upload, visitor.owner()).await?;
     let url = format!("/chat/{id}/attachments/{}", entry.id);
     Ok((StatusCode::CREATED, Json(uploads::shown(&entry, url))).into_response())

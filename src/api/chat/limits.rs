@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::api::problem::Problem;
 
@@ -15,6 +15,10 @@ pub struct ChatLimits {
     messages_of_visit: DefaultKeyedRateLimiter<Vec<u8>>,
     uploads_of_visit: DefaultKeyedRateLimiter<Vec<u8>>,
     uploads_of_address: DefaultKeyedRateLimiter<IpAddr>,
+    /// In KiB.
+    bytes_of_address: DefaultKeyedRateLimiter<IpAddr>,
+    /// In KiB, of all addresses together: what strangers can fill the disk with.
+    bytes_of_all: DefaultDirectRateLimiter,
 }
 
 impl Default for ChatLimits {
@@ -25,6 +29,9 @@ impl Default for ChatLimits {
             messages_of_visit: RateLimiter::keyed(quota(2, 60)),
             uploads_of_visit: RateLimiter::keyed(quota(1, 20)),
             uploads_of_address: RateLimiter::keyed(quota(2, 60)),
+            // 400 MiB at once and then 2 GiB a day for one; 4 GiB at once and then 20 GiB a day for all.
+            bytes_of_address: RateLimiter::keyed(quota(25, 400 * 1024)),
+            bytes_of_all: RateLimiter::direct(quota(250, 4 * 1024 * 1024)),
         }
     }
 }
@@ -81,6 +88,24 @@ impl ChatLimits {
             .map_err(|_| too_fast())
     }
 
+    /// A visitor's file has so many bytes.
+    pub fn keep(&self, address: IpAddr, bytes: usize) -> Result<(), Problem> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let kib = NonZeroU32::new(kib).unwrap_or(NonZeroU32::MIN);
+        let fits = matches!(
+            self.bytes_of_address.check_key_n(&household(address), kib),
+            Ok(Ok(()))
+        ) && matches!(self.bytes_of_all.check_n(kib), Ok(Ok(())));
+        if fits {
+            return Ok(());
+        }
+        metrics::counter!("deskbell_chat_limited_total").increment(1);
+        Err(Problem::too_many(
+            "Too many files for now. Try again later.",
+            600,
+        ))
+    }
+
     /// Forgets those who have been quiet, so that memory does not grow with the number of visitors.
     pub fn forget_quiet(&self) {
         self.sessions.retain_recent();
@@ -88,6 +113,7 @@ impl ChatLimits {
         self.messages_of_visit.retain_recent();
         self.uploads_of_visit.retain_recent();
         self.uploads_of_address.retain_recent();
+        self.bytes_of_address.retain_recent();
     }
 }
 
@@ -112,5 +138,23 @@ mod tests {
             .count();
         assert!((60..120).contains(&passed), "{passed}");
         assert!(limits.message(other, b"another visit").is_ok());
+    }
+
+    #[test]
+    fn v05_the_bytes_that_strangers_store_have_an_end() {
+        let limits = ChatLimits::default();
+        let address: IpAddr = "203.0.113.7".parse().expect("an address");
+        let kept = (0..100)
+            .filter(|_| limits.keep(address, 20 << 20).is_ok())
+            .count();
+        assert_eq!(kept, 20, "400 MiB of one address");
+        let all = (0..=255_u8)
+            .flat_map(|last| std::iter::repeat_n(IpAddr::from([198, 51, 100, last]), 2))
+            .filter(|address| limits.keep(*address, 20 << 20).is_ok())
+            .count();
+        assert!(
+            (150..200).contains(&all),
+            "4 GiB of all, less what went before: {all}"
+        );
     }
 }

@@ -276,11 +276,11 @@ async fn d03_many_streams_may_share_a_slow_line() {
         .bind("127.0.0.1:0".parse().expect("an address"))
         .expect("a free port");
     let options = Options {
-        write_stall_timeout: Duration::from_millis(800),
+        write_stall_timeout: Duration::from_millis(1_600),
         ..quick()
     };
     let server = start_on(socket.listen(128).expect("a listener"), options);
-    let line = slow_line(server.address, 250_000).await;
+    let line = slow_line(server.address, 125_000).await;
     let client = http_client()
         .http2_prior_knowledge()
         .build()

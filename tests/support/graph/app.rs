@@ -15,10 +15,26 @@ use super::state::Subscription;
 
 /// The names that a Page can be subscribed to, as far as they have to do with messages.
 const PAGE_FIELDS: [&str; 20] = [
-    "feed", "mention", "messages", "messaging_postbacks", "message_deliveries", "message_reads", "message_echoes",
-    "message_reactions", "message_edits", "messaging_referrals", "messaging_optins", "messaging_optouts",
-    "messaging_account_linking", "messaging_handovers", "standby", "messaging_policy_enforcement", "messaging_feedback_submit",
-    "messaging_game_plays", "message_context", "name",
+    "feed",
+    "mention",
+    "messages",
+    "messaging_postbacks",
+    "message_deliveries",
+    "message_reads",
+    "message_echoes",
+    "message_reactions",
+    "message_edits",
+    "messaging_referrals",
+    "messaging_optins",
+    "messaging_optouts",
+    "messaging_account_linking",
+    "messaging_handovers",
+    "standby",
+    "messaging_policy_enforcement",
+    "messaging_feedback_submit",
+    "messaging_game_plays",
+    "message_context",
+    "name",
 ];
 
 type Node = Path<(String, String)>;
@@ -31,19 +47,36 @@ fn said(shared: &Shared, answered: Result<Value, No>) -> Response {
 }
 
 /// The parameters of the address and of the body, wherever they stand.
-fn all_parameters(query: Option<String>, headers: &HeaderMap, body: &Bytes) -> Result<Parameters, No> {
+fn all_parameters(
+    query: Option<String>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Parameters, No> {
     let mut given = parameters(&query.unwrap_or_default())?;
     if body.is_empty() {
         return Ok(given);
     }
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
     let unreadable = || No::violation(format!("a body of the type {kind:?} that cannot be read"));
     let more = match kind {
-        "application/x-www-form-urlencoded" => parameters(std::str::from_utf8(body).map_err(|_| unreadable())?)?,
+        "application/x-www-form-urlencoded" => {
+            parameters(std::str::from_utf8(body).map_err(|_| unreadable())?)?
+        }
         "application/json" => {
-            let members: serde_json::Map<String, Value> = serde_json::from_slice(body).map_err(|_| unreadable())?;
-            let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            members.into_iter().map(|(key, value)| (key, text(value))).collect()
+            let members: serde_json::Map<String, Value> =
+                serde_json::from_slice(body).map_err(|_| unreadable())?;
+            let text = |value: Value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            };
+            members
+                .into_iter()
+                .map(|(key, value)| (key, text(value)))
+                .collect()
         }
         _ => return Err(unreadable()),
     };
@@ -52,7 +85,10 @@ fn all_parameters(query: Option<String>, headers: &HeaderMap, body: &Bytes) -> R
 }
 
 fn needed<'a>(given: &'a Parameters, name: &str) -> Result<&'a str, No> {
-    given.get(name).map(String::as_str).ok_or_else(|| No::violation(format!("{name} is missing")))
+    given
+        .get(name)
+        .map(String::as_str)
+        .ok_or_else(|| No::violation(format!("{name} is missing")))
 }
 
 /// `GET /me`: the Page whose token it is.
@@ -81,9 +117,14 @@ pub(super) async fn profile(
     let asked = || {
         let given = parameters(&query.unwrap_or_default())?;
         let_in(&shared, &version, &headers, &given)?;
-        let fields = given.get("fields").map_or("first_name,last_name", String::as_str);
+        let fields = given
+            .get("fields")
+            .map_or("first_name,last_name", String::as_str);
         let state = shared.state();
-        let person = state.people.get(&node).ok_or_else(|| No::coded(400, 100, Some(2_018_218)))?;
+        let person = state
+            .people
+            .get(&node)
+            .ok_or_else(|| No::coded(400, 100, Some(2_018_218)))?;
         let (first, last) = person.name.split_once(' ').unwrap_or((&person.name, ""));
         let mut shown = json!({ "id": node });
         for field in fields.split(',') {
@@ -91,7 +132,9 @@ pub(super) async fn profile(
                 "first_name" => shown["first_name"] = json!(first),
                 "last_name" => shown["last_name"] = json!(last),
                 "name" => shown["name"] = json!(person.name),
-                "profile_pic" => shown["profile_pic"] = json!(format!("https://cdn.fbcdn.example/{node}.jpg")),
+                "profile_pic" => {
+                    shown["profile_pic"] = json!(format!("https://cdn.fbcdn.example/{node}.jpg"))
+                }
                 "id" | "locale" | "timezone" | "gender" => {}
                 other => return Err(No::violation(format!("{other} is no field of a person"))),
             }
@@ -120,7 +163,8 @@ pub(super) async fn debug_token(
             "scopes": ["pages_show_list", "pages_manage_metadata", "pages_messaging", "pages_read_engagement"],
         });
         if !is_valid {
-            data["error"] = json!({ "code": 190, "subcode": 463, "message": "Das Token ist abgelaufen." });
+            data["error"] =
+                json!({ "code": 190, "subcode": 463, "message": "Das Token ist abgelaufen." });
         }
         Ok(json!({ "data": data }))
     };
@@ -150,7 +194,12 @@ pub(super) async fn subscribed_apps(
     headers: HeaderMap,
 ) -> Response {
     let asked = || {
-        on_page(&shared, &node, &parameters(&query.unwrap_or_default())?, &headers)?;
+        on_page(
+            &shared,
+            &node,
+            &parameters(&query.unwrap_or_default())?,
+            &headers,
+        )?;
         let state = shared.state();
         let app = |fields: &Vec<String>| {
             json!({ "category": "Business", "link": "https://desk.example/", "name": "Desk", "id": state.page.app_id,
@@ -173,9 +222,17 @@ pub(super) async fn subscribe_page(
     let asked = || {
         let given = all_parameters(query, &headers, &body)?;
         on_page(&shared, &node, &given, &headers)?;
-        let fields: Vec<String> = needed(&given, "subscribed_fields")?.split(',').map(str::to_owned).collect();
-        if let Some(strange) = fields.iter().find(|field| !PAGE_FIELDS.contains(&field.as_str())) {
-            return Err(No::violation(format!("{strange} is no field to subscribe to")));
+        let fields: Vec<String> = needed(&given, "subscribed_fields")?
+            .split(',')
+            .map(str::to_owned)
+            .collect();
+        if let Some(strange) = fields
+            .iter()
+            .find(|field| !PAGE_FIELDS.contains(&field.as_str()))
+        {
+            return Err(No::violation(format!(
+                "{strange} is no field to subscribe to"
+            )));
         }
         shared.state().subscribed_fields = Some(fields);
         Ok(json!({ "success": true }))
@@ -192,7 +249,12 @@ pub(super) async fn unsubscribe_page(
     headers: HeaderMap,
 ) -> Response {
     let asked = || {
-        on_page(&shared, &node, &parameters(&query.unwrap_or_default())?, &headers)?;
+        on_page(
+            &shared,
+            &node,
+            &parameters(&query.unwrap_or_default())?,
+            &headers,
+        )?;
         shared.state().subscribed_fields = None;
         Ok(json!({ "success": true }))
     };
@@ -222,11 +284,19 @@ pub(super) async fn subscriptions(
     headers: HeaderMap,
 ) -> Response {
     let asked = || {
-        on_app(&shared, &node, &parameters(&query.unwrap_or_default())?, &headers)?;
+        on_app(
+            &shared,
+            &node,
+            &parameters(&query.unwrap_or_default())?,
+            &headers,
+        )?;
         let state = shared.state();
         let show = |(object, subscription): (&String, &Subscription)| {
-            let fields: Vec<Value> =
-                subscription.fields.iter().map(|field| json!({ "name": field, "version": state.page.version })).collect();
+            let fields: Vec<Value> = subscription
+                .fields
+                .iter()
+                .map(|field| json!({ "name": field, "version": state.page.version }))
+                .collect();
             json!({ "object": object, "callback_url": subscription.callback_url, "active": true, "fields": fields,
                 "include_values": subscription.include_values })
         };
@@ -249,10 +319,19 @@ pub(super) async fn subscribe(
         on_app(&shared, &node, &given, &headers)?;
         let subscription = Subscription {
             callback_url: needed(&given, "callback_url")?.to_owned(),
-            fields: needed(&given, "fields")?.split(',').map(str::to_owned).collect(),
-            include_values: given.get("include_values").is_some_and(|value| value == "true"),
+            fields: needed(&given, "fields")?
+                .split(',')
+                .map(str::to_owned)
+                .collect(),
+            include_values: given
+                .get("include_values")
+                .is_some_and(|value| value == "true"),
         };
-        Ok((needed(&given, "object")?.to_owned(), needed(&given, "verify_token")?.to_owned(), subscription))
+        Ok((
+            needed(&given, "object")?.to_owned(),
+            needed(&given, "verify_token")?.to_owned(),
+            subscription,
+        ))
     };
     let asked: Result<(String, String, Subscription), No> = asked();
     let (object, verify_token, subscription) = match asked {
@@ -271,7 +350,11 @@ pub(super) async fn subscribe(
 /// Whether the callback gives back the challenge, and nothing but it.
 async fn shakes_hands(shared: &Shared, callback: &str, verify_token: &str) -> bool {
     let challenge = "1158201444";
-    let query = [("hub.mode", "subscribe"), ("hub.verify_token", verify_token), ("hub.challenge", challenge)];
+    let query = [
+        ("hub.mode", "subscribe"),
+        ("hub.verify_token", verify_token),
+        ("hub.challenge", challenge),
+    ];
     let Ok(reply) = shared.client.get(callback).query(&query).send().await else {
         return false;
     };

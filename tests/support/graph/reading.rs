@@ -18,11 +18,29 @@ const READS_PER_SECOND: usize = 2;
 const PAGE_SIZE: usize = 25;
 const MAX_PAGE_SIZE: usize = 100;
 const CONVERSATION_FIELDS: [&str; 10] = [
-    "id", "updated_time", "unread_count", "message_count", "can_reply", "snippet", "link", "participants", "senders",
+    "id",
+    "updated_time",
+    "unread_count",
+    "message_count",
+    "can_reply",
+    "snippet",
+    "link",
+    "participants",
+    "senders",
     "messages",
 ];
 const MESSAGE_FIELDS: [&str; 12] = [
-    "id", "created_time", "from", "to", "message", "attachments", "sticker", "shares", "reactions", "tags", "reply_to",
+    "id",
+    "created_time",
+    "from",
+    "to",
+    "message",
+    "attachments",
+    "sticker",
+    "shares",
+    "reactions",
+    "tags",
+    "reply_to",
     "is_unsupported",
 ];
 
@@ -42,7 +60,10 @@ pub(super) async fn conversations(
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
-    look(&shared, &version, &headers, &query, |state, given| list_conversations(state, &node, given)).await
+    look(&shared, &version, &headers, &query, |state, given| {
+        list_conversations(state, &node, given)
+    })
+    .await
 }
 
 /// `GET /{thread}/messages`.
@@ -53,7 +74,10 @@ pub(super) async fn messages(
     headers: HeaderMap,
 ) -> Response {
     let query = query.unwrap_or_default();
-    look(&shared, &version, &headers, &query, |state, given| list_messages(state, &node, given)).await
+    look(&shared, &version, &headers, &query, |state, given| {
+        list_messages(state, &node, given)
+    })
+    .await
 }
 
 /// One look: who asks, how often, and what goes wrong.
@@ -70,7 +94,9 @@ async fn look(
         let mut state = shared.state();
         state.reads_made += 1;
         let second_ago = Instant::now().checked_sub(Duration::from_secs(1));
-        state.recent_reads.retain(|read| second_ago.is_none_or(|second_ago| *read > second_ago));
+        state
+            .recent_reads
+            .retain(|read| second_ago.is_none_or(|second_ago| *read > second_ago));
         if state.recent_reads.len() >= READS_PER_SECOND {
             return Err(No::coded(400, 613, None));
         }
@@ -89,7 +115,10 @@ fn list_conversations(state: &State, node: &str, given: &Parameters) -> Result<V
     if node != state.page.page_id && node != "me" {
         return Err(No::coded(400, 100, Some(33)));
     }
-    check_names(given, &["platform", "user_id", "fields", "limit", "after", "folder"])?;
+    check_names(
+        given,
+        &["platform", "user_id", "fields", "limit", "after", "folder"],
+    )?;
     if given.get("platform").map(String::as_str) != Some("messenger") {
         return Err(No::violation("platform=messenger is missing"));
     }
@@ -97,24 +126,39 @@ fn list_conversations(state: &State, node: &str, given: &Parameters) -> Result<V
     let mut people: Vec<(&String, &Person)> = state.people.iter().collect();
     people.sort_by_key(|(_, person)| std::cmp::Reverse(person.updated_ms()));
     people.retain(|(psid, _)| given.get("user_id").is_none_or(|wanted| wanted == *psid));
-    page_of(state, given, &people, "conversations", |(psid, _)| format!("t_{psid}"), |(psid, person)| {
-        show_conversation(state, psid, person, &fields)
-    })
+    page_of(
+        state,
+        given,
+        &people,
+        "conversations",
+        |(psid, _)| format!("t_{psid}"),
+        |(psid, person)| show_conversation(state, psid, person, &fields),
+    )
 }
 
 fn list_messages(state: &State, node: &str, given: &Parameters) -> Result<Value, No> {
     check_names(given, &["fields", "limit", "after"])?;
-    let person = node.strip_prefix("t_").and_then(|psid| state.people.get_key_value(psid));
+    let person = node
+        .strip_prefix("t_")
+        .and_then(|psid| state.people.get_key_value(psid));
     let (psid, person) = person.ok_or_else(|| No::coded(400, 100, Some(33)))?;
     let fields = fields_of(given, "id,created_time", &MESSAGE_FIELDS)?;
     let newest_first: Vec<&Message> = person.messages.iter().rev().collect();
-    page_of(state, given, &newest_first, &format!("{node}/messages"), |message| message.id.clone(), |message| {
-        show_message(state, psid, person, message, &fields)
-    })
+    page_of(
+        state,
+        given,
+        &newest_first,
+        &format!("{node}/messages"),
+        |message| message.id.clone(),
+        |message| show_message(state, psid, person, message, &fields),
+    )
 }
 
 fn check_names(given: &Parameters, known: &[&str]) -> Result<(), No> {
-    match given.keys().find(|key| *key != "appsecret_proof" && !known.contains(&key.as_str())) {
+    match given
+        .keys()
+        .find(|key| *key != "appsecret_proof" && !known.contains(&key.as_str()))
+    {
         Some(strange) => Err(No::violation(format!("{strange} is no parameter here"))),
         None => Ok(()),
     }
@@ -151,8 +195,10 @@ fn page_of<T: Copy>(
         page["paging"] = json!({ "cursors": { "before": cursor_of(&id(*first)), "after": after } });
         if start + limit < all.len() {
             let (version, token) = (&state.page.version, &state.page.page_token);
-            page["paging"]["next"] =
-                json!(format!("{}/{version}/{path}?access_token={token}&limit={limit}&after={after}", state.url));
+            page["paging"]["next"] = json!(format!(
+                "{}/{version}/{path}?access_token={token}&limit={limit}&after={after}",
+                state.url
+            ));
         }
     }
     Ok(page)
@@ -174,7 +220,13 @@ fn show_conversation(state: &State, psid: &str, person: &Person, fields: &[Field
             "unread_count" => json!(0),
             "message_count" => json!(person.messages.len()),
             "can_reply" => json!(true),
-            "snippet" => json!(person.messages.last().and_then(|message| message.text.as_deref()).unwrap_or("")),
+            "snippet" => json!(
+                person
+                    .messages
+                    .last()
+                    .and_then(|message| message.text.as_deref())
+                    .unwrap_or("")
+            ),
             "link" => json!(format!("/{}/inbox/{psid}/", state.page.page_id)),
             "participants" | "senders" => people.clone(),
             // Where there is nothing, Meta leaves the edge out.
@@ -194,16 +246,32 @@ fn show_newest(state: &State, psid: &str, person: &Person, field: &Field) -> Val
     let limit = field.limit.unwrap_or(PAGE_SIZE).clamp(1, MAX_PAGE_SIZE);
     let given = Parameters::from([("limit".to_owned(), limit.to_string())]);
     let path = format!("t_{psid}/messages");
-    page_of(state, &given, &newest_first, &path, |message| message.id.clone(), |message| {
-        show_message(state, psid, person, message, &field.children)
-    })
+    page_of(
+        state,
+        &given,
+        &newest_first,
+        &path,
+        |message| message.id.clone(),
+        |message| show_message(state, psid, person, message, &field.children),
+    )
     .unwrap_or_else(|_| json!({ "data": [] }))
 }
 
-fn show_message(state: &State, psid: &str, person: &Person, message: &Message, fields: &[Field]) -> Value {
-    let customer = json!({ "name": person.name, "email": format!("{psid}@facebook.com"), "id": psid });
+fn show_message(
+    state: &State,
+    psid: &str,
+    person: &Person,
+    message: &Message,
+    fields: &[Field],
+) -> Value {
+    let customer =
+        json!({ "name": person.name, "email": format!("{psid}@facebook.com"), "id": psid });
     let page = json!({ "name": "The Page", "id": state.page.page_id });
-    let (from, to) = if message.from_page { (page, customer) } else { (customer, page) };
+    let (from, to) = if message.from_page {
+        (page, customer)
+    } else {
+        (customer, page)
+    };
     let mut shown = Map::new();
     for field in fields {
         let value = match (field.name.as_str(), &message.file, &message.reply_to) {
@@ -215,8 +283,13 @@ fn show_message(state: &State, psid: &str, person: &Person, message: &Message, f
                 let mut attachment = json!({ "id": "77", "mime_type": file.mime_type, "name": file.name, "size": file.bytes.len() });
                 let url = json!(format!("https://cdn.fbcdn.example/{}", message.id));
                 match file.kind.as_str() {
-                    "image" => attachment["image_data"] = json!({ "width": 1, "height": 1, "url": url }),
-                    "video" => attachment["video_data"] = json!({ "width": 1, "height": 1, "length": 1, "url": url }),
+                    "image" => {
+                        attachment["image_data"] = json!({ "width": 1, "height": 1, "url": url })
+                    }
+                    "video" => {
+                        attachment["video_data"] =
+                            json!({ "width": 1, "height": 1, "length": 1, "url": url })
+                    }
                     _ => attachment["file_url"] = url,
                 }
                 json!({ "data": [attachment] })
@@ -238,14 +311,21 @@ fn meta_time(ms: i64) -> String {
 
 fn fields_of(given: &Parameters, default: &str, known: &[&str]) -> Result<Vec<Field>, No> {
     let text = given.get("fields").map_or(default, String::as_str);
-    let fields = parse_fields(text).ok_or_else(|| No::violation(format!("fields={text} cannot be read")))?;
+    let fields =
+        parse_fields(text).ok_or_else(|| No::violation(format!("fields={text} cannot be read")))?;
     for field in &fields {
         if !known.contains(&field.name.as_str()) {
             return Err(No::violation(format!("{} is no field here", field.name)));
         }
-        let strange = field.children.iter().find(|child| !MESSAGE_FIELDS.contains(&child.name.as_str()));
+        let strange = field
+            .children
+            .iter()
+            .find(|child| !MESSAGE_FIELDS.contains(&child.name.as_str()));
         if let Some(strange) = strange.filter(|_| field.name == "messages") {
-            return Err(No::violation(format!("{} is no field of a message", strange.name)));
+            return Err(No::violation(format!(
+                "{} is no field of a message",
+                strange.name
+            )));
         }
     }
     Ok(fields)
@@ -278,8 +358,15 @@ fn parse_field(text: &str) -> Option<Field> {
         Some((name, number)) => (name, Some(number.strip_suffix(')')?.parse().ok()?)),
         None => (head, None),
     };
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    is_name.then(|| Field { name: name.to_owned(), limit, children })
+    let is_name = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_name.then(|| Field {
+        name: name.to_owned(),
+        limit,
+        children,
+    })
 }
 
 #[cfg(test)]
@@ -291,7 +378,17 @@ mod tests {
         let fields = parse_fields("id,messages.limit(25){id,from{id}}").expect("fields");
         assert_eq!((fields[0].name.as_str(), fields[1].limit), ("id", Some(25)));
         assert_eq!(fields[1].children[1].children[0].name, "id");
-        for bad in ["", "a,,b", "a{", "a}", "a{b", "a.limit(x)", "a.limit(5", "a b", "a{}"] {
+        for bad in [
+            "",
+            "a,,b",
+            "a{",
+            "a}",
+            "a{b",
+            "a.limit(x)",
+            "a.limit(5",
+            "a b",
+            "a{}",
+        ] {
             assert_eq!(parse_fields(bad), None, "{bad}");
         }
     }

@@ -87,8 +87,15 @@ pub(super) async fn post(
         Ok(message) => message,
         Err(no) => return no.answer(&shared),
     };
-    let fault = shared.state().attempt(&message.recipient, message.text.as_deref(), message.metadata.as_deref());
-    let done = answer(200, json!({ "recipient_id": message.recipient, "message_id": message.id }));
+    let fault = shared.state().attempt(
+        &message.recipient,
+        message.text.as_deref(),
+        message.metadata.as_deref(),
+    );
+    let done = answer(
+        200,
+        json!({ "recipient_id": message.recipient, "message_id": message.id }),
+    );
     if is_executed(fault.as_ref()) {
         execute(&shared, &message);
         webhooks::echo(&shared, &message).await;
@@ -99,7 +106,12 @@ pub(super) async fn post(
     }
 }
 
-async fn read(shared: &Shared, version: &str, node: &str, request: Request) -> Result<(Call, Option<Upload>), No> {
+async fn read(
+    shared: &Shared,
+    version: &str,
+    node: &str,
+    request: Request,
+) -> Result<(Call, Option<Upload>), No> {
     let given = parameters(request.uri().query().unwrap_or_default())?;
     let_in(shared, version, request.headers(), &given)?;
     if node != "me" && node != shared.state().page.page_id {
@@ -108,13 +120,26 @@ async fn read(shared: &Shared, version: &str, node: &str, request: Request) -> R
     if let Some(more) = given.keys().find(|key| *key != "appsecret_proof") {
         return Err(No::violation(format!("{more} stands in the address")));
     }
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
-    let unreadable = |error: &dyn std::fmt::Display| No::violation(format!("the body is unreadable: {error}"));
+    let kind = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let unreadable =
+        |error: &dyn std::fmt::Display| No::violation(format!("the body is unreadable: {error}"));
     let (call, upload) = if kind == "application/json" {
-        let body = Bytes::from_request(request, &()).await.map_err(|error| unreadable(&error))?;
-        (serde_json::from_slice(&body).map_err(|error| unreadable(&error))?, None)
+        let body = Bytes::from_request(request, &())
+            .await
+            .map_err(|error| unreadable(&error))?;
+        (
+            serde_json::from_slice(&body).map_err(|error| unreadable(&error))?,
+            None,
+        )
     } else if kind.starts_with("multipart/form-data; boundary=") {
-        let form = Multipart::from_request(request, &()).await.map_err(|error| unreadable(&error))?;
+        let form = Multipart::from_request(request, &())
+            .await
+            .map_err(|error| unreadable(&error))?;
         read_form(form).await?
     } else {
         return Err(No::violation(format!("the content type is {kind:?}")));
@@ -125,20 +150,31 @@ async fn read(shared: &Shared, version: &str, node: &str, request: Request) -> R
 
 /// The fields of a form as the JSON they stand for, and the file beside them.
 async fn read_form(mut form: Multipart) -> Result<(Value, Option<Upload>), No> {
-    let unreadable = |error: &dyn std::fmt::Display| No::violation(format!("the form is unreadable: {error}"));
+    let unreadable =
+        |error: &dyn std::fmt::Display| No::violation(format!("the form is unreadable: {error}"));
     let (mut call, mut upload) = (Map::new(), None);
-    while let Some(field) = form.next_field().await.map_err(|error| unreadable(&error))? {
+    while let Some(field) = form
+        .next_field()
+        .await
+        .map_err(|error| unreadable(&error))?
+    {
         let name = field.name().unwrap_or_default().to_owned();
         if name == "filedata" && upload.is_none() {
             let file_name = field.file_name().unwrap_or_default().to_owned();
             let mime_type = field.content_type().map(str::to_owned);
             let bytes = field.bytes().await.map_err(|error| unreadable(&error))?;
-            upload = Some(Upload { name: file_name, mime_type, bytes });
+            upload = Some(Upload {
+                name: file_name,
+                mime_type,
+                bytes,
+            });
             continue;
         }
         let text = field.text().await.map_err(|error| unreadable(&error))?;
         let value = match name.as_str() {
-            "recipient" | "message" | "reply_to" => serde_json::from_str(&text).map_err(|error| unreadable(&error))?,
+            "recipient" | "message" | "reply_to" => {
+                serde_json::from_str(&text).map_err(|error| unreadable(&error))?
+            }
             _ => Value::String(text),
         };
         if call.insert(name.clone(), value).is_some() {
@@ -173,17 +209,29 @@ fn act(shared: &Shared, call: &Call, has_file: bool) -> Result<Response, No> {
 
 /// Everything that Meta looks at before it takes a message.
 fn check(shared: &Shared, call: Call, upload: Option<Upload>) -> Result<Executed, No> {
-    let message = call.message.ok_or_else(|| No::violation("there is neither a message nor an action"))?;
-    let messaging_type = call.messaging_type.ok_or_else(|| No::violation("messaging_type is missing"))?;
+    let message = call
+        .message
+        .ok_or_else(|| No::violation("there is neither a message nor an action"))?;
+    let messaging_type = call
+        .messaging_type
+        .ok_or_else(|| No::violation("messaging_type is missing"))?;
     match (messaging_type.as_str(), call.tag.as_deref()) {
         ("RESPONSE" | "UPDATE", None) | ("MESSAGE_TAG", Some("HUMAN_AGENT")) => {}
-        (kind, tag) => return Err(No::violation(format!("messaging_type {kind} with the tag {tag:?}"))),
+        (kind, tag) => {
+            return Err(No::violation(format!(
+                "messaging_type {kind} with the tag {tag:?}"
+            )));
+        }
     }
     let silent = call.notification_type.as_deref();
     if !matches!(silent, None | Some("REGULAR" | "SILENT_PUSH" | "NO_PUSH")) {
         return Err(No::violation(format!("notification_type {silent:?}")));
     }
-    if message.metadata.as_ref().is_some_and(|metadata| metadata.chars().count() >= 1000) {
+    if message
+        .metadata
+        .as_ref()
+        .is_some_and(|metadata| metadata.chars().count() >= 1000)
+    {
         return Err(No::violation("metadata has 1,000 characters or more"));
     }
     let (text, file) = match (message.text, message.attachment, upload) {
@@ -195,7 +243,10 @@ fn check(shared: &Shared, call: Call, upload: Option<Upload>) -> Result<Executed
     };
     let mut state = shared.state();
     let human_agent = state.page.human_agent;
-    let person = state.people.get(&call.recipient.id).ok_or_else(|| No::coded(400, 100, Some(2_018_001)))?;
+    let person = state
+        .people
+        .get(&call.recipient.id)
+        .ok_or_else(|| No::coded(400, 100, Some(2_018_001)))?;
     let since = now_ms() - person.last_deed_ms;
     let in_time = if messaging_type == "MESSAGE_TAG" {
         human_agent && since <= 7 * DAY_MS
@@ -206,9 +257,15 @@ fn check(shared: &Shared, call: Call, upload: Option<Upload>) -> Result<Executed
         return Err(No::coded(400, 10, Some(2_018_278)));
     }
     if let Some(reply_to) = &call.reply_to
-        && !person.messages.iter().any(|message| message.id == reply_to.mid)
+        && !person
+            .messages
+            .iter()
+            .any(|message| message.id == reply_to.mid)
     {
-        return Err(No::violation(format!("the message {} that is answered is not there", reply_to.mid)));
+        return Err(No::violation(format!(
+            "the message {} that is answered is not there",
+            reply_to.mid
+        )));
     }
     Ok(Executed {
         id: state.next_id(),
@@ -240,14 +297,28 @@ fn checked_file(attachment: &NewAttachment, upload: Upload) -> Result<SentFile, 
     let mime_type = upload.mime_type.unwrap_or_default();
     let fits = kind == "file" || mime_type.starts_with(&format!("{kind}/"));
     if mime_type.is_empty() || !fits || upload.bytes.is_empty() {
-        let why = format!("{} bytes of the type {mime_type:?} as {kind}", upload.bytes.len());
-        return Err(No { subcode: Some(2_018_047), ..No::violation(why) });
+        let why = format!(
+            "{} bytes of the type {mime_type:?} as {kind}",
+            upload.bytes.len()
+        );
+        return Err(No {
+            subcode: Some(2_018_047),
+            ..No::violation(why)
+        });
     }
     if upload.bytes.len() > MAX_FILE_BYTES {
         let why = format!("a file of {} bytes", upload.bytes.len());
-        return Err(No { subcode: Some(2_018_109), ..No::violation(why) });
+        return Err(No {
+            subcode: Some(2_018_109),
+            ..No::violation(why)
+        });
     }
-    Ok(SentFile { kind: attachment.kind.clone(), name: upload.name, mime_type, bytes: upload.bytes })
+    Ok(SentFile {
+        kind: attachment.kind.clone(),
+        name: upload.name,
+        mime_type,
+        bytes: upload.bytes,
+    })
 }
 
 fn execute(shared: &Shared, message: &Executed) {

@@ -38,12 +38,21 @@ pub(super) struct No {
 
 impl No {
     pub(super) fn coded(status: u16, code: i64, subcode: Option<i64>) -> Self {
-        Self { status, code, subcode, is_transient: false, violation: None }
+        Self {
+            status,
+            code,
+            subcode,
+            is_transient: false,
+            violation: None,
+        }
     }
 
     /// A call that no program should make.
     pub(super) fn violation(why: impl Into<String>) -> Self {
-        Self { violation: Some(why.into()), ..Self::coded(400, 100, None) }
+        Self {
+            violation: Some(why.into()),
+            ..Self::coded(400, 100, None)
+        }
     }
 
     /// The answer; its message is in the language of whoever made the token.
@@ -87,11 +96,24 @@ pub(super) async fn fail(shared: &Shared, fault: Fault, done: Response) -> Respo
             response.headers_mut().insert(header::RETRY_AFTER, wait);
             response
         }
-        Fault::Trouble => No { is_transient: true, ..No::coded(500, 2, None) }.answer(shared),
-        Fault::Refused { status, code, subcode } => No::coded(status, code, subcode).answer(shared),
+        Fault::Trouble => No {
+            is_transient: true,
+            ..No::coded(500, 2, None)
+        }
+        .answer(shared),
+        Fault::Refused {
+            status,
+            code,
+            subcode,
+        } => No::coded(status, code, subcode).answer(shared),
         Fault::BadGateway { .. } => {
             let page = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>";
-            (StatusCode::BAD_GATEWAY, [(header::CONTENT_TYPE, "text/html")], page).into_response()
+            (
+                StatusCode::BAD_GATEWAY,
+                [(header::CONTENT_TYPE, "text/html")],
+                page,
+            )
+                .into_response()
         }
         Fault::HalfAnAnswer { .. } => {
             let half = r#"{"recipient_id":"20"#;
@@ -124,8 +146,8 @@ pub(super) const fn is_executed(fault: Option<&Fault>) -> bool {
 pub(super) type Parameters = BTreeMap<String, String>;
 
 pub(super) fn parameters(text: &str) -> Result<Parameters, No> {
-    let pairs: Vec<(String, String)> =
-        serde_urlencoded::from_str(text).map_err(|_| No::violation(format!("unreadable parameters: {text}")))?;
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(text)
+        .map_err(|_| No::violation(format!("unreadable parameters: {text}")))?;
     let count = pairs.len();
     let parameters: Parameters = pairs.into_iter().collect();
     if parameters.len() < count {
@@ -147,13 +169,21 @@ fn bearer<'a>(headers: &'a HeaderMap, parameters: &Parameters) -> Result<&'a str
             .ok()
             .and_then(|value| value.strip_prefix("Bearer "))
             .ok_or_else(|| No::violation("the header Authorization holds no bearer token")),
-        (None, _) => Err(No { violation: Some("no token".to_owned()), ..No::coded(401, 104, None) }),
+        (None, _) => Err(No {
+            violation: Some("no token".to_owned()),
+            ..No::coded(401, 104, None)
+        }),
         (Some(_), Some(_)) => Err(No::violation("two tokens")),
     }
 }
 
 /// Checks that a call comes from the Page's app: version, token, proof.
-pub(super) fn let_in(shared: &Shared, version: &str, headers: &HeaderMap, parameters: &Parameters) -> Result<(), No> {
+pub(super) fn let_in(
+    shared: &Shared,
+    version: &str,
+    headers: &HeaderMap,
+    parameters: &Parameters,
+) -> Result<(), No> {
     let page = shared.state().page.clone();
     check_version(&page.version, version)?;
     let token = bearer(headers, parameters)?;
@@ -188,14 +218,25 @@ fn check_version(wanted: &str, given: &str) -> Result<(), No> {
     if wanted == given {
         Ok(())
     } else {
-        Err(No { code: 2500, ..No::violation(format!("the version is {wanted}, not {given}")) })
+        Err(No {
+            code: 2500,
+            ..No::violation(format!("the version is {wanted}, not {given}"))
+        })
     }
 }
 
 /// What is not there.
 async fn elsewhere(Given(shared): Given<Arc<Shared>>, request: Request) -> Response {
-    let why = format!("{} {} is no call of the Graph API", request.method(), request.uri().path());
-    No { code: 2500, ..No::violation(why) }.answer(&shared)
+    let why = format!(
+        "{} {} is no call of the Graph API",
+        request.method(),
+        request.uri().path()
+    );
+    No {
+        code: 2500,
+        ..No::violation(why)
+    }
+    .answer(&shared)
 }
 
 fn router(shared: Arc<Shared>) -> Router {
@@ -203,13 +244,26 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/{version}/me", get(app::me))
         .route("/{version}/debug_token", get(app::debug_token))
         .route("/{version}/{node}", get(app::profile))
-        .route("/{version}/{node}/messages", post(sending::post).get(reading::messages))
-        .route("/{version}/{node}/conversations", get(reading::conversations))
+        .route(
+            "/{version}/{node}/messages",
+            post(sending::post).get(reading::messages),
+        )
+        .route(
+            "/{version}/{node}/conversations",
+            get(reading::conversations),
+        )
         .route(
             "/{version}/{node}/subscribed_apps",
-            get(app::subscribed_apps).post(app::subscribe_page).delete(app::unsubscribe_page),
+            get(app::subscribed_apps)
+                .post(app::subscribe_page)
+                .delete(app::unsubscribe_page),
         )
-        .route("/{version}/{node}/subscriptions", get(app::subscriptions).post(app::subscribe).delete(app::unsubscribe))
+        .route(
+            "/{version}/{node}/subscriptions",
+            get(app::subscriptions)
+                .post(app::subscribe)
+                .delete(app::unsubscribe),
+        )
         .fallback(elsewhere)
         .method_not_allowed_fallback(elsewhere)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -230,12 +284,16 @@ pub(super) async fn serve(listener: tokio::net::TcpListener, shared: Arc<Shared>
                         return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
                     }
                     let version = HeaderValue::from_static("v25.0");
-                    response.headers_mut().insert("facebook-api-version", version);
+                    response
+                        .headers_mut()
+                        .insert("facebook-api-version", version);
                     Ok(response)
                 }
             });
             // A cut line and a caller who has gone both end here.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }

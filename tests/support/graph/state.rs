@@ -55,7 +55,14 @@ pub(super) struct Message {
 impl Message {
     pub(super) fn text(id: &str, from_page: bool, text: &str) -> Self {
         let (id, text) = (id.to_owned(), Some(text.to_owned()));
-        Self { id, at_ms: now_ms(), from_page, text, file: None, reply_to: None }
+        Self {
+            id,
+            at_ms: now_ms(),
+            from_page,
+            text,
+            file: None,
+            reply_to: None,
+        }
     }
 }
 
@@ -70,12 +77,18 @@ pub(super) struct Person {
 
 impl Person {
     pub(super) fn of(psid: &str) -> Self {
-        Self { name: format!("Person {psid}"), last_deed_ms: 0, messages: Vec::new() }
+        Self {
+            name: format!("Person {psid}"),
+            last_deed_ms: 0,
+            messages: Vec::new(),
+        }
     }
 
     /// When the conversation last moved.
     pub(super) fn updated_ms(&self) -> i64 {
-        self.messages.last().map_or(self.last_deed_ms, |message| message.at_ms)
+        self.messages
+            .last()
+            .map_or(self.last_deed_ms, |message| message.at_ms)
     }
 }
 
@@ -144,8 +157,14 @@ impl State {
     }
 
     /// Writes down an attempt, and what it is to come to.
-    pub(super) fn attempt(&mut self, recipient: &str, text: Option<&str>, metadata: Option<&str>) -> Option<Fault> {
-        let same = |attempt: &&Attempt| metadata.is_some() && attempt.metadata.as_deref() == metadata;
+    pub(super) fn attempt(
+        &mut self,
+        recipient: &str,
+        text: Option<&str>,
+        metadata: Option<&str>,
+    ) -> Option<Fault> {
+        let same =
+            |attempt: &&Attempt| metadata.is_some() && attempt.metadata.as_deref() == metadata;
         let attempt = Attempt {
             number: self.attempts.len(),
             repetition: self.attempts.iter().filter(same).count(),
@@ -153,7 +172,10 @@ impl State {
             text: text.map(str::to_owned),
             metadata: metadata.map(str::to_owned),
         };
-        let fault = self.send_faults.pop_front().or_else(|| self.send_rule.as_mut().and_then(|rule| rule(&attempt)));
+        let fault = self
+            .send_faults
+            .pop_front()
+            .or_else(|| self.send_rule.as_mut().and_then(|rule| rule(&attempt)));
         self.attempts.push(attempt);
         fault
     }

@@ -1,6 +1,9 @@
 //! The stand-in is strict, or it proves nothing: each rule is broken once, each fault is seen from outside, and the
 //! connector speaks with it as it will with Meta. Declared by one test file only, so that it runs once.
 
+#[path = "tests/with_connector.rs"]
+mod with_connector;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,15 +11,12 @@ use std::time::Duration;
 use axum::extract::{RawQuery, State as Given};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use deskbell::http_client::PlatformClient;
-use deskbell_messenger::KIND;
-use deskbell_sdk::send::{Fate, LostSend, Outbound, OutboundFile, Part, SendError};
-use deskbell_sdk::settings::SettingValue;
 use deskbell_sdk::webhook::hmac_sha256_hex;
-use deskbell_sdk::{AttachmentKind, Channel, Secret, Settings, Time};
+use deskbell_sdk::{Secret, Time};
 use serde_json::{Value, json};
 
-use crate::support::graph::{Echo, Fault, Graph, Page};
+use crate::support::graph::{Echo, Graph, Page};
+use with_connector::connector;
 
 const SECRET: &str = "invented-app-secret";
 const TOKEN: &str = "invented-page-token";
@@ -50,7 +50,11 @@ fn proof() -> String {
 
 fn address(graph: &Graph, path: &str) -> String {
     let separator = if path.contains('?') { '&' } else { '?' };
-    format!("{}/v25.0/{path}{separator}appsecret_proof={}", graph.url(), proof())
+    format!(
+        "{}/v25.0/{path}{separator}appsecret_proof={}",
+        graph.url(),
+        proof()
+    )
 }
 
 fn text_to(person: &str, text: &str) -> Value {
@@ -58,40 +62,22 @@ fn text_to(person: &str, text: &str) -> Value {
 }
 
 async fn post_json(graph: &Graph, body: &Value) -> (u16, Value) {
-    let request = client().post(address(graph, &format!("{PAGE}/messages"))).bearer_auth(TOKEN).json(body);
+    let request = client()
+        .post(address(graph, &format!("{PAGE}/messages")))
+        .bearer_auth(TOKEN)
+        .json(body);
     let answer = request.send().await.expect("answers");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
 async fn get(graph: &Graph, path: &str) -> (u16, Value) {
-    let answer = client().get(address(graph, path)).bearer_auth(TOKEN).send().await.expect("answers");
+    let answer = client()
+        .get(address(graph, path))
+        .bearer_auth(TOKEN)
+        .send()
+        .await
+        .expect("answers");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
-}
-
-/// The connector, as it is, with the stand-in as its platform.
-fn connector(graph: &Graph, human_agent: bool) -> (Box<dyn Channel>, PlatformClient) {
-    let text = |text: &str| SettingValue::Text(text.to_owned());
-    let secret = |secret: &str| SettingValue::Secret(Secret::new(secret));
-    let values = [
-        ("app_id", text("4242424242")),
-        ("app_secret", secret(SECRET)),
-        ("page_id", text(PAGE)),
-        ("page_access_token", secret(TOKEN)),
-        ("verify_token", secret("invented-verify-token")),
-        ("human_agent", SettingValue::Flag(human_agent)),
-    ];
-    let values = values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    let settings = Settings::checked(KIND.settings, values, Some(graph.url().to_owned())).expect("settings");
-    let client = deskbell::http_client::builder().timeout(Duration::from_millis(700)).build().expect("a client");
-    ((KIND.open)(&settings).expect("opens"), PlatformClient::new(client, graph.url()))
-}
-
-fn words(text: &str) -> Part {
-    Part::Text(text.to_owned())
-}
-
-fn outbound<'a>(part: &'a Part, send_token: &'a str) -> Outbound<'a> {
-    Outbound { thread: PERSON, send_token, part, reply_to: None, window_extended: false }
 }
 
 #[tokio::test]
@@ -101,10 +87,20 @@ async fn a_proper_message_is_executed_once() {
     assert_eq!(status, 200);
     assert_eq!(answer["recipient_id"], PERSON);
     let [executed] = graph.executed().try_into().expect("one");
-    assert_eq!((executed.text.as_deref(), executed.metadata.as_deref()), (Some("Dobrý deň 📦"), Some("t1")));
+    assert_eq!(
+        (executed.text.as_deref(), executed.metadata.as_deref()),
+        (Some("Dobrý deň 📦"), Some("t1"))
+    );
     assert_eq!(answer["message_id"], executed.id.as_str());
-    assert!(executed.id.starts_with("m_") && executed.id.len() > 70, "{}", executed.id);
-    assert_eq!((graph.times_executed("t1"), graph.times_executed("t2")), (1, 0));
+    assert!(
+        executed.id.starts_with("m_") && executed.id.len() > 70,
+        "{}",
+        executed.id
+    );
+    assert_eq!(
+        (graph.times_executed("t1"), graph.times_executed("t2")),
+        (1, 0)
+    );
     assert_eq!(graph.violations(), Vec::<String>::new());
 }
 
@@ -119,9 +115,19 @@ async fn a_caller_without_the_right_papers_is_not_let_in() {
         (good.clone(), None, 104, true),
         (wrong_proof, Some(TOKEN), 100, true),
         (no_proof, Some(TOKEN), 100, true),
-        (format!("{good}&access_token={TOKEN}"), Some(TOKEN), 100, true),
+        (
+            format!("{good}&access_token={TOKEN}"),
+            Some(TOKEN),
+            100,
+            true,
+        ),
         (good.replace("v25.0", "v1.0"), Some(TOKEN), 2500, true),
-        (good.replace("/messages", "/sendings"), Some(TOKEN), 2500, true),
+        (
+            good.replace("/messages", "/sendings"),
+            Some(TOKEN),
+            2500,
+            true,
+        ),
         (good.replace(PAGE, "555"), Some(TOKEN), 100, false),
     ] {
         let before = graph.violations().len();
@@ -129,9 +135,20 @@ async fn a_caller_without_the_right_papers_is_not_let_in() {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
-        let answer: Value = request.send().await.expect("answers").json().await.expect("JSON");
+        let answer: Value = request
+            .send()
+            .await
+            .expect("answers")
+            .json()
+            .await
+            .expect("JSON");
         assert_eq!(answer["error"]["code"], code, "{url}");
-        assert_eq!(graph.violations().len() - before, usize::from(is_violation), "{url}: {:?}", graph.violations());
+        assert_eq!(
+            graph.violations().len() - before,
+            usize::from(is_violation),
+            "{url}: {:?}",
+            graph.violations()
+        );
     }
     assert!(graph.executed().is_empty() && graph.attempts().is_empty());
 }
@@ -149,168 +166,67 @@ async fn a_message_that_meta_does_not_take_is_refused() {
     for (body, why) in [
         (with("/message/text", json!("")), "a text of 0"),
         (with("/message/text", json!(" \n")), "a text of 2"),
-        (with("/message/text", json!("x".repeat(2001))), "a text of 2001"),
-        (with("/message/text", json!("🎉".repeat(1001))), "a text of 2002"),
-        (with("/message/metadata", json!("x".repeat(1000))), "metadata"),
-        (with("/message/reply_to", json!({ "mid": "m_1" })), "unknown field"),
-        (with("/message/attachment", json!({ "type": "image", "payload": {} })), "without a file"),
-        (with("/messaging_type", Value::Null), "messaging_type is missing"),
+        (
+            with("/message/text", json!("x".repeat(2001))),
+            "a text of 2001",
+        ),
+        (
+            with("/message/text", json!("🎉".repeat(1001))),
+            "a text of 2002",
+        ),
+        (
+            with("/message/metadata", json!("x".repeat(1000))),
+            "metadata",
+        ),
+        (
+            with("/message/reply_to", json!({ "mid": "m_1" })),
+            "unknown field",
+        ),
+        (
+            with(
+                "/message/attachment",
+                json!({ "type": "image", "payload": {} }),
+            ),
+            "a text and a file",
+        ),
+        (
+            with("/messaging_type", Value::Null),
+            "messaging_type is missing",
+        ),
         (with("/messaging_type", json!("MESSAGE_TAG")), "MESSAGE_TAG"),
         (with("/tag", json!("HUMAN_AGENT")), "RESPONSE"),
         (with("/surprise", json!(1)), "unknown field"),
         (with("/sender_action", json!("typing_on")), "something else"),
-        (with("/reply_to", json!({ "mid": "m_nowhere" })), "m_nowhere"),
+        (
+            with("/reply_to", json!({ "mid": "m_nowhere" })),
+            "m_nowhere",
+        ),
         (with("/recipient", json!({})), "missing field"),
     ] {
         let (status, answer) = post_json(&graph, &body).await;
-        assert_eq!((status, &answer["error"]["code"]), (400, &json!(100)), "{body}");
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (400, &json!(100)),
+            "{body}"
+        );
         let seen = graph.violations().pop().expect("it was noticed");
         assert!(seen.contains(why), "{seen} for {body}");
     }
-    let text = client().post(address(&graph, &format!("{PAGE}/messages"))).bearer_auth(TOKEN).body("{}");
-    assert_eq!(text.send().await.expect("answers").status(), 400, "a body without a type");
+    let text = client()
+        .post(address(&graph, &format!("{PAGE}/messages")))
+        .bearer_auth(TOKEN)
+        .body("{}");
+    assert_eq!(
+        text.send().await.expect("answers").status(),
+        400,
+        "a body without a type"
+    );
     let (status, answer) = post_json(&graph, &text_to("9999", "x")).await;
-    assert_eq!((status, &answer["error"]["error_subcode"]), (400, &json!(2_018_001)));
+    assert_eq!(
+        (status, &answer["error"]["error_subcode"]),
+        (400, &json!(2_018_001))
+    );
     assert!(graph.executed().is_empty());
-}
-
-#[tokio::test]
-async fn the_window_closes_after_a_day() {
-    let graph = started();
-    let now = deskbell::clock::Clock::system().now().as_millis();
-    graph.knows_since("2002", now - 25 * 3_600_000);
-    let (_, answer) = post_json(&graph, &text_to("2002", "late")).await;
-    assert_eq!((&answer["error"]["code"], &answer["error"]["error_subcode"]), (&json!(10), &json!(2_018_278)));
-
-    let open = Graph::start(Page { human_agent: true, ..page() });
-    open.knows_since(PERSON, now - 25 * 3_600_000);
-    let (channel, http) = connector(&open, true);
-    let part = words("still there?");
-    let late = Outbound { window_extended: true, ..outbound(&part, "late.0") };
-    channel.send().expect("sends").send(&http, late).await.expect("a person may answer for a week");
-    assert_eq!(open.executed()[0].tag.as_deref(), Some("HUMAN_AGENT"));
-    open.knows_since(PERSON, now - 8 * 24 * 3_600_000);
-    let late = Outbound { window_extended: true, ..outbound(&part, "late.1") };
-    let ended = channel.send().expect("sends").send(&http, late).await;
-    assert!(matches!(ended, Err(SendError::Refused { ref code, .. }) if code == "10/2018278"), "{ended:?}");
-    assert_eq!(open.violations(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn the_connector_sends_texts_files_replies_and_signals() {
-    let graph = started();
-    let question = graph.person_wrote(PERSON, "Is it there?");
-    let (channel, http) = connector(&graph, false);
-    let sender = channel.send().expect("sends");
-    let answered = words("Yes \"it\" is 📦 <&>\n");
-    let reply = Outbound { reply_to: Some(&question), ..outbound(&answered, "msg_1.0") };
-    let sent = sender.send(&http, reply).await.expect("sent");
-    assert_eq!(sent.external_id, Some(graph.executed()[0].id.clone()));
-    let big: Vec<u8> = (0..3_000_000_u32).flat_map(|n| n.to_le_bytes()).collect();
-    for (kind, mime_type, bytes) in [
-        (AttachmentKind::Image, "image/png", b"\x89PNG\r\n--deskbell-\r\n".to_vec()),
-        (AttachmentKind::Video, "video/mp4", big),
-        (AttachmentKind::File, "application/pdf", b"%PDF".to_vec()),
-    ] {
-        let file = OutboundFile {
-            kind,
-            name: Some("Größe M.bin".to_owned()),
-            mime_type: mime_type.to_owned(),
-            bytes: bytes.clone().into(),
-        };
-        sender.send(&http, outbound(&Part::File(file), "msg_1.1")).await.expect("sent");
-        let received = graph.executed().pop().and_then(|executed| executed.file).expect("a file");
-        assert_eq!((received.name.as_str(), received.mime_type.as_str()), ("Größe M.bin", mime_type));
-        assert!(received.bytes == bytes, "the file came as it is");
-    }
-    sender.typing(&http, PERSON, true).await.expect("shown");
-    sender.mark_seen(&http, PERSON).await.expect("shown");
-    let of_person = |action: &str| (PERSON.to_owned(), action.to_owned());
-    assert_eq!(graph.actions(), [of_person("typing_on"), of_person("mark_seen")]);
-    assert_eq!(graph.executed()[0].reply_to, Some(question));
-    assert_eq!(graph.violations(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn f14_every_fault_is_what_it_says() {
-    let graph = started();
-    let (channel, http) = connector(&graph, false);
-    let sender = channel.send().expect("sends");
-    let wait = Some(Duration::from_secs(3));
-    let faults = [
-        (Fault::TooMany { retry_after: "3".to_owned() }, SendError::Retry { after: wait, say: String::new() }, 0),
-        (Fault::Trouble, SendError::Retry { after: None, say: String::new() }, 0),
-        (Fault::token_expired(), SendError::Credentials { say: String::new() }, 0),
-        (Fault::window_closed(), SendError::Refused { code: "10/2018278".to_owned(), say: String::new() }, 0),
-        (Fault::BadGateway { executed: false }, SendError::Unknown { say: String::new() }, 0),
-        (Fault::BadGateway { executed: true }, SendError::Unknown { say: String::new() }, 1),
-        (Fault::HalfAnAnswer { executed: true }, SendError::Unknown { say: String::new() }, 1),
-        (Fault::Cut { executed: false }, SendError::Unknown { say: String::new() }, 0),
-        (Fault::Cut { executed: true }, SendError::Unknown { say: String::new() }, 1),
-        (Fault::Silence { executed: false }, SendError::Unknown { say: String::new() }, 0),
-        (Fault::Silence { executed: true }, SendError::Unknown { say: String::new() }, 1),
-        (Fault::Slow(Duration::from_secs(5)), SendError::Unknown { say: String::new() }, 1),
-    ];
-    for (number, (fault, expected, executed)) in faults.into_iter().enumerate() {
-        let named = format!("{fault:?}");
-        graph.next_sends([fault]);
-        let token = format!("msg_{number}");
-        let ended = sender.send(&http, outbound(&words("Hello"), &token)).await.expect_err("a fault");
-        let bare = match ended {
-            SendError::Retry { after, .. } => SendError::Retry { after, say: String::new() },
-            SendError::Unknown { .. } => SendError::Unknown { say: String::new() },
-            SendError::Refused { code, .. } => SendError::Refused { code, say: String::new() },
-            SendError::Credentials { .. } => SendError::Credentials { say: String::new() },
-        };
-        assert_eq!(bare, expected, "{named}");
-        assert_eq!(graph.times_executed(&token), executed, "{named}");
-    }
-    graph.next_sends([Fault::Slow(Duration::from_millis(50))]);
-    sender.send(&http, outbound(&words("Hello"), "slow")).await.expect("slow, but in time");
-    graph.on_send(|attempt| (attempt.repetition == 0).then_some(Fault::Trouble));
-    sender.send(&http, outbound(&words("Hello"), "rule")).await.expect_err("the first time");
-    sender.send(&http, outbound(&words("Hello"), "rule")).await.expect("the second time");
-    assert_eq!(graph.violations(), Vec::<String>::new());
-}
-
-#[tokio::test]
-async fn f13_the_connector_finds_what_was_executed_and_nothing_else() {
-    let graph = started();
-    graph.person_wrote(PERSON, "Hello");
-    let (channel, http) = connector(&graph, false);
-    let sender = channel.send().expect("sends");
-    let part = words("Hello");
-    let file = Part::File(OutboundFile {
-        kind: AttachmentKind::Image,
-        name: None,
-        mime_type: "image/png".to_owned(),
-        bytes: b"\x89PNG".as_slice().into(),
-    });
-    let mut known = Vec::new();
-    for (part, executed) in [(&part, false), (&part, true), (&file, false), (&file, true)] {
-        let attempted_at = deskbell::clock::Clock::system().now();
-        graph.next_sends([Fault::Cut { executed }]);
-        sender.send(&http, outbound(part, "lost")).await.expect_err("cut");
-        let lost = LostSend { thread: PERSON, send_token: "lost", part, attempted_at, known: &known };
-        let fate = sender.fate(&http, lost).await;
-        match (executed, fate) {
-            (false, Fate::NotSeen) => {}
-            (true, Fate::Sent(sent)) => {
-                let id = sent.external_id.expect("an id");
-                assert_eq!(graph.executed().last().expect("executed").id, id);
-                known.push(id);
-            }
-            (executed, fate) => panic!("executed: {executed}, and the fate is {fate:?}"),
-        }
-        // Two looks a second are allowed.
-        tokio::time::sleep(Duration::from_millis(600)).await;
-    }
-    let lost = LostSend { thread: PERSON, send_token: "x", part: &part, attempted_at: Time::from_millis(0), known: &[] };
-    graph.next_reads([Fault::BadGateway { executed: true }]);
-    assert!(matches!(sender.fate(&http, lost.clone()).await, Fate::Unanswered { .. }));
-    sender.fate(&http, lost.clone()).await;
-    assert!(matches!(sender.fate(&http, lost).await, Fate::Unanswered { .. }), "the third in a second");
-    assert_eq!(graph.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -323,27 +239,61 @@ async fn conversations_are_read_page_by_page() {
     let fields = "fields=id,message,from,created_time&limit=30";
     let (_, first) = get(&graph, &format!("t_{PERSON}/messages?{fields}")).await;
     let items = first["data"].as_array().expect("a list");
-    assert_eq!((items.len(), &items[0]["message"], &items[0]["from"]["id"]), (30, &json!("the last"), &json!(PAGE)));
+    assert_eq!(
+        (items.len(), &items[0]["message"], &items[0]["from"]["id"]),
+        (30, &json!("the last"), &json!(PAGE))
+    );
     let time = items[0]["created_time"].as_str().expect("a time");
-    assert!(time.ends_with("+0000") && time.parse::<Time>().is_ok(), "{time}");
-    let after = first["paging"]["cursors"]["after"].as_str().expect("a cursor");
+    assert!(
+        time.ends_with("+0000") && time.parse::<Time>().is_ok(),
+        "{time}"
+    );
+    let after = first["paging"]["cursors"]["after"]
+        .as_str()
+        .expect("a cursor");
     let next = first["paging"]["next"].as_str().expect("there is more");
-    assert!(next.contains(after) && next.contains(TOKEN), "Meta's links hold the token");
-    let (_, second) = get(&graph, &format!("t_{PERSON}/messages?{fields}&after={after}")).await;
+    assert!(
+        next.contains(after) && next.contains(TOKEN),
+        "Meta's links hold the token"
+    );
+    let (_, second) = get(
+        &graph,
+        &format!("t_{PERSON}/messages?{fields}&after={after}"),
+    )
+    .await;
     assert_eq!(second["data"][0]["message"], "message 30");
     let (status, limited) = get(&graph, &format!("t_{PERSON}/messages")).await;
-    assert_eq!((status, &limited["error"]["code"]), (400, &json!(613)), "the third in a second");
+    assert_eq!(
+        (status, &limited["error"]["code"]),
+        (400, &json!(613)),
+        "the third in a second"
+    );
     tokio::time::sleep(Duration::from_millis(1050)).await;
 
-    let nested = format!("{PAGE}/conversations?platform=messenger&user_id={PERSON}&fields=updated_time,messages.limit(2)%7Bid,message%7D");
+    let nested = format!(
+        "{PAGE}/conversations?platform=messenger&user_id={PERSON}&fields=updated_time,messages.limit(2)%7Bid,message%7D"
+    );
     let (_, list) = get(&graph, &nested).await;
     assert_eq!(list["data"][0]["id"], format!("t_{PERSON}"));
-    assert_eq!(list["data"][0]["messages"]["data"].as_array().map(Vec::len), Some(2));
-    assert!(list["data"][0]["messages"]["data"][0].get("from").is_none(), "only what is asked for is told");
-    let (_, nobody) = get(&graph, &format!("{PAGE}/conversations?platform=messenger&user_id=9999")).await;
+    assert_eq!(
+        list["data"][0]["messages"]["data"].as_array().map(Vec::len),
+        Some(2)
+    );
+    assert!(
+        list["data"][0]["messages"]["data"][0].get("from").is_none(),
+        "only what is asked for is told"
+    );
+    let (_, nobody) = get(
+        &graph,
+        &format!("{PAGE}/conversations?platform=messenger&user_id=9999"),
+    )
+    .await;
     assert_eq!(nobody["data"], json!([]));
     tokio::time::sleep(Duration::from_millis(1050)).await;
-    for bad in ["conversations", "conversations?platform=messenger&fields=secrets"] {
+    for bad in [
+        "conversations",
+        "conversations?platform=messenger&fields=secrets",
+    ] {
         let (status, _) = get(&graph, &format!("{PAGE}/{bad}")).await;
         assert_eq!(status, 400, "{bad}");
     }
@@ -355,21 +305,43 @@ type Heard = Arc<std::sync::Mutex<Vec<(String, String)>>>;
 async fn callback(failures: usize) -> (String, Heard) {
     let heard: Heard = Arc::default();
     let left = Arc::new(AtomicUsize::new(failures));
-    let take = |Given((heard, left)): Given<(Heard, Arc<AtomicUsize>)>, headers: HeaderMap, body: String| async move {
-        if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+    let take = |Given((heard, left)): Given<(Heard, Arc<AtomicUsize>)>,
+                headers: HeaderMap,
+                body: String| async move {
+        if left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            })
+            .is_ok()
+        {
             return StatusCode::SERVICE_UNAVAILABLE;
         }
-        let signature = headers["x-hub-signature-256"].to_str().expect("text").to_owned();
+        let signature = headers["x-hub-signature-256"]
+            .to_str()
+            .expect("text")
+            .to_owned();
         heard.lock().expect("not poisoned").push((signature, body));
         StatusCode::OK
     };
     let shake = |RawQuery(query): RawQuery| async move {
         let query = query.unwrap_or_default();
-        let challenge = query.split("hub.challenge=").nth(1).unwrap_or_default().to_owned();
-        if query.contains("hub.verify_token=right") { (StatusCode::OK, challenge) } else { (StatusCode::FORBIDDEN, String::new()) }
+        let challenge = query
+            .split("hub.challenge=")
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned();
+        if query.contains("hub.verify_token=right") {
+            (StatusCode::OK, challenge)
+        } else {
+            (StatusCode::FORBIDDEN, String::new())
+        }
     };
-    let router = axum::Router::new().route("/hook", post(take).get(shake)).with_state((Arc::clone(&heard), left));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let router = axum::Router::new()
+        .route("/hook", post(take).get(shake))
+        .with_state((Arc::clone(&heard), left));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .expect("a port");
     let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
     tokio::spawn(async move { axum::serve(listener, router).await });
     (url, heard)
@@ -393,24 +365,61 @@ async fn echoes_come_signed_and_when_the_test_wants_them() {
     ] {
         heard.lock().expect("not poisoned").clear();
         graph.echoes(echo);
-        post_json(&graph, &text_to(PERSON, "Dobrý deň 📦 https://shop.example/")).await;
+        post_json(
+            &graph,
+            &text_to(PERSON, "Dobrý deň 📦 https://shop.example/"),
+        )
+        .await;
         assert_eq!(count(&heard), at_once, "{echo:?}");
         tokio::time::sleep(Duration::from_millis(400)).await;
         assert_eq!(count(&heard), in_the_end, "{echo:?}");
     }
     let (signature, body) = heard.lock().expect("not poisoned")[0].clone();
-    assert_eq!(signature, format!("sha256={}", hmac_sha256_hex(&Secret::new(SECRET), body.as_bytes())));
-    assert!(body.is_ascii() && body.contains("Dobr\\u00fd de\\u0148 \\ud83d\\udce6 https:\\/\\/shop.example\\/"), "{body}");
+    assert_eq!(
+        signature,
+        format!(
+            "sha256={}",
+            hmac_sha256_hex(&Secret::new(SECRET), body.as_bytes())
+        )
+    );
+    assert!(
+        body.is_ascii()
+            && body.contains("Dobr\\u00fd de\\u0148 \\ud83d\\udce6 https:\\/\\/shop.example\\/"),
+        "{body}"
+    );
     let event: Value = serde_json::from_str(&body).expect("JSON");
     let event = &event["entry"][0]["messaging"][0];
-    assert_eq!((&event["sender"]["id"], &event["recipient"]["id"]), (&json!(PAGE), &json!(PERSON)));
-    assert_eq!((&event["message"]["metadata"], &event["message"]["app_id"]), (&json!("t1"), &json!(4_242_424_242_u64)));
-    assert_eq!(event["message"]["mid"], graph.executed().last().expect("executed").id.as_str());
+    assert_eq!(
+        (&event["sender"]["id"], &event["recipient"]["id"]),
+        (&json!(PAGE), &json!(PERSON))
+    );
+    assert_eq!(
+        (&event["message"]["metadata"], &event["message"]["app_id"]),
+        (&json!("t1"), &json!(4_242_424_242_u64))
+    );
+    assert_eq!(
+        event["message"]["mid"],
+        graph.executed().last().expect("executed").id.as_str()
+    );
 
     heard.lock().expect("not poisoned").clear();
-    assert_eq!((graph.tells_delivered(PERSON), graph.tells_read(PERSON)), (200, 200));
-    let bodies: Vec<String> = heard.lock().expect("not poisoned").iter().map(|(_, body)| body.clone()).collect();
-    assert!(bodies[0].contains("\"delivery\"") && bodies[1].contains("\"read\""), "{bodies:?}");
+    assert_eq!(
+        (
+            graph.tells_delivered(PERSON).await,
+            graph.tells_read(PERSON).await
+        ),
+        (200, 200)
+    );
+    let bodies: Vec<String> = heard
+        .lock()
+        .expect("not poisoned")
+        .iter()
+        .map(|(_, body)| body.clone())
+        .collect();
+    assert!(
+        bodies[0].contains("\"delivery\"") && bodies[1].contains("\"read\""),
+        "{bodies:?}"
+    );
 }
 
 #[tokio::test]
@@ -418,7 +427,7 @@ async fn a_delivery_that_is_not_taken_comes_again() {
     let graph = started();
     let (url, heard) = callback(2).await;
     graph.delivers_to(&url);
-    assert_eq!(graph.tells(vec![json!({ "x": 1 })]), 200);
+    assert_eq!(graph.tells(vec![json!({ "x": 1 })]).await, 200);
     assert_eq!(graph.webhook_answers(), [503, 503, 200]);
     assert_eq!(count(&heard), 1);
 }
@@ -428,36 +437,102 @@ async fn subscribing_shakes_hands_and_the_health_check_sees_it() {
     let graph = started();
     let (url, _) = callback(0).await;
     let subscribe = async |token: &str, verify: &str| {
-        let form = [("object", "page"), ("callback_url", &url), ("verify_token", verify), ("fields", "messages"), ("include_values", "true")];
-        let request = client().post(format!("{}/v25.0/4242424242/subscriptions", graph.url())).bearer_auth(token).form(&form);
-        request.send().await.expect("answers").json::<Value>().await.expect("JSON")
+        let form = [
+            ("object", "page"),
+            ("callback_url", &url),
+            ("verify_token", verify),
+            ("fields", "messages"),
+            ("include_values", "true"),
+        ];
+        let request = client()
+            .post(format!("{}/v25.0/4242424242/subscriptions", graph.url()))
+            .bearer_auth(token)
+            .form(&form);
+        request
+            .send()
+            .await
+            .expect("answers")
+            .json::<Value>()
+            .await
+            .expect("JSON")
     };
     let app_token = format!("4242424242|{SECRET}");
     assert_eq!(subscribe(TOKEN, "right").await["error"]["code"], 190);
     assert_eq!(subscribe(&app_token, "wrong").await["error"]["code"], 2200);
-    assert_eq!(subscribe(&app_token, "right").await, json!({ "success": true }));
-    let own = |path: &str| client().get(format!("{}/v25.0/{path}", graph.url())).bearer_auth(&app_token);
-    let list: Value = own("4242424242/subscriptions").send().await.expect("answers").json().await.expect("JSON");
-    assert_eq!((&list["data"][0]["callback_url"], &list["data"][0]["fields"][0]["name"]), (&json!(url), &json!("messages")));
-    let debug = own(&format!("debug_token?input_token={TOKEN}")).send().await.expect("answers");
-    assert_eq!(debug.json::<Value>().await.expect("JSON")["data"]["is_valid"], true);
+    assert_eq!(
+        subscribe(&app_token, "right").await,
+        json!({ "success": true })
+    );
+    let own = |path: &str| {
+        client()
+            .get(format!("{}/v25.0/{path}", graph.url()))
+            .bearer_auth(&app_token)
+    };
+    let list: Value = own("4242424242/subscriptions")
+        .send()
+        .await
+        .expect("answers")
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!(
+        (
+            &list["data"][0]["callback_url"],
+            &list["data"][0]["fields"][0]["name"]
+        ),
+        (&json!(url), &json!("messages"))
+    );
+    let debug = own(&format!("debug_token?input_token={TOKEN}"))
+        .send()
+        .await
+        .expect("answers");
+    assert_eq!(
+        debug.json::<Value>().await.expect("JSON")["data"]["is_valid"],
+        true
+    );
 
     let (channel, http) = connector(&graph, false);
     let look = async || channel.health().expect("looks").look(&http).await;
     assert!(look().await[1].say.contains("is not subscribed"));
-    let fields = address(&graph, &format!("{PAGE}/subscribed_apps?subscribed_fields=messages,message_echoes"));
-    let answer = client().post(&fields).bearer_auth(TOKEN).send().await.expect("answers");
+    let fields = address(
+        &graph,
+        &format!("{PAGE}/subscribed_apps?subscribed_fields=messages,message_echoes"),
+    );
+    let answer = client()
+        .post(&fields)
+        .bearer_auth(TOKEN)
+        .send()
+        .await
+        .expect("answers");
     assert_eq!(answer.status(), 200);
-    assert_eq!(graph.subscribed_fields().map(|fields| fields.len()), Some(2));
+    assert_eq!(
+        graph.subscribed_fields().map(|fields| fields.len()),
+        Some(2)
+    );
     assert!(look().await[1].say.contains("messages arrive"));
-    let bad = client().post(fields.replace("message_echoes", "message_echo")).bearer_auth(TOKEN).send().await.expect("answers");
+    let bad = client()
+        .post(fields.replace("message_echoes", "message_echo"))
+        .bearer_auth(TOKEN)
+        .send()
+        .await
+        .expect("answers");
     assert_eq!(bad.status(), 400);
-    client().delete(address(&graph, &format!("{PAGE}/subscribed_apps"))).bearer_auth(TOKEN).send().await.expect("answers");
+    client()
+        .delete(address(&graph, &format!("{PAGE}/subscribed_apps")))
+        .bearer_auth(TOKEN)
+        .send()
+        .await
+        .expect("answers");
     assert_eq!(graph.subscribed_fields(), None);
     graph.token_is("a-new-token");
     assert!(look().await[0].say.contains("generate a new token"));
     let (status, _) = get(&graph, PERSON).await;
     assert_eq!(status, 401);
     graph.token_is(TOKEN);
-    assert_eq!(get(&graph, &format!("{PERSON}?fields=first_name,last_name")).await.1["last_name"], PERSON);
+    assert_eq!(
+        get(&graph, &format!("{PERSON}?fields=first_name,last_name"))
+            .await
+            .1["last_name"],
+        PERSON
+    );
 }

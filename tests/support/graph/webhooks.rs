@@ -44,7 +44,10 @@ pub(super) async fn deliver(shared: &Shared, events: Vec<Value>) -> u16 {
     let Some(callback) = callback else { return 0 };
     let entry = json!({ "id": page.page_id, "time": now_ms(), "messaging": events });
     let body = as_meta_writes(&json!({ "object": "page", "entry": [entry] }));
-    let signature = format!("sha256={}", hmac_sha256_hex(&Secret::new(page.app_secret), body.as_bytes()));
+    let signature = format!(
+        "sha256={}",
+        hmac_sha256_hex(&Secret::new(page.app_secret), body.as_bytes())
+    );
     let mut status = 0;
     for attempt in 0..TRIES {
         if attempt > 0 {
@@ -56,7 +59,10 @@ pub(super) async fn deliver(shared: &Shared, events: Vec<Value>) -> u16 {
             .header("content-type", "application/json")
             .header("x-hub-signature-256", &signature)
             .body(body.clone());
-        status = request.send().await.map_or(0, |answer| answer.status().as_u16());
+        status = request
+            .send()
+            .await
+            .map_or(0, |answer| answer.status().as_u16());
         shared.state().webhook_answers.push(status);
         if status == 200 {
             break;
@@ -69,7 +75,11 @@ pub(super) async fn deliver(shared: &Shared, events: Vec<Value>) -> u16 {
 pub(super) async fn echo(shared: &Arc<Shared>, message: &Executed) {
     let (mode, has_callback, event) = {
         let state = shared.state();
-        (state.echo, state.callback.is_some(), echo_of(&state.page.page_id, &state.page.app_id, message))
+        (
+            state.echo,
+            state.callback.is_some(),
+            echo_of(&state.page.page_id, &state.page.app_id, message),
+        )
     };
     if !has_callback {
         return;
@@ -98,7 +108,9 @@ pub(super) async fn echo(shared: &Arc<Shared>, message: &Executed) {
 fn echo_of(page_id: &str, app_id: &str, message: &Executed) -> Value {
     let mut echo = json!({ "mid": message.id, "is_echo": true });
     // As a number, which is how Meta writes it mostly.
-    echo["app_id"] = app_id.parse::<u64>().map_or_else(|_| json!(app_id), |number| json!(number));
+    echo["app_id"] = app_id
+        .parse::<u64>()
+        .map_or_else(|_| json!(app_id), |number| json!(number));
     if let Some(metadata) = &message.metadata {
         echo["metadata"] = json!(metadata);
     }
