@@ -1,7 +1,7 @@
 //! Looks after the channels and the daemon itself while it runs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deskbell_sdk::health::{Finding, Standing};
 
@@ -16,7 +16,7 @@ use crate::store::draft::Draft;
 /// How often each channel's credentials are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How often, while a channel cannot send for its credentials.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How often what is only in memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -40,21 +40,25 @@ pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
     }
 }
 
-/// Looks at all channels, at start and then every ten minutes, and tells people when one breaks or works again.
+/// Looks at all channels, at start and then every ten minutes, and more often at those whose sending is paused; tells
+/// people when one breaks or works again.
 pub async fn channels(app: App) {
+    let mut all_looked_at: Option<Instant> = None;
     loop {
+        let all = all_looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
         for channel in app.channels.open() {
-            let findings = look(channel).await;
-            keep(&app, channel, findings).await;
+            let paused = channel.status().sending_paused;
+            if all || paused {
+                let findings = look(channel).await;
+                keep(&app, channel, findings).await;
+            }
         }
-        let paused = app
-            .channels
-            .open()
-            .iter()
-            .any(|channel| channel.status().sending_paused);
+        if all {
+            all_looked_at = Some(Instant::now());
+        }
         tokio::select! {
             () = app.stopping.cancelled() => return,
-            () = tokio::time::sleep(if paused { LOOK_AGAIN } else { LOOK_EVERY }) => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
 }

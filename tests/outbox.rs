@@ -1,9 +1,9 @@
 //! Answers to Messenger, through a platform that fails in every way: each goes out once, or says honestly that it did
 //! not.
 
-mod support;
 #[path = "support/graph/tests.rs"]
 mod graph_tests;
+mod support;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
