@@ -179,6 +179,8 @@ describe("when things go wrong", { timeout: 900_000 }, () => {
     await visitor.locator("deskbell-chat .send:not(:disabled)").waitFor();
     await chat.say("");
     await shown("a.txt").waitFor();
+    // It is shown before the desk has it.
+    for (let waited = 0; waited < 5000 && desk.messages.length === 0; waited += 50) await visitor.waitForTimeout(50);
     assert.equal(desk.messages[0].attachments.length, 1);
   });
 
