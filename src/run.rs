@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::access::OpenChannel as NumberChannel;
 use crate::live::Live;
-use crate::secrets::{random_seed, random_text};
+use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options, Progress};
@@ -130,7 +130,7 @@ async fn serve_desk(
     let key = secret_key(&config, &mut notes)?;
     let (writer, thread) = Writer::start(Arc::clone(&store), clock.clone(), random_seed())
         .context("the writer cannot start")?;
-    let channels = open_channels(&config, kinds, &*store, &writer).await?;
+    let channels = open_channels(&config, kinds, &*store, &writer, &key).await?;
     let blobs = Blobs::open(&config.data_dir.join("attachments"))
         .context("the folder for attachments cannot be made")?;
     let (local, setup) = (random_text(), random_text());
@@ -360,6 +360,7 @@ async fn open_channels(
     kinds: &[Kind],
     store: &dyn Store,
     writer: &Writer,
+    key: &Secret,
 ) -> Result<Channels> {
     let known = ChannelEntry::scan(store, &[], None, usize::MAX)?;
     let mut free = known.iter().map(|(_, entry)| entry.no.0).max().unwrap_or(0);
@@ -384,7 +385,10 @@ async fn open_channels(
             &channel.id,
             &channel.name,
             *kind,
-            channel.settings.clone(),
+            channel
+                .settings
+                .clone()
+                .with_webhook_secret(webhook_secret(key, &channel.id)),
         ) {
             Ok(channel) => open.push(Arc::new(channel)),
             Err(problem) => {

@@ -2,6 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use deskbell_sdk::Secret;
+use deskbell_sdk::webhook::hmac_sha256_hex;
 use rand::TryRng as _;
 
 /// 256 bits from the operating system, as 43 characters of base64url.
@@ -30,8 +32,29 @@ pub fn random_seed() -> u64 {
     })
 }
 
+/// The secret that a platform is to give back with each delivery to the channel with this slug: made from the daemon's
+/// key, so that it is the same after every start and is kept nowhere.
+#[must_use]
+pub fn webhook_secret(key: &Secret, channel: &str) -> Secret {
+    Secret::new(hmac_sha256_hex(
+        key,
+        format!("webhook secret of {channel}").as_bytes(),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
+    use deskbell_sdk::Secret;
+
+    #[test]
+    fn w07_each_channel_has_a_secret_of_its_own_that_lasts() {
+        let of = |key: &str, channel: &str| super::webhook_secret(&Secret::new(key), channel);
+        assert_eq!(of("one key", "bot"), of("one key", "bot"));
+        assert_ne!(of("one key", "bot"), of("one key", "bot2"));
+        assert_ne!(of("one key", "bot"), of("another key", "bot"));
+        assert_eq!(of("one key", "bot").expose().len(), 64);
+    }
+
     #[test]
     fn s08_no_two_are_alike() {
         let many: std::collections::HashSet<_> =

@@ -77,6 +77,31 @@ pub trait Channel: Send + Sync {
         None
     }
 
+    /// Asks the platform for what is new.
+    fn poll(&self) -> Option<&dyn crate::poll::Poll> {
+        None
+    }
+
+    /// Reads at the platform what no delivery brought.
+    fn backfill(&self) -> Option<&dyn crate::backfill::Backfill> {
+        None
+    }
+
+    /// Tells the platform where to deliver.
+    fn register(&self) -> Option<&dyn crate::register::Register> {
+        None
+    }
+
+    /// Looks up people.
+    fn profiles(&self) -> Option<&dyn crate::profile::Profiles> {
+        None
+    }
+
+    /// Finds the bytes of attachments.
+    fn media(&self) -> Option<&dyn crate::media::Media> {
+        None
+    }
+
     /// Can tell whether its credentials work.
     fn health(&self) -> Option<&dyn Health> {
         None

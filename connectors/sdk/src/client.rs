@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -54,3 +55,57 @@ impl fmt::Display for HttpFailure {
 }
 
 impl std::error::Error for HttpFailure {}
+
+/// Why a call that asks a platform for something brought nothing. (What sends has [`crate::send::SendError`], since
+/// there a lost answer is a matter of its own.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// Worth another try: too many calls, the platform's trouble, a line that broke.
+    Retry {
+        /// When the platform says, where it does.
+        after: Option<Duration>,
+        /// What went wrong.
+        say: String,
+    },
+    /// Refused for good: asking again brings the same.
+    Refused {
+        /// The platform's code.
+        code: String,
+        /// What it means and what can be done.
+        say: String,
+    },
+    /// The channel's credentials do not work.
+    Credentials {
+        /// What to do.
+        say: String,
+    },
+}
+
+impl CallError {
+    /// Worth another try, and the platform does not say when.
+    #[must_use]
+    pub fn retry(say: impl Into<String>) -> Self {
+        Self::Retry {
+            after: None,
+            say: say.into(),
+        }
+    }
+}
+
+impl From<HttpFailure> for CallError {
+    fn from(failure: HttpFailure) -> Self {
+        Self::retry(failure.say)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retry { say, .. } | Self::Refused { say, .. } | Self::Credentials { say } => {
+                f.write_str(say)
+            }
+        }
+    }
+}
+
+impl std::error::Error for CallError {}

@@ -4,14 +4,19 @@
 //! a clock and without a store: bytes in, events out. Everything else (HTTP, loops, time-outs, retries, the store) is
 //! the daemon's. `connectors/echo` is the smallest complete example; `connectors/README.md` is the checklist.
 
+pub mod backfill;
 pub mod channel;
 pub mod client;
 pub mod external_id;
 pub mod health;
 pub mod inbound;
 pub mod json;
+pub mod media;
 pub mod model;
 pub mod multipart;
+pub mod poll;
+pub mod profile;
+pub mod register;
 pub mod retry_after;
 pub mod secret;
 pub mod send;

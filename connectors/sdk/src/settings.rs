@@ -102,6 +102,7 @@ pub enum SettingValue {
 pub struct Settings {
     values: BTreeMap<String, SettingValue>,
     api_base: Option<String>,
+    webhook_secret: Option<Secret>,
 }
 
 /// A setting that does not do, and why. It names the key and never the value of a secret.
@@ -196,7 +197,11 @@ impl Settings {
                 ));
             }
         }
-        Ok(Self { values, api_base })
+        Ok(Self {
+            values,
+            api_base,
+            webhook_secret: None,
+        })
     }
 
     /// A text or choice, where it is given.
@@ -253,6 +258,20 @@ impl Settings {
         self.api_base.as_deref()
     }
 
+    /// The same settings with a secret that the daemon made for this channel's deliveries.
+    #[must_use]
+    pub fn with_webhook_secret(mut self, secret: Secret) -> Self {
+        self.webhook_secret = Some(secret);
+        self
+    }
+
+    /// The secret that the daemon made for this channel's deliveries: for platforms that give back one which the
+    /// receiver chose. 64 lower-case hex digits, the same after every start; absent where the settings are only checked.
+    #[must_use]
+    pub const fn webhook_secret(&self) -> Option<&Secret> {
+        self.webhook_secret.as_ref()
+    }
+
     /// The values, for the settings form; secrets come as [`SettingValue::Secret`].
     pub fn iter(&self) -> impl Iterator<Item = (&str, &SettingValue)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value))
@@ -260,9 +279,12 @@ impl Settings {
 
     /// All secrets, so that they can be kept out of logs.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.values.values().filter_map(|value| match value {
-            SettingValue::Secret(secret) => Some(secret),
-            _ => None,
-        })
+        self.values
+            .values()
+            .filter_map(|value| match value {
+                SettingValue::Secret(secret) => Some(secret),
+                _ => None,
+            })
+            .chain(self.webhook_secret.as_ref())
     }
 }
