@@ -4,7 +4,7 @@
 //! text as it came, at the smallest part that can be told: one bad event never takes the others with it (W16).
 
 mod activity;
-mod attachments;
+pub(crate) mod attachments;
 mod changes;
 mod message;
 

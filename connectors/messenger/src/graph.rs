@@ -1,5 +1,7 @@
 //! Meta's Graph API as one Page's token sees it: how it is called, and how it says no.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use deskbell_sdk::Secret;
 use deskbell_sdk::json::{lenient_i64, mended};
@@ -19,10 +21,19 @@ pub(crate) struct Graph {
     pub(crate) page_access_token: Secret,
 }
 
+/// In whose name a call is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The Page's.
+    Page,
+    /// The app's: what belongs to all its Pages.
+    App,
+}
+
 impl Graph {
     /// A question. `query` is what stands before the proof, without `?` and `&` at its ends.
     pub(crate) fn get(&self, path: &str, query: &str) -> Result<Request<Bytes>, String> {
-        self.request(Method::GET, path, query, None, Bytes::new())
+        self.request(By::Page, Method::GET, path, query, None, Bytes::new())
     }
 
     /// An order with a body.
@@ -32,28 +43,65 @@ impl Graph {
         content_type: &str,
         body: Bytes,
     ) -> Result<Request<Bytes>, String> {
-        self.request(Method::POST, path, "", Some(content_type), body)
+        self.request(By::Page, Method::POST, path, "", Some(content_type), body)
     }
 
-    /// The token goes in a header, where proxies do not log it; its proof shows that we hold the app's secret, which
-    /// apps can be set to demand.
+    /// An order to take something away.
+    pub(crate) fn delete(&self, path: &str) -> Result<Request<Bytes>, String> {
+        self.request(By::Page, Method::DELETE, path, "", None, Bytes::new())
+    }
+
+    /// A question of the app's.
+    pub(crate) fn get_as_app(&self, path: &str) -> Result<Request<Bytes>, String> {
+        self.request(By::App, Method::GET, path, "", None, Bytes::new())
+    }
+
+    /// An order of the app's, with a form.
+    pub(crate) fn post_as_app(&self, path: &str, form: Bytes) -> Result<Request<Bytes>, String> {
+        self.request(By::App, Method::POST, path, "", Some(FORM), form)
+    }
+
+    /// An order of the app's to take something away.
+    pub(crate) fn delete_as_app(&self, path: &str, query: &str) -> Result<Request<Bytes>, String> {
+        self.request(By::App, Method::DELETE, path, query, None, Bytes::new())
+    }
+
+    /// The token goes in a header, where proxies do not log it; a Page's is proven by that we hold the app's secret,
+    /// which apps can be set to demand. The app's token is its id and secret.
     fn request(
         &self,
+        by: By,
         method: Method,
         path: &str,
         query: &str,
         content_type: Option<&str>,
         body: Bytes,
     ) -> Result<Request<Bytes>, String> {
-        let token = self.page_access_token.expose();
-        let proof = hmac_sha256_hex(&self.app_secret, token.as_bytes());
-        let separator = if query.is_empty() { "" } else { "&" };
+        let (key, token, proof) = match by {
+            By::Page => {
+                let token = self.page_access_token.expose();
+                let proof = hmac_sha256_hex(&self.app_secret, token.as_bytes());
+                let proof = format!("appsecret_proof={proof}");
+                ("page_access_token", token.to_owned(), proof)
+            }
+            By::App => {
+                let token = format!("{}|{}", self.app_id, self.app_secret.expose());
+                ("app_secret", token, String::new())
+            }
+        };
+        let query: Vec<&str> = [query, proof.as_str()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
+        let mark = if query.is_empty() { "" } else { "?" };
         let uri = format!(
-            "{}/{}/{path}?{query}{separator}appsecret_proof={proof}",
-            self.base, self.version
+            "{}/{}/{path}{mark}{}",
+            self.base,
+            self.version,
+            query.join("&")
         );
         let mut bearer = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| "page_access_token cannot stand in a header".to_owned())?;
+            .map_err(|_| format!("{key} cannot stand in a header; copy it again"))?;
         bearer.set_sensitive(true);
         let mut request = Request::builder()
             .method(method)
@@ -66,6 +114,32 @@ impl Graph {
             .body(body)
             .map_err(|_| "api_base is no address".to_owned())
     }
+}
+
+/// The type of a form's body.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A form, or a query.
+pub(crate) fn form(pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key}={}", percent_encoded(value)))
+        .collect();
+    pairs.join("&")
+}
+
+/// For a query or a path: everything but letters, digits and `-._~` (RFC 3986, 2.3).
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a String never fails.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// An error in the Graph API's own form. Its message is left out on purpose: it is in the language of whoever made the

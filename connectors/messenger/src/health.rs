@@ -8,9 +8,9 @@ use serde::Deserialize;
 use crate::graph::{Graph, GraphError};
 
 /// The fields without which nothing arrives.
-const NEEDED_FIELDS: [&str; 1] = ["messages"];
+pub(crate) const NEEDED_FIELDS: [&str; 1] = ["messages"];
 /// The fields without which something is missing: taps, receipts, echoes, reactions, edits, handovers, warnings.
-const WANTED_FIELDS: [&str; 13] = [
+pub(crate) const WANTED_FIELDS: [&str; 13] = [
     "messaging_postbacks",
     "message_deliveries",
     "message_reads",

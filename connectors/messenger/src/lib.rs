@@ -5,9 +5,12 @@
 //! platform tells about a conversation, sends texts and files, and can tell whether its credentials work. `README.md`
 //! has the set-up.
 
+mod backfill;
+mod call;
 mod decode;
 mod graph;
 mod health;
+mod register;
 mod send;
 mod wire;
 
@@ -162,6 +165,14 @@ impl Channel for Messenger {
     }
 
     fn send(&self) -> Option<&dyn deskbell_sdk::send::Send> {
+        Some(self)
+    }
+
+    fn backfill(&self) -> Option<&dyn deskbell_sdk::backfill::Backfill> {
+        Some(&self.graph)
+    }
+
+    fn register(&self) -> Option<&dyn deskbell_sdk::register::Register> {
         Some(self)
     }
 

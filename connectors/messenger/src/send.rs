@@ -1,6 +1,6 @@
 //! Sending: texts, files, the typing sign and the seen mark (Send API of the Messenger platform).
 
-mod answer;
+pub(crate) mod answer;
 mod fate;
 
 use std::time::Duration;

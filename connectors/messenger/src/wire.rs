@@ -1,6 +1,8 @@
 //! Meta's types for Messenger deliveries, as they come. Only what the desk uses is read. A key that is known and comes
 //! twice is an error (W11); unknown keys are passed over without being built, so that nesting does not matter (W10).
 
+pub(crate) mod reading;
+
 use std::borrow::Cow;
 
 use deskbell_sdk::ExternalId;

@@ -9,6 +9,8 @@ use crate::time::Time;
 pub struct ThreadPage {
     /// The threads.
     pub threads: Vec<ThreadHead>,
+    /// Threads of the page that could not be understood; the others stand.
+    pub unreadable: Vec<Unreadable>,
     /// Where older ones are; `None`: there are none.
     pub next: Option<String>,
 }
@@ -16,8 +18,10 @@ pub struct ThreadPage {
 /// One thread, with the newest of its messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ThreadHead {
-    /// When the platform last saw something happen in it.
-    pub updated_at: Time,
+    /// Where its newest messages are: what [`Backfill::messages`] takes.
+    pub first: String,
+    /// When the platform last saw something happen in it, where it tells.
+    pub updated_at: Option<Time>,
     /// Its newest messages.
     pub newest: MessagePage,
 }
@@ -27,13 +31,24 @@ pub struct ThreadHead {
 pub struct MessagePage {
     /// The messages, newest first, in the words in which deliveries tell them.
     pub messages: Vec<NewMessage>,
+    /// Messages of the page that could not be understood; the others stand.
+    pub unreadable: Vec<Unreadable>,
     /// Where older ones are; `None`: there are none.
     pub older: Option<String>,
 }
 
+/// Something that could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// It as it came.
+    pub raw: String,
+    /// What was wrong with it; holds no secret.
+    pub why: String,
+}
+
 /// Reads a platform's history. The daemon decides how far back, keeps the pace, and stores each message once.
 pub trait Backfill: Send + Sync {
-    /// Calls a second that the platform allows for this.
+    /// Calls a second that the platform allows for reading its history, looks for the fate of a send among them.
     fn calls_per_second(&self) -> u32 {
         2
     }
@@ -45,7 +60,7 @@ pub trait Backfill: Send + Sync {
         at: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ThreadPage, CallError>>;
 
-    /// Messages of a thread; `at` is the `older` of the page before.
+    /// Messages of a thread; `at` is the thread's `first`, or the `older` of the page before.
     fn messages<'a>(
         &'a self,
         http: &'a dyn Http,

@@ -129,7 +129,7 @@ fn first_filled<'a>(texts: &[&'a Option<String>]) -> Option<&'a str> {
 }
 
 /// Where bytes can be fetched.
-pub(super) fn fetched_from(url: Option<&str>) -> Source {
+pub(crate) fn fetched_from(url: Option<&str>) -> Source {
     match url.and_then(web_address) {
         Some(url) => Source::Url(url),
         None => Source::Nowhere,
@@ -154,7 +154,7 @@ fn sticker_at(url: Option<&str>, sticker: Option<&ExternalId>) -> NewAttachment 
 
 /// Something that was shared: bytes of kind `as_media` where the address is one of Meta's media servers, else a link to
 /// a page. What is unsupported stays so.
-fn shared(
+pub(crate) fn shared(
     as_media: AttachmentKind,
     url: Option<&str>,
     name: Option<String>,

@@ -105,7 +105,7 @@ fn too_many(headers: &HeaderMap, what: &str) -> SendError {
 }
 
 /// How long Meta says that a business stays shut out, at most an hour; `None` where it does not.
-fn until_access(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn until_access(headers: &HeaderMap) -> Option<Duration> {
     let usage = headers.get(USAGE_HEADER)?.as_bytes();
     let usage: std::collections::BTreeMap<String, Vec<Usage>> =
         serde_json::from_slice(usage).ok()?;
