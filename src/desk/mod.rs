@@ -6,7 +6,11 @@
 
 pub mod access;
 pub mod arrivals;
+pub mod catch_up;
+#[cfg(test)]
+mod catch_up_tests;
 pub mod changes;
+mod claims;
 pub mod contacts;
 pub mod conversations;
 pub mod outbox;

@@ -294,31 +294,43 @@ pub(super) fn echoed(
             let Some(conversation) = draft.conversation(&scope, message.conversation)? else {
                 return Ok(found);
             };
-            let (mut message, mut conversation) = ((*message).clone(), (*conversation).clone());
-            let before = message.clone();
-            message.set_part_id(part, external_id);
-            // What was thought lost has arrived after all.
-            let whole = message
-                .changes
-                .delivery
-                .as_ref()
-                .is_some_and(|known| known.state == DeliveryState::Unknown);
-            if whole {
-                changes::merge(
-                    &mut message.changes,
-                    &delivery(DeliveryState::Sent, draft.now()),
-                );
-                conversations::answered(draft, &mut conversation, message.place())?;
-            }
-            if message == before {
-                return Ok(Some((false, message.conversation, id)));
-            }
-            message.version += 1;
-            conversation.version += 1;
-            draft.update_message(message, conversation);
-            Ok(found)
+            let news = part_arrived(draft, &message, &conversation, part, external_id)?;
+            Ok(Some((news, message.conversation, id)))
         }
     }
+}
+
+/// A part of a message that is no longer under way is at the platform after all. Says whether that was news.
+pub(super) fn part_arrived(
+    draft: &mut Draft<'_>,
+    message: &MessageRecord,
+    conversation: &ConversationRecord,
+    part: usize,
+    external_id: &str,
+) -> Found<bool> {
+    let before = message;
+    let (mut message, mut conversation) = (before.clone(), conversation.clone());
+    message.set_part_id(part, external_id);
+    // What was thought lost has arrived after all.
+    let was_lost = message
+        .changes
+        .delivery
+        .as_ref()
+        .is_some_and(|known| known.state == DeliveryState::Unknown);
+    if was_lost {
+        changes::merge(
+            &mut message.changes,
+            &delivery(DeliveryState::Sent, draft.now()),
+        );
+        conversations::answered(draft, &mut conversation, message.place())?;
+    }
+    if message == *before {
+        return Ok(false);
+    }
+    message.version += 1;
+    conversation.version += 1;
+    draft.update_message(message, conversation);
+    Ok(true)
 }
 
 /// A work item with what it is about.

@@ -123,7 +123,7 @@ pub enum Table {
     Attachments = 8,
     /// Answers to requests with an `Idempotency-Key`.
     Idempotency = 9,
-    /// Where each poller stands.
+    /// Where each poller and each catch-up stands.
     Cursors = 10,
     /// What could not be understood.
     Quarantine = 11,

@@ -342,6 +342,45 @@ pub enum PartRecord {
     File(usize),
 }
 
+/// Up to where a channel's history is known to be here whole. Key: [`catch_up_key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUpMark {
+    /// Everything that the platform wrote down before this, by its own clock, is here.
+    pub complete_to: Time,
+    /// Where a run was broken off: of the threads that moved since `complete_to`, those that last moved before this are
+    /// here.
+    pub done_to: Option<Time>,
+}
+
+impl Entry for CatchUpMark {
+    const TABLE: Table = Table::Cursors;
+}
+
+/// Under which key a channel's [`CatchUpMark`] stands.
+#[must_use]
+pub fn catch_up_key(channel: ChannelNo) -> Vec<u8> {
+    [&channel.0.to_be_bytes()[..], b"catch-up"].concat()
+}
+
+/// Something of a platform's history that could not be read and was set aside, so that it is set aside once. Key:
+/// [`set_aside_key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// Since when.
+    pub since: Time,
+}
+
+impl Entry for SetAside {
+    const TABLE: Table = Table::Cursors;
+}
+
+/// Under which key a [`SetAside`] stands: the channel, and a hash of what it is.
+#[must_use]
+pub fn set_aside_key(channel: ChannelNo, raw: &str) -> Vec<u8> {
+    let hash = Sha256::digest(raw.as_bytes());
+    [&channel.0.to_be_bytes()[..], b"set-aside", &hash[..16]].concat()
+}
+
 /// How far a part has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkState {
