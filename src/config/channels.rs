@@ -74,6 +74,12 @@ fn channel(
     let id = id(reader, &mut section, ids);
     let name = reader.parsed(&mut section, "name", NAME);
     let api_base = section.take("api_base");
+    let catch_up_path = section.path_of("catch_up");
+    let catch_up_origin = section
+        .table
+        .entries
+        .get("catch_up")
+        .map(|entry| entry.key_origin.clone());
     let catch_up = reader.flag(&mut section, "catch_up").unwrap_or(true);
     // Without its connector nothing can be said about the other keys.
     let kind = kind(reader, &mut section, kinds)?;
@@ -87,6 +93,16 @@ fn channel(
         reader.parsed_node(&entry.node, &path, API_BASE)
     });
     let settings = settings(reader, section, kind, api_base);
+    if let (Some(settings), Some(origin)) = (&settings, catch_up_origin)
+        && (kind.open)(settings).is_ok_and(|opened| opened.backfill().is_none())
+    {
+        let problem = format!(
+            "{} has no history to catch up from; leave this out",
+            kind.id
+        );
+        reader.refuse(origin, &catch_up_path, problem);
+        return None;
+    }
     Some(ChannelConfig {
         id: id?,
         connector: kind.id,

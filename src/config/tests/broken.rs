@@ -398,6 +398,12 @@ const CHANNELS: &[Broken] = &[
         ],
     ),
     (
+        "[[channels]]\nid = \"a\"\nconnector = \"webchat\"\ncatch_up = false",
+        &[
+            "deskbell.toml:4:1: channels[0].catch_up: webchat has no history to catch up from; leave this out",
+        ],
+    ),
+    (
         "[[channels]]\nid = \"a\"\nconnector = \"webchat\"\nname = \"a\\nb\"\nallowed_origins = [\"a\", 1]\nidentity_secret = true",
         &[
             "deskbell.toml:4:8: channels[0].name: holds a line break or another control character",

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use deskbell_sdk::backfill::{Backfill, MessagePage, ThreadPage};
+use deskbell_sdk::client::{BoxFuture, CallError, Http};
 use deskbell_sdk::{Channel, Kind, Setting, SettingKind, SettingProblem, Settings};
 use tempfile::TempDir;
 
@@ -24,6 +26,41 @@ impl Channel for Silent {
     fn limits(&self) -> deskbell_sdk::Limits {
         deskbell_sdk::Limits::default()
     }
+}
+
+/// A channel whose platform has a history.
+struct Historic;
+
+impl Channel for Historic {
+    fn limits(&self) -> deskbell_sdk::Limits {
+        deskbell_sdk::Limits::default()
+    }
+
+    fn backfill(&self) -> Option<&dyn Backfill> {
+        Some(self)
+    }
+}
+
+impl Backfill for Historic {
+    fn threads<'a>(
+        &'a self,
+        _: &'a dyn Http,
+        _: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<ThreadPage, CallError>> {
+        Box::pin(std::future::ready(Ok(ThreadPage::default())))
+    }
+
+    fn messages<'a>(
+        &'a self,
+        _: &'a dyn Http,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<MessagePage, CallError>> {
+        Box::pin(std::future::ready(Ok(MessagePage::default())))
+    }
+}
+
+fn open_page(_settings: &Settings) -> Result<Box<dyn Channel>, SettingProblem> {
+    Ok(Box::new(Historic))
 }
 
 fn open(_settings: &Settings) -> Result<Box<dyn Channel>, SettingProblem> {
@@ -58,7 +95,7 @@ const PAGE: Kind = Kind {
         Setting::text("graph_version", "the version of the API").default("v1.0"),
     ],
     api_base: Some("https://graph.example.com"),
-    open,
+    open: open_page,
 };
 
 const BOT: Kind = Kind {
