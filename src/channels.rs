@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use deskbell_sdk::{AppKey, Channel, Kind, Settings, Time};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::store::entry::ChannelEntry;
 use crate::store::record::ChannelNo;
@@ -26,6 +29,10 @@ pub struct OpenChannel {
     pub channel: Box<dyn Channel>,
     status: Mutex<Status>,
     turns: Option<DefaultDirectRateLimiter>,
+    readings: Option<Arc<Semaphore>>,
+    opened: Instant,
+    catch_up_wanted: AtomicBool,
+    catch_up_bell: Notify,
 }
 
 impl std::fmt::Debug for OpenChannel {
@@ -58,6 +65,73 @@ pub struct Status {
     pub looked_at: Option<Time>,
     /// The platform refused our credentials: nothing is sent until they work again.
     pub sending_paused: bool,
+    /// When a genuine delivery last could not be stored, so that the platform was asked to send it again.
+    pub last_unstored_at: Option<Time>,
+    /// How the last catching up went, or how far the running one is.
+    pub catch_up: Option<CatchUpReport>,
+    /// When catching up last found customers' messages that the platform should have delivered, and how many.
+    pub undelivered: Option<(Time, u64)>,
+}
+
+/// How a catching up goes, or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatchUpReport {
+    /// Why: `start`, `asked`, `silence` …
+    pub reason: &'static str,
+    /// When it began.
+    pub started_at: Time,
+    /// When it ended; `None`: it runs, or is about to.
+    pub ended_at: Option<Time>,
+    /// Threads that were read.
+    pub threads: u64,
+    /// Messages that were found there.
+    pub found: u64,
+    /// Those that were here.
+    pub known: u64,
+    /// Those that nobody had told.
+    pub new: u64,
+    /// Those that wait until it is known what became of an answer of ours.
+    pub held: u64,
+    /// What went wrong, and what to do; while it runs, what it waits for.
+    pub error: Option<String>,
+}
+
+impl CatchUpReport {
+    /// One that begins.
+    #[must_use]
+    pub const fn new(reason: &'static str, started_at: Time) -> Self {
+        Self {
+            reason,
+            started_at,
+            ended_at: None,
+            threads: 0,
+            found: 0,
+            known: 0,
+            new: 0,
+            held: 0,
+            error: None,
+        }
+    }
+}
+
+/// The stretch of time for which platforms allow so many calls.
+const A_SECOND: Duration = Duration::from_secs(1);
+
+/// A turn to read the platform's history. It is given back a second after it was dropped, so that in no second more
+/// calls reach the platform than it allows, however long each is on its way.
+#[derive(Debug)]
+pub struct ReadingTurn(Option<OwnedSemaphorePermit>);
+
+impl Drop for ReadingTurn {
+    fn drop(&mut self) {
+        if let (Some(permit), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(async move {
+                tokio::time::sleep(A_SECOND).await;
+                drop(permit);
+            });
+        }
+    }
 }
 
 impl OpenChannel {
@@ -72,6 +146,10 @@ impl OpenChannel {
         let channel = (kind.open)(&settings)?;
         let (id, name) = (id.to_owned(), name.to_owned());
         let turns = turns(&*channel);
+        let readings = channel.backfill().map(|backfill| {
+            let a_second = usize::try_from(backfill.calls_per_second()).unwrap_or(1);
+            Arc::new(Semaphore::new(a_second.max(1)))
+        });
         Ok(Self {
             no,
             id,
@@ -81,6 +159,10 @@ impl OpenChannel {
             channel,
             status: Mutex::default(),
             turns,
+            readings,
+            opened: Instant::now(),
+            catch_up_wanted: AtomicBool::new(false),
+            catch_up_bell: Notify::new(),
         })
     }
 
@@ -94,6 +176,41 @@ impl OpenChannel {
         if let Some(turns) = &self.turns {
             turns.until_ready().await;
         }
+    }
+
+    /// Waits until the platform's limit lets the channel's history be read once more. Whoever reads holds the turn while
+    /// the call is under way.
+    pub async fn reading_turn(&self) -> ReadingTurn {
+        let Some(readings) = &self.readings else {
+            return ReadingTurn(None);
+        };
+        // It is never closed.
+        let turn = ReadingTurn(Arc::clone(readings).acquire_owned().await.ok());
+        // The daemon before this one may have read until it ended.
+        tokio::time::sleep(A_SECOND.saturating_sub(self.opened.elapsed())).await;
+        turn
+    }
+
+    /// Asks for what was missed at the platform.
+    pub fn want_catch_up(&self) {
+        self.catch_up_wanted.store(true, Ordering::SeqCst);
+        self.catch_up_bell.notify_one();
+    }
+
+    /// Whether somebody asks for it.
+    #[must_use]
+    pub fn catch_up_wanted(&self) -> bool {
+        self.catch_up_wanted.load(Ordering::SeqCst)
+    }
+
+    /// It begins: whoever asks from now on asks for another.
+    pub fn catch_up_begins(&self) {
+        self.catch_up_wanted.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until somebody asks for it.
+    pub async fn catch_up_asked(&self) {
+        self.catch_up_bell.notified().await;
     }
 
     /// Whether nothing is known to be broken.

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use deskbell_sdk::client::{BoxFuture, Http, HttpFailure};
 use reqwest::redirect::Policy;
 
-/// The longest answer that is read, in bytes.
+/// The longest answer that is read where nothing else is said, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// Where TLS looks for its arithmetic; harmless to call again.
@@ -42,6 +42,7 @@ pub fn upload_client() -> Result<reqwest::Client, reqwest::Error> {
 pub struct PlatformClient {
     client: reqwest::Client,
     base: String,
+    longest_answer: usize,
 }
 
 impl PlatformClient {
@@ -51,7 +52,15 @@ impl PlatformClient {
         Self {
             client,
             base: base.trim_end_matches('/').to_owned(),
+            longest_answer: MAX_ANSWER_BYTES,
         }
+    }
+
+    /// The same, which reads answers of so many bytes: pages of a history are longer than other answers.
+    #[must_use]
+    pub const fn reading_at_most(mut self, bytes: usize) -> Self {
+        self.longest_answer = bytes;
+        self
     }
 
     async fn answer(
@@ -96,9 +105,10 @@ impl PlatformClient {
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = incoming.chunk().await.map_err(|error| failed(&error))? {
-            if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+            if bytes.len() + chunk.len() > self.longest_answer {
                 return Err(HttpFailure::unanswered(format!(
-                    "{host} answered more than {MAX_ANSWER_BYTES} bytes"
+                    "{host} answered more than {} bytes",
+                    self.longest_answer
                 )));
             }
             bytes.extend_from_slice(&chunk);

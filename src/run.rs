@@ -160,6 +160,7 @@ async fn serve_desk(
         tokio::spawn(crate::watch::channels(Arc::clone(&app))),
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
+        tokio::spawn(crate::intake::catch_up::channels(Arc::clone(&app))),
     ] {
         // They end by themselves when the daemon stops.
         drop(task);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use deskbell_sdk::client::CallError;
 use deskbell_sdk::health::{Finding, Standing};
 
 use crate::app::App;
@@ -14,7 +15,7 @@ use crate::store::Found;
 use crate::store::draft::Draft;
 
 /// How often each channel's credentials are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
+const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How often, while a channel cannot send for its credentials.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How often what is only in memory is swept.
@@ -40,7 +41,7 @@ pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
     }
 }
 
-/// Looks at all channels, at start and then every ten minutes, and more often at those whose sending is paused; tells
+/// Looks at all channels, at start and then every five minutes, and more often at those whose sending is paused; tells
 /// people when one breaks or works again.
 pub async fn channels(app: App) {
     let mut all_looked_at: Option<Instant> = None;
@@ -49,7 +50,8 @@ pub async fn channels(app: App) {
         for channel in app.channels.open() {
             let paused = channel.status().sending_paused;
             if all || paused {
-                let findings = look(channel).await;
+                let mut findings = look(channel).await;
+                add_registration(&app, channel, &mut findings).await;
                 keep(&app, channel, findings).await;
             }
         }
@@ -61,6 +63,48 @@ pub async fn channels(app: App) {
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
+}
+
+/// Adds what the platform was told of this daemon, as far as that was not looked at. With credentials that do not work
+/// the question would only repeat the first answer.
+async fn add_registration(app: &App, channel: &Arc<OpenChannel>, findings: &mut Vec<Finding>) {
+    let token_works = findings
+        .iter()
+        .any(|finding| finding.what == "token" && finding.standing == Standing::Fine);
+    if !token_works {
+        return;
+    }
+    for finding in crate::registration::look(app, channel).await {
+        if findings.iter().all(|known| known.what != finding.what) {
+            findings.push(finding);
+        }
+    }
+}
+
+/// Whether the history of a channel can be read, so that what is missed can be fetched; `None` where there is none.
+pub async fn look_at_history(channel: &OpenChannel) -> Option<Finding> {
+    let backfill = channel.channel.backfill()?;
+    let base = channel.settings.api_base().or(channel.kind.api_base);
+    let read = match client() {
+        Ok(client) => {
+            let http = PlatformClient::new(client, base.unwrap_or_default())
+                .reading_at_most(16 * 1024 * 1024);
+            backfill.threads(&http, None).await.map(drop)
+        }
+        Err(error) => Err(CallError::retry(error.to_string())),
+    };
+    Some(match read {
+        Ok(()) => Finding {
+            what: "history",
+            standing: Standing::Fine,
+            say: "what is missed can be fetched".to_owned(),
+        },
+        Err(error) => Finding {
+            what: "history",
+            standing: Standing::Doubtful,
+            say: format!("what is missed cannot be fetched: {error}"),
+        },
+    })
 }
 
 /// The platform refused a channel's credentials while it sent: nothing more is sent, and people are told.

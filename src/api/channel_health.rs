@@ -6,7 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::channels::{script_url, webhook_url};
-use crate::channels::OpenChannel;
+use crate::channels::{CatchUpReport, OpenChannel};
+use crate::intake::catch_up::undelivered_in_words;
 use crate::store::entry::ChannelEntry;
 
 /// How a channel does.
@@ -46,6 +47,64 @@ pub struct Finding {
     pub say: String,
 }
 
+impl From<&deskbell_sdk::health::Finding> for Finding {
+    fn from(finding: &deskbell_sdk::health::Finding) -> Self {
+        Self {
+            what: finding.what.to_owned(),
+            standing: match finding.standing {
+                Standing::Fine => Found::Fine,
+                Standing::Doubtful => Found::Doubtful,
+                Standing::Broken => Found::Broken,
+            },
+            say: finding.say.clone(),
+        }
+    }
+}
+
+/// How fetching what was missed goes, or last went.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CatchUp {
+    /// Why it began: `start`, `asked`, `mended`, `again`, `left-open`, `unstored`, `silence`, `hour`.
+    pub reason: String,
+    /// When it began, or was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Time,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Time>,
+    /// Whether it has not ended.
+    pub running: bool,
+    /// Threads that were read.
+    pub threads: u64,
+    /// Messages that were found at the platform.
+    pub found: u64,
+    /// Those that were here.
+    pub known: u64,
+    /// Those that nobody had told.
+    pub new: u64,
+    /// Those that wait until it is known what became of an answer of ours.
+    pub held: u64,
+    /// What went wrong, and what to do; while it runs, what it waits for.
+    pub error: Option<String>,
+}
+
+impl From<&CatchUpReport> for CatchUp {
+    fn from(report: &CatchUpReport) -> Self {
+        Self {
+            reason: report.reason.to_owned(),
+            started_at: report.started_at,
+            ended_at: report.ended_at,
+            running: report.ended_at.is_none(),
+            threads: report.threads,
+            found: report.found,
+            known: report.known,
+            new: report.new,
+            held: report.held,
+            error: report.error.clone(),
+        }
+    }
+}
+
 /// How a channel does, with what was looked at.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = ChannelHealth)]
@@ -79,6 +138,8 @@ pub struct Health {
     pub last_rejected_at: Option<Time>,
     /// The last thing that the platform told the operator.
     pub last_alert: Option<PlatformAlert>,
+    /// How fetching what was missed goes, or last went; `null` where it has not begun, or the platform has no history.
+    pub catch_up: Option<CatchUp>,
 }
 
 /// Something that the platform told the operator.
@@ -123,21 +184,10 @@ pub fn detail(open: Option<&OpenChannel>) -> String {
 #[must_use]
 pub fn health_of(entry: &ChannelEntry, open: Option<&OpenChannel>, public_url: &str) -> Health {
     let status = open.map(|open| open.status().clone()).unwrap_or_default();
-    let mut findings: Vec<Finding> = status
-        .findings
-        .iter()
-        .map(|finding| Finding {
-            what: finding.what.to_owned(),
-            standing: match finding.standing {
-                Standing::Fine => Found::Fine,
-                Standing::Doubtful => Found::Doubtful,
-                Standing::Broken => Found::Broken,
-            },
-            say: finding.say.clone(),
-        })
-        .collect();
+    let mut findings: Vec<Finding> = status.findings.iter().map(Finding::from).collect();
     if let Some(open) = open {
         findings.extend(deliveries(open, public_url));
+        findings.extend(history(open));
     }
     let worst_first = [Found::Broken, Found::Doubtful];
     let to_mend = worst_first
@@ -163,8 +213,19 @@ pub fn health_of(entry: &ChannelEntry, open: Option<&OpenChannel>, public_url: &
         last_test_at: status.last_test_at,
         rejected_deliveries: status.rejected,
         last_rejected_at: status.last_rejected_at,
+        catch_up: status.catch_up.as_ref().map(CatchUp::from),
         last_alert: status.last_alert.map(|(at, say)| PlatformAlert { at, say }),
     }
+}
+
+/// Whether what was missed could be fetched.
+fn history(open: &OpenChannel) -> Option<Finding> {
+    let say = open.status().catch_up.as_ref()?.error.clone()?;
+    Some(Finding {
+        what: "catch-up".to_owned(),
+        standing: Found::Doubtful,
+        say,
+    })
 }
 
 /// Whether anything arrives.
@@ -195,6 +256,16 @@ fn deliveries(open: &OpenChannel, public_url: &str) -> Option<Finding> {
     }
     open.channel.webhook()?;
     let address = webhook_url(public_url, &open.id);
+    // Until something is delivered again.
+    if let Some((at, number)) = status.undelivered
+        && status.last_event_at < Some(at)
+    {
+        return finding(Found::Broken, undelivered_in_words(open, number));
+    }
+    let enter = match open.channel.register() {
+        Some(_) => format!("Run `deskbell channel register {}`, or enter", open.id),
+        None => "Enter".to_owned(),
+    };
     match (status.last_event_at, status.last_rejected_at) {
         (came_at, Some(refused_at)) if came_at < Some(refused_at) => finding(
             Found::Doubtful,
@@ -216,7 +287,7 @@ fn deliveries(open: &OpenChannel, public_url: &str) -> Option<Finding> {
             None => finding(
                 Found::Doubtful,
                 format!(
-                    "{title} has not reached this daemon since it started. Enter {address} as the webhook's address \
+                    "{title} has not reached this daemon since it started. {enter} {address} as the webhook's address \
                      there, and write to the shop to try it."
                 ),
             ),

@@ -193,7 +193,12 @@ async fn health(
     )))
 }
 
-fn visible<'a>(app: &'a Daemon, caller: &Caller, id: &str) -> Result<&'a ChannelEntry, Problem> {
+/// The channel with this slug, where the caller may see it.
+pub(super) fn visible<'a>(
+    app: &'a Daemon,
+    caller: &Caller,
+    id: &str,
+) -> Result<&'a ChannelEntry, Problem> {
     let known = app
         .channels
         .number_of(id)

@@ -5,6 +5,7 @@ pub mod assets;
 pub mod attachments;
 pub mod auth;
 pub mod body;
+pub mod channel_actions;
 pub mod channel_health;
 pub mod channels;
 pub mod chat;
@@ -63,6 +64,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(contacts::router())
         .merge(stream::router())
         .merge(channels::router())
+        .merge(channel_actions::router())
         .merge(attachments::router())
         .merge(tokens::router())
         .merge(me::router())

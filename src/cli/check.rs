@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use deskbell_sdk::health::Standing;
+use deskbell_sdk::health::{Finding, Standing};
 
 use super::{configuration, runtime, say};
 use crate::channels::OpenChannel;
 use crate::config::{ChannelConfig, Config, Overrides};
+use crate::registration::{callback_url, compare};
 use crate::registry::KINDS;
 use crate::server::{TlsFiles, check_tls};
 use crate::store::record::ChannelNo;
-use crate::watch::look;
+use crate::watch::{look, look_at_history};
 
 /// Options of `check`.
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ impl Check {
         let runtime = runtime()?;
         let mut broken = 0;
         for channel in &config.channels {
-            let (works, line) = runtime.block_on(one(channel));
+            let (works, line) = runtime.block_on(one(&config, channel));
             say(&format!("{}: {line}", channel.id));
             broken += usize::from(!works);
         }
@@ -69,7 +70,7 @@ fn tls(config: &Config) -> bool {
 }
 
 /// Whether a channel works, and a line that says so.
-async fn one(channel: &ChannelConfig) -> (bool, String) {
+async fn one(config: &Config, channel: &ChannelConfig) -> (bool, String) {
     let Some(kind) = KINDS.iter().find(|kind| kind.id == channel.connector) else {
         return (false, "its connector is unknown".to_owned());
     };
@@ -89,7 +90,21 @@ async fn one(channel: &ChannelConfig) -> (bool, String) {
             "fine (it has no credentials at a platform)".to_owned(),
         );
     }
-    let findings = look(&opened).await;
+    let mut findings = look(&opened).await;
+    let token_works = findings
+        .iter()
+        .any(|finding| finding.what == "token" && finding.standing == Standing::Fine);
+    // With a token that does not work the other questions would only repeat the first answer.
+    if token_works {
+        if channel.catch_up {
+            findings.extend(look_at_history(&opened).await);
+        }
+        for finding in registered(config, &opened).await {
+            if findings.iter().all(|known| known.what != finding.what) {
+                findings.push(finding);
+            }
+        }
+    }
     let works = findings
         .iter()
         .all(|finding| finding.standing == Standing::Fine);
@@ -98,4 +113,14 @@ async fn one(channel: &ChannelConfig) -> (bool, String) {
         .filter(|finding| works || finding.standing != Standing::Fine);
     let words: Vec<_> = notable.map(|finding| finding.say.as_str()).collect();
     (works, words.join(" "))
+}
+
+/// What the platform was told of this daemon. Without `public_url` nobody can say what it should have been told.
+async fn registered(config: &Config, channel: &OpenChannel) -> Vec<Finding> {
+    let (Some(register), Some(public_url)) = (channel.channel.register(), &config.public_url)
+    else {
+        return Vec::new();
+    };
+    let callback = callback_url(Some(public_url), "", channel);
+    compare(channel, callback, &register.wants()).await
 }

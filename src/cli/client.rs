@@ -55,7 +55,8 @@ impl Daemon {
     }
 
     fn client(&self) -> Result<reqwest::Client> {
-        let builder = crate::http_client::builder();
+        // Some calls make the daemon ask a platform several times.
+        let builder = crate::http_client::builder().timeout(std::time::Duration::from_secs(60));
         // The certificate of this machine's daemon names its public host. What is asked here stays on this machine.
         let builder = if self.local {
             builder.tls_danger_accept_invalid_certs(true)

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod health;
 mod list;
+mod register;
 mod serve;
 mod token;
 
@@ -60,6 +61,8 @@ enum Command {
 enum ChannelCommand {
     /// Lists the channels and how they stand
     List(Remote),
+    /// Makes a channel's platform deliver to the daemon, and says what the platform has now
+    Register(register::Register),
 }
 
 /// Which daemon a command talks to. On the daemon's own machine nothing need be given: both are found in a file of the
@@ -92,6 +95,9 @@ pub fn main() -> ExitCode {
         Command::Channel {
             command: ChannelCommand::List(remote),
         } => list::run(&remote),
+        Command::Channel {
+            command: ChannelCommand::Register(register),
+        } => register.run(),
         Command::Token { command } => command.run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),

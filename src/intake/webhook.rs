@@ -102,7 +102,10 @@ pub async fn take(
             )
             .await
         }
-        Err(error) => Err(Refused::NotDurable(error)),
+        Err(error) => {
+            channel.status().last_unstored_at = Some(received_at);
+            Err(Refused::NotDurable(error))
+        }
     }
 }
 

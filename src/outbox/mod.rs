@@ -114,6 +114,8 @@ async fn look(app: &App, channel: &Arc<OpenChannel>, work: WorkId) -> Result<Nex
                 attempted_at: errand.attempted_at,
                 known: &errand.known,
             };
+            // Looking reads the channel's history, for which platforms set a limit of its own.
+            let _turn = channel.reading_turn().await;
             match tokio::time::timeout(CALL_TIME, sender.fate(&http, lost)).await {
                 Ok(Fate::Sent(sent)) => Ended::Sent(sent.external_id),
                 Ok(Fate::NotSent) => Ended::NotSent,

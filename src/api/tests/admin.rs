@@ -356,3 +356,57 @@ async fn the_quarantine_is_newest_first_and_emptied_one_by_one() {
     let left = desk.found(As::Admin, "/api/v1/quarantine").await;
     assert_eq!((each(&left, "id").len(), &left["next"]), (6, &Value::Null));
 }
+
+#[tokio::test]
+async fn what_is_done_with_a_channel_needs_the_right_and_a_channel_that_can() {
+    let desk = desk().await;
+    let (nothing, post) = (json!({}), Method::POST);
+    for action in ["register", "catch-up"] {
+        let path = |channel: &str| format!("/api/v1/channels/{channel}/{action}");
+        for (who, status) in [(As::Nobody, 401), (As::PageReader, 403)] {
+            let refused = desk.json(who, post.clone(), &path("page"), &nothing).await;
+            refused.problem(status);
+        }
+        for (channel, status) in [("nowhere", 404), ("old", 409), ("page", 409), ("shop", 409)] {
+            let answer = desk
+                .json(As::Admin, post.clone(), &path(channel), &nothing)
+                .await;
+            answer.problem(status);
+        }
+    }
+    // Registering is the administrator's; fetching is anybody's who works there, in their own channels.
+    let register = "/api/v1/channels/shop/register";
+    desk.json(As::Writer, post.clone(), register, &nothing)
+        .await
+        .problem(403);
+    desk.delete(As::Writer, register).await.problem(403);
+    desk.delete(As::Admin, register).await.problem(409);
+    let detail = desk
+        .json(As::Writer, post, "/api/v1/channels/shop/catch-up", &nothing)
+        .await;
+    assert!(detail.problem(409).contains("no history"));
+    let health = desk.found(As::Admin, "/api/v1/channels/page/health").await;
+    assert_eq!(health["catch_up"], Value::Null);
+}
+
+#[tokio::test]
+async fn f18_a_platform_that_stopped_to_deliver_is_told_until_it_delivers() {
+    let desk = desk().await;
+    let page = desk.app.channels.get_no(PAGE).expect("open");
+    page.status().undelivered = Some((noon(), 3));
+    let finding = async |desk: &Desk| {
+        let health = desk.found(As::Admin, "/api/v1/channels/page/health").await;
+        let findings = health["findings"].as_array().expect("a list").clone();
+        let deliveries = findings.iter().find(|one| one["what"] == "deliveries");
+        deliveries.expect("looked at").clone()
+    };
+    let told = finding(&desk).await;
+    assert_eq!(told["standing"], "broken");
+    let say = told["say"].as_str().expect("words");
+    assert!(
+        say.contains("3 message(s)") && say.contains("still has this daemon's address"),
+        "{say}"
+    );
+    page.status().last_event_at = Some(noon());
+    assert_eq!(finding(&desk).await["standing"], "fine");
+}
