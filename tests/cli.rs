@@ -8,6 +8,8 @@ mod daemon;
 mod first_run;
 #[path = "cli/platform.rs"]
 mod platform;
+#[path = "cli/registering.rs"]
+mod registering;
 
 use std::io::Write as _;
 use std::path::Path;

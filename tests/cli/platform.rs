@@ -19,6 +19,7 @@ enum Mood {
     RefusesTheToken,
     KnowsAnotherPage,
     IsInTrouble,
+    HidesConversations,
 }
 
 async fn me(mood: Mood, headers: HeaderMap) -> (StatusCode, Json<Value>) {
@@ -41,10 +42,10 @@ async fn me(mood: Mood, headers: HeaderMap) -> (StatusCode, Json<Value>) {
             StatusCode::OK,
             Json(json!({ "id": "1111111111", "name": "Another" })),
         ),
-        Mood::Content if presented == format!("Bearer {TOKEN}") => {
+        Mood::Content | Mood::HidesConversations if presented == format!("Bearer {TOKEN}") => {
             (StatusCode::OK, Json(json!({ "id": PAGE, "name": "Butik" })))
         }
-        Mood::Content => (
+        Mood::Content | Mood::HidesConversations => (
             StatusCode::UNAUTHORIZED,
             Json(json!({ "error": { "code": 190 } })),
         ),
@@ -73,7 +74,18 @@ async fn graph(mood: Mood) -> String {
         assert_eq!(page, PAGE);
         Json(json!({ "data": [{ "id": APP, "subscribed_fields": fields }] }))
     };
+    let conversations = get(move |headers: HeaderMap| async move {
+        assert!(headers.contains_key("authorization"));
+        match mood {
+            Mood::HidesConversations => (
+                StatusCode::FORBIDDEN,
+                Json(json!({ "error": { "message": "x", "type": "OAuthException", "code": 10 } })),
+            ),
+            _ => (StatusCode::OK, Json(json!({ "data": [] }))),
+        }
+    });
     let router = Router::new()
+        .route("/{version}/{page}/conversations", conversations)
         .route(
             "/{version}/me",
             get(move |headers: HeaderMap| me(mood, headers)),
@@ -159,5 +171,12 @@ async fn check_says_of_each_channel_whether_it_works() {
     assert!(
         line(&trouble, "shop-page").contains("could not be looked at"),
         "{trouble:?}"
+    );
+
+    let hidden = check(Mood::HidesConversations).await;
+    assert_eq!(hidden.code, Some(1), "{hidden:?}");
+    assert!(
+        line(&hidden, "shop-page").contains("pages_read_engagement"),
+        "{hidden:?}"
     );
 }

@@ -176,6 +176,57 @@ impl Graph {
         self.keep(&mut state, psid, Message::text(mid, false, text));
     }
 
+    /// Messages of a person with ids and times of the test's, from the oldest.
+    pub(crate) fn person_wrote_all(&self, psid: &str, written: &[(String, String, i64)]) {
+        self.knows(psid);
+        let mut state = self.shared.state();
+        for (mid, text, at_ms) in written {
+            let at_ms = *at_ms;
+            let message = Message {
+                at_ms,
+                ..Message::text(mid, false, text)
+            };
+            self.keep(&mut state, psid, message);
+        }
+    }
+
+    /// When a message was written, in milliseconds.
+    pub(crate) fn written_at(&self, mid: &str) -> i64 {
+        let state = self.shared.state();
+        let mut all = state.people.values().flat_map(|person| &person.messages);
+        all.find(|message| message.id == mid)
+            .expect("it was written")
+            .at_ms
+    }
+
+    /// From now on each list says that it goes on where it began, as broken paging does.
+    pub(crate) fn pages_go_in_circles(&self, they_do: bool) {
+        self.shared.state().pages_go_in_circles = they_do;
+    }
+
+    /// Where the app delivers to, and what, where it is registered.
+    pub(crate) fn app_delivers(&self) -> Option<(String, Vec<String>)> {
+        let state = self.shared.state();
+        let subscription = state.subscriptions.get("page")?;
+        Some((
+            subscription.callback_url.clone(),
+            subscription.fields.clone(),
+        ))
+    }
+
+    /// Whatever the Page is subscribed to, these fields are left out, as where the app lacks the right to them.
+    pub(crate) fn forgets_subscriptions_to(&self, fields: &[&str]) {
+        let fields = fields.iter().map(ToString::to_string);
+        self.shared.state().fields_not_kept = fields.collect();
+    }
+
+    /// Somebody unsubscribes the Page from these fields in the dashboard.
+    pub(crate) fn page_loses(&self, fields: &[&str]) {
+        if let Some(subscribed) = &mut self.shared.state().subscribed_fields {
+            subscribed.retain(|field| !fields.contains(&field.as_str()));
+        }
+    }
+
     /// A message that staff typed in the Page's inbox; its echo is not delivered. Its id.
     pub(crate) fn page_wrote_elsewhere(&self, psid: &str, text: &str) -> String {
         self.knows(psid);

@@ -234,7 +234,11 @@ pub(super) async fn subscribe_page(
                 "{strange} is no field to subscribe to"
             )));
         }
-        shared.state().subscribed_fields = Some(fields);
+        let mut state = shared.state();
+        let kept = fields
+            .into_iter()
+            .filter(|field| !state.fields_not_kept.contains(field));
+        state.subscribed_fields = Some(kept.collect());
         Ok(json!({ "success": true }))
     };
     let asked: Result<Value, No> = asked();

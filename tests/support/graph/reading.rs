@@ -98,7 +98,10 @@ async fn look(
             .recent_reads
             .retain(|read| second_ago.is_none_or(|second_ago| *read > second_ago));
         if state.recent_reads.len() >= READS_PER_SECOND {
-            return Err(No::coded(400, 613, None));
+            return Err(No {
+                violation: Some("a third look within a second".to_owned()),
+                ..No::coded(400, 613, None)
+            });
         }
         state.recent_reads.push_back(Instant::now());
         Ok((list(&state, &given)?, state.read_faults.pop_front()))
@@ -183,6 +186,7 @@ fn page_of<T: Copy>(
     };
     let start = match given.get("after") {
         None => 0,
+        Some(_) if state.pages_go_in_circles => 0,
         Some(cursor) => {
             let last = all.iter().position(|item| cursor_of(&id(*item)) == *cursor);
             last.ok_or_else(|| No::violation(format!("{cursor} is no cursor")))? + 1
@@ -193,7 +197,8 @@ fn page_of<T: Copy>(
     if let (Some(first), Some(last)) = (shown.first(), shown.last()) {
         let after = cursor_of(&id(*last));
         page["paging"] = json!({ "cursors": { "before": cursor_of(&id(*first)), "after": after } });
-        if start + limit < all.len() {
+        let circles = state.pages_go_in_circles && start + limit >= all.len();
+        if start + limit < all.len() || circles {
             let (version, token) = (&state.page.version, &state.page.page_token);
             page["paging"]["next"] = json!(format!(
                 "{}/{version}/{path}?access_token={token}&limit={limit}&after={after}",

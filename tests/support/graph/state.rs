@@ -115,11 +115,14 @@ pub(super) struct State {
     /// When conversations were looked at, as long as it counts for the limit.
     pub(super) recent_reads: VecDeque<Instant>,
     pub(super) reads_made: usize,
+    pub(super) pages_go_in_circles: bool,
     pub(super) callback: Option<String>,
     pub(super) echo: Echo,
     pub(super) webhook_answers: Vec<u16>,
     pub(super) subscriptions: BTreeMap<String, Subscription>,
     pub(super) subscribed_fields: Option<Vec<String>>,
+    /// Fields that a subscription does not keep, though it says that it does.
+    pub(super) fields_not_kept: Vec<String>,
     ids: usize,
 }
 
@@ -138,11 +141,13 @@ impl State {
             read_faults: VecDeque::new(),
             recent_reads: VecDeque::new(),
             reads_made: 0,
+            pages_go_in_circles: false,
             callback: None,
             echo: Echo::After,
             webhook_answers: Vec::new(),
             subscriptions: BTreeMap::new(),
             subscribed_fields: None,
+            fields_not_kept: Vec::new(),
             ids: 0,
         }
     }
