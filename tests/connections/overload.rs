@@ -95,7 +95,7 @@ async fn d02_floods_of_http2_frames_end_with_the_connection_and_others_are_serve
                 "{name}"
             );
             assert!(
-                begun.elapsed() < Duration::from_secs(3),
+                begun.elapsed() < Duration::from_secs(20),
                 "{name}: {:?}",
                 begun.elapsed()
             );
