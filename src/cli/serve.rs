@@ -10,7 +10,9 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{configuration, runtime, say};
 use crate::config::{Config, LogFormat, Overrides};
@@ -92,15 +94,19 @@ fn announce(started: &Started) {
 }
 
 fn log(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let levels: Targets = config
+        .log
+        .level
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry().with(levels);
     // Where something has set up the log already, that stands.
     let _ = match config.log.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => log.with(lines.json()).try_init(),
+        LogFormat::Text => log.with(lines.with_target(false)).try_init(),
     };
 }
 

@@ -119,7 +119,7 @@ pub struct Auth {
 /// `[log]`: what is logged.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// A level, or levels of parts, as `tracing_subscriber::EnvFilter` reads them: `info,deskbell::store=debug`.
+    /// A level, or levels of parts, as `tracing_subscriber::filter::Targets` reads them: `info,deskbell::store=debug`.
     pub level: String,
     /// How a line looks.
     pub format: LogFormat,
