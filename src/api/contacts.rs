@@ -15,7 +15,7 @@ use super::filters;
 use super::paging::{self, List, Look};
 use super::problem::Problem;
 use crate::app::App;
-use crate::desk::contacts::ChangeContact;
+use crate::desk::contacts::{ChangeContact, MergeContacts, Merged, standing};
 use crate::id::ContactId;
 use crate::store::record::ContactRecord;
 use crate::view::Contact;
@@ -32,6 +32,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(contacts))
         .routes(routes!(contact, change))
+        .routes(routes!(merge))
 }
 
 /// Which contacts are wanted.
@@ -100,7 +101,7 @@ async fn contacts(
 
 /// One contact
 ///
-/// With who they are in each channel that you may read.
+/// With who they are in each channel that you may read. For one that was merged into another, the other is shown.
 #[utoipa::path(
     get, path = "/api/v1/contacts/{id}", tag = "contacts", operation_id = "getContact",
     params(("id" = String, Path, description = "`cus_…`")),
@@ -112,7 +113,9 @@ async fn contact(
     Id(id): Id<ContactId>,
 ) -> Result<axum::Json<Contact>, Problem> {
     let found = paging::read(&app, move |app| {
-        let found = app.store.contact(&caller.scope, id)?;
+        let found = app
+            .store
+            .contact(&caller.scope, standing(&*app.store, id)?)?;
         found
             .map(|found| app.view().contact(&caller.scope, &found))
             .ok_or_else(no_contact)
@@ -206,6 +209,51 @@ async fn change(
     };
     let changed = app.writer.write(decision).await?.ok_or_else(no_contact)?;
     Ok(axum::Json(app.view().contact(&caller.scope, &changed)))
+}
+
+/// Which contact goes.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ContactMerge)]
+pub struct Merge {
+    /// The contact that is merged into the one of the address, and is gone afterwards: `cus_…`.
+    contact_id: String,
+}
+
+/// Merge two contacts
+///
+/// For a person who writes in several channels: the contact `contact_id` gives its identities, conversations and what
+/// the other lacks to the contact of the address, and is gone. What it wrote keeps its place. This cannot be undone.
+#[utoipa::path(
+    post, path = "/api/v1/contacts/{id}/merge", tag = "contacts", operation_id = "mergeContacts",
+    params(("id" = String, Path, description = "`cus_…`: the contact that stays")), request_body = Merge,
+    responses((status = 200, description = "The contact that stays, after it", body = Contact)),
+)]
+async fn merge(
+    State(app): State<App>,
+    MayWrite(caller): MayWrite,
+    Id(into): Id<ContactId>,
+    Json(merge): Json<Merge>,
+) -> Result<axum::Json<Contact>, Problem> {
+    let unknown = || Problem::field("/contact_id", "There is no such contact.");
+    let from: ContactId = merge.contact_id.parse().map_err(|_| unknown())?;
+    let decision = MergeContacts {
+        scope: caller.scope.clone(),
+        into,
+        from,
+    };
+    match app.writer.write(decision).await? {
+        Merged::Into(whole) => Ok(axum::Json(app.view().contact(&caller.scope, &whole))),
+        Merged::Unknown(id) if id == into => Err(no_contact()),
+        Merged::Unknown(_) => Err(unknown()),
+        Merged::Same => Err(Problem::field(
+            "/contact_id",
+            "A contact cannot be merged into itself.",
+        )),
+        Merged::Beyond => Err(Problem::forbidden(
+            "One of the two is known in channels that you may not see. Ask an administrator to merge them.",
+        )),
+    }
 }
 
 fn no_contact() -> Problem {

@@ -7,6 +7,7 @@ use deskbell_sdk::{Person, Time, text};
 use super::Decision;
 use crate::id::ContactId;
 use crate::store::draft::Draft;
+use crate::store::entry::{Entry, MergedContact};
 use crate::store::record::{ChannelNo, ContactRecord, Identity};
 use crate::store::{Found, Scope};
 
@@ -128,4 +129,94 @@ impl Decision for ChangeContact {
         }
         change(draft, contact).map(Some)
     }
+}
+
+/// A person of the shop says that two contacts are one: `from` goes over into `into` and is gone.
+#[derive(Clone, Debug)]
+pub struct MergeContacts {
+    /// What the caller may see.
+    pub scope: Scope,
+    /// The contact that stays.
+    pub into: ContactId,
+    /// The contact that goes.
+    pub from: ContactId,
+}
+
+/// How a merging ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// The contact that stayed, after it.
+    Into(Arc<ContactRecord>),
+    /// The caller knows no contact of the first or of the second id.
+    Unknown(ContactId),
+    /// They are the same already.
+    Same,
+    /// One of them is known in channels that the caller may not see, which would be decided over as well.
+    Beyond,
+}
+
+impl Decision for MergeContacts {
+    type Answer = Merged;
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<Merged> {
+        if self.into == self.from {
+            return Ok(Merged::Same);
+        }
+        let Some(into) = draft.contact(&self.scope, self.into)? else {
+            return Ok(Merged::Unknown(self.into));
+        };
+        let Some(from) = draft.contact(&self.scope, self.from)? else {
+            return Ok(Merged::Unknown(self.from));
+        };
+        let seen = |contact: &ContactRecord| {
+            contact
+                .identities
+                .iter()
+                .all(|identity| self.scope.allows(identity.channel))
+        };
+        if !seen(&into) || !seen(&from) {
+            return Ok(Merged::Beyond);
+        }
+        let mut whole = (*into).clone();
+        whole.identities.extend(from.identities.iter().cloned());
+        whole.identities.sort();
+        whole.identities.dedup();
+        if whole.name.is_none() {
+            whole.name.clone_from(&from.name);
+            whole.named_at = from.named_at;
+        }
+        whole.email = whole.email.or_else(|| from.email.clone());
+        whole.phone = whole.phone.or_else(|| from.phone.clone());
+        whole.remark = match (whole.remark, &from.remark) {
+            (Some(one), Some(other)) if one != *other => Some(format!("{one}\n{other}")),
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        whole.created_at = whole.created_at.min(from.created_at);
+        let conversations = draft.conversations_of(from.id)?;
+        let whole = change(draft, whole)?;
+        for conversation in conversations {
+            let mut conversation = (*conversation).clone();
+            conversation.contact = whole.id;
+            conversation.contact_name.clone_from(&whole.name);
+            conversation.version += 1;
+            draft.update_conversation(conversation);
+        }
+        draft.delete_contact(&from);
+        let merged = MergedContact {
+            into: whole.id,
+            at: draft.now(),
+        };
+        draft.put(merged.put(from.id.key().to_vec()));
+        Ok(Merged::Into(whole))
+    }
+}
+
+/// The contact that stands for `id` now, where it was merged into another.
+pub fn standing(store: &(impl crate::store::Read + ?Sized), id: ContactId) -> Found<ContactId> {
+    let mut id = id;
+    // No contact is merged into one that is gone, so this comes to an end.
+    while let Some(merged) = MergedContact::get(store, &id.key())? {
+        id = merged.into;
+    }
+    Ok(id)
 }

@@ -133,6 +133,8 @@ pub enum Table {
     Settings = 13,
     /// What was decided and is still to be done.
     Work = 14,
+    /// Contacts that were merged into others.
+    MergedContacts = 20,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

@@ -167,6 +167,20 @@ impl<'a> Draft<'a> {
         self.log(EventBody::ContactUpdated { contact });
     }
 
+    /// Removes a contact whose identities others have taken over, or nobody has any more.
+    pub fn delete_contact(&mut self, contact: &ContactRecord) {
+        let body = EventBody::ContactUpdated {
+            contact: Arc::new(contact.clone()),
+        };
+        let channels = body.channels();
+        self.contacts.insert(contact.id, None);
+        self.by_identity.retain(|_, owner| *owner != contact.id);
+        self.log(EventBody::ContactDeleted {
+            contact: contact.id,
+            channels,
+        });
+    }
+
     /// Writes that a channel works or not.
     pub fn channel_health(&mut self, channel: ChannelNo, healthy: bool, detail: String) {
         self.log(EventBody::ChannelHealth {
@@ -193,6 +207,14 @@ impl<'a> Draft<'a> {
         match self.entries.get(&(E::TABLE, key.to_vec())) {
             Some(value) => value.as_deref().map(E::from_bytes).transpose(),
             None => E::get(self.base, key),
+        }
+    }
+
+    /// The bytes of an entry of a side table.
+    pub fn value(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>> {
+        match self.entries.get(&(table, key.to_vec())) {
+            Some(value) => Ok(value.clone()),
+            None => self.base.get(table, key),
         }
     }
 

@@ -11,7 +11,8 @@ use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
 use super::{Found, Read, StoreError};
 use crate::id::{
-    AttachmentId, ConversationId, MessageId, QuarantineId, SessionId, TokenId, UserId, WorkId,
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, SessionId, TokenId, UserId,
+    WorkId,
 };
 
 /// An entry of a side table. Written as a MessagePack array: fields are only appended, with a default.
@@ -140,6 +141,9 @@ impl Entry for WaitingReceipts {
 pub struct Reservation {
     /// The id.
     pub conversation: ConversationId,
+    /// When it was last promised.
+    #[serde(default)]
+    pub promised_at: Time,
 }
 
 impl Entry for Reservation {
@@ -282,6 +286,19 @@ pub struct QuarantineEntry {
 
 impl Entry for QuarantineEntry {
     const TABLE: Table = Table::Quarantine;
+}
+
+/// A contact that was merged into another. Key: its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedContact {
+    /// The contact that has taken over its identities and conversations; it may have been merged itself since.
+    pub into: ContactId,
+    /// When.
+    pub at: Time,
+}
+
+impl Entry for MergedContact {
+    const TABLE: Table = Table::MergedContacts;
 }
 
 /// Up to where a person or token has read a conversation. Key: the conversation's id and the reader.
