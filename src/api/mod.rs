@@ -23,6 +23,7 @@ pub mod ops;
 pub mod pages;
 pub mod paging;
 pub mod problem;
+pub mod problems;
 pub mod quarantine;
 pub mod stream;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(docs::router())
         .merge(ops::router())
         .merge(pages::router())
+        .merge(problems::router())
         .merge(webhooks::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)

@@ -51,7 +51,7 @@ async fn desk(State(app): State<App>, headers: HeaderMap) -> Result<Response, Pr
     Ok(response)
 }
 
-fn page_response(mut response: Response) -> Response {
+pub(super) fn page_response(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_SECURITY_POLICY,

@@ -40,6 +40,10 @@ impl Problem {
     /// A problem.
     #[must_use]
     pub fn new(status: StatusCode, name: &str, title: &str, detail: impl Into<String>) -> Self {
+        debug_assert!(
+            super::problems::is_explained(name),
+            "{name} has no page below /docs/problems"
+        );
         Self {
             r#type: format!("/docs/problems/{name}"),
             title: title.to_owned(),
