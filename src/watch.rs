@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::channels::OpenChannel;
 use crate::desk::Decision;
 use crate::desk::access::TellHealth;
+use crate::desk::sweep::{Sweep, useless};
 use crate::http_client::{PlatformClient, client};
 use crate::store::Found;
 use crate::store::draft::Draft;
@@ -19,6 +20,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How often what is only in memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often what lies in the store and is of no use any more is looked for.
+const SWEEP_STORE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How much of each kind is removed at once, so that nobody waits for it.
+const SWEPT_AT_ONCE: usize = 100;
 
 /// Asks the platform of a channel whether the credentials work; nothing where the connector cannot ask.
 pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
@@ -109,13 +114,44 @@ async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
     }
 }
 
-/// Sweeps what is only in memory.
+/// Sweeps what is of no use any more, from memory and from the store.
 pub async fn sweep(app: App) {
+    let mut store_swept_at: Option<Instant> = None;
     loop {
         tokio::select! {
             () = app.stopping.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => app.chat_limits.forget_quiet(),
         }
+        if store_swept_at.is_none_or(|at| at.elapsed() >= SWEEP_STORE_EVERY) {
+            match sweep_store(&app).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "entries of no more use were removed"),
+                Err(error) => {
+                    tracing::warn!(%error, "the store could not be swept; it is tried again")
+                }
+            }
+            store_swept_at = Some(Instant::now());
+        }
+    }
+}
+
+/// Removes from the store what is of no use any more; how much that was.
+async fn sweep_store(app: &App) -> anyhow::Result<usize> {
+    let mut removed = 0;
+    loop {
+        let looking = Arc::clone(app);
+        let found = tokio::task::spawn_blocking(move || {
+            useless(&*looking.store, looking.clock.now(), SWEPT_AT_ONCE)
+        });
+        let found = found.await??;
+        if found.is_empty() || app.stopping.is_cancelled() {
+            return Ok(removed);
+        }
+        let gone = app.writer.write(Sweep { found }).await?;
+        if gone == 0 {
+            return Ok(removed);
+        }
+        removed += gone;
     }
 }
 

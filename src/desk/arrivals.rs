@@ -1,8 +1,8 @@
 //! What came from a platform: each delivery once, in whatever order.
 
 use deskbell_sdk::{
-    Activity, Author, DeliveryState, Direction, Event, MessageChange, NewAttachment, NewMessage,
-    Receipt, Source, Time, text,
+    Activity, AttachmentKind, Author, DeliveryState, Direction, Event, MessageChange,
+    NewAttachment, NewMessage, Receipt, Source, Time, text,
 };
 
 use super::changes::{delivery, merge};
@@ -26,6 +26,13 @@ const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
 const WATERMARK_FUTURE_MS: i64 = 5 * 60 * 1000;
 /// How much of an undecodable part is kept where the operator sees it; the whole delivery is in the log.
 const QUARANTINE_BYTES: usize = 64 * 1024;
+
+/// How many attachments of one message are kept one by one. Platforms allow some tens; the rest is counted in one
+/// attachment of kind `unsupported`, and stays in the delivery as it came.
+const MAX_ATTACHMENTS: usize = 100;
+/// How many parts of one delivery that could not be understood are kept one by one, so that a platform gone mad does
+/// not fill the store; the rest is counted in one entry, and stays in the delivery as it came.
+const MAX_QUARANTINED: u32 = 20;
 
 /// A delivery, decoded and routed.
 #[derive(Clone, Debug)]
@@ -58,6 +65,7 @@ impl Decision for Arrivals {
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Outcome> {
         let mut outcome = Outcome::default();
+        let mut uncounted = None;
         for (channel, event) in &self.events {
             let arrival = Arrival {
                 channel: *channel,
@@ -77,8 +85,12 @@ impl Decision for Arrivals {
                     continue;
                 }
                 Event::Undecodable { raw, why } => {
-                    arrival.quarantine(draft, raw, why);
                     outcome.quarantined += 1;
+                    if outcome.quarantined <= MAX_QUARANTINED {
+                        arrival.quarantine(draft, raw, why);
+                    } else {
+                        uncounted = Some(arrival);
+                    }
                     continue;
                 }
             };
@@ -87,6 +99,13 @@ impl Decision for Arrivals {
             } else {
                 outcome.known += 1;
             }
+        }
+        if let Some(arrival) = uncounted {
+            let why = format!(
+                "{} more parts of the same delivery could not be understood. The whole delivery is in the log.",
+                outcome.quarantined - MAX_QUARANTINED
+            );
+            arrival.quarantine(draft, "", &why);
         }
         // A delivery that only repeats what is known need not be kept twice.
         if let Some(raw) = &self.raw
@@ -198,9 +217,19 @@ impl Arrival {
         message: MessageId,
         new: &[NewAttachment],
     ) -> Found<Vec<AttachmentRecord>> {
-        new.iter()
+        let mut kept = new
+            .iter()
+            .take(MAX_ATTACHMENTS)
             .map(|attachment| self.attachment(draft, message, attachment))
-            .collect()
+            .collect::<Found<Vec<_>>>()?;
+        if new.len() > MAX_ATTACHMENTS {
+            let rest = NewAttachment {
+                name: Some(format!("{} more attachments", new.len() - MAX_ATTACHMENTS)),
+                ..NewAttachment::of_kind(AttachmentKind::Unsupported)
+            };
+            kept.push(self.attachment(draft, message, &rest)?);
+        }
+        Ok(kept)
     }
 
     fn attachment(
@@ -614,3 +643,6 @@ fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

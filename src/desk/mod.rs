@@ -15,6 +15,7 @@ mod outbox_tests;
 #[cfg(test)]
 mod properties;
 pub mod replies;
+pub mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod visits;

@@ -42,6 +42,10 @@ pub async fn take(
         status.rejected += 1;
         Refused::Unproven(rejected)
     })?;
+    // Where too much waits already, nothing is spent on more of it.
+    if !app.writer.has_room(verified.body().len()) {
+        return Err(Refused::NotDurable(WriteError::Busy));
+    }
     let events = match decode(app, channel, &verified).await {
         Ok(Ok(events)) => events,
         Ok(Err(malformed)) => return Err(Refused::Malformed(malformed)),
