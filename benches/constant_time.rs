@@ -1,6 +1,6 @@
 //! Whether the time of a check tells how much of a forged signature was right (W04).
 //!
-//! `cargo bench --bench constant_time` measures 100,000 checks of signatures that are wrong from their first digit on
+//! `cargo bench -p deskbell-sdk` measures 100,000 checks of signatures that are wrong from their first digit on
 //! against 100,000 that are wrong in their last, in random order, and compares the two by Welch's t: beyond ±4.5 they
 //! differ by more than chance, and it ends with 1. It first shows that it would notice: the same with a comparison that
 //! stops at the first difference.

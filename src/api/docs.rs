@@ -43,6 +43,10 @@ const TAGS: &[(&str, &str)] = &[
     ("tokens", "API tokens."),
     ("session", "Who is signed in."),
     ("quarantine", "What could not be understood."),
+    (
+        "data-deletions",
+        "People who asked a platform to be forgotten.",
+    ),
 ];
 
 /// The API as OpenAPI 3.1 describes it, from the code.

@@ -11,6 +11,7 @@ pub mod chat;
 pub mod contacts;
 pub mod conversations;
 pub mod cursor;
+pub mod deletions;
 pub mod docs;
 pub mod extract;
 pub mod feed;
@@ -46,6 +47,7 @@ pub fn router(app: App) -> axum::Router {
     let router = resources
         .merge(chat::router(&app))
         .merge(docs::router())
+        .merge(deletions::pages())
         .merge(ops::router())
         .merge(pages::router())
         .merge(problems::router())
@@ -69,6 +71,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(tokens::router())
         .merge(me::router())
         .merge(quarantine::router())
+        .merge(deletions::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -6,8 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::assets;
-use super::pages::page_response;
+use super::pages::plain_page;
 use super::problem::Problem;
 use crate::app::App;
 
@@ -89,8 +88,9 @@ const MEANINGS: &[Meaning] = &[
     ),
     meaning(
         "no-session",
-        "401",
-        "The visitor's session is over or unknown. Begin a new one by POST /chat/{channel}/session.",
+        "401, 409",
+        "There is no session. A visitor's is over or unknown: begin a new one by POST /chat/{channel}/session. Who came \
+         with an API token has none to end.",
     ),
     meaning(
         "not-found",
@@ -177,13 +177,7 @@ fn page<'a>(
     meanings: impl Iterator<Item = &'a Meaning>,
     headers: &HeaderMap,
 ) -> Response {
-    let mut text = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{title} · Deskbell</title>\n<link rel=\"icon\" type=\"image/svg+xml\" href=\"/assets/icon.svg\">\n\
-         <link rel=\"stylesheet\" href=\"/assets/feed.css\">\n</head>\n<body>\n<header><h1>Deskbell</h1></header>\n\
-         <main>\n"
-    );
+    let mut text = String::new();
     // Nothing of a request is in the page: what is written here is what stands above.
     for meaning in meanings {
         text.push_str(&format!(
@@ -191,8 +185,10 @@ fn page<'a>(
             meaning.name, meaning.statuses, meaning.meaning
         ));
     }
-    text.push_str("<p><a href=\"/docs/problems\">All problems</a> · <a href=\"/docs\">The API</a></p>\n</main>\n</body>\n</html>\n");
-    page_response(assets::Asset::of(&text).response("text/html; charset=utf-8", headers))
+    text.push_str(
+        "<p><a href=\"/docs/problems\">All problems</a> · <a href=\"/docs\">The API</a></p>\n",
+    );
+    plain_page(title, &text, headers)
 }
 
 #[cfg(test)]

@@ -135,6 +135,8 @@ pub enum Table {
     Work = 14,
     /// Contacts that were merged into others.
     MergedContacts = 20,
+    /// Who wants to be forgotten.
+    Deletions = 21,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

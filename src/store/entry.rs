@@ -301,6 +301,45 @@ impl Entry for MergedContact {
     const TABLE: Table = Table::MergedContacts;
 }
 
+/// A person asked the platform to be forgotten. Kept under two keys: [`DeletionEntry::key_of_person`], by which a
+/// repeated request is known, and [`DeletionEntry::key_of_code`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionEntry {
+    /// By which the person can ask how it stands: unguessable.
+    pub code: String,
+    /// The channel.
+    pub channel: ChannelNo,
+    /// The platform's id of the person.
+    pub person: String,
+    /// Who that is here, where the platform uses the same id for messages.
+    pub contact: Option<ContactId>,
+    /// When it was first asked.
+    pub requested_at: Time,
+    /// When the shop said that it is done.
+    pub done_at: Option<Time>,
+}
+
+impl DeletionEntry {
+    /// Before the keys by person.
+    pub const BY_PERSON: &'static [u8] = b"p";
+
+    /// The key by person.
+    #[must_use]
+    pub fn key_of_person(channel: ChannelNo, person: &str) -> Vec<u8> {
+        [Self::BY_PERSON, &external_key(channel, person)].concat()
+    }
+
+    /// The key by code.
+    #[must_use]
+    pub fn key_of_code(code: &str) -> Vec<u8> {
+        [b"c", code.as_bytes()].concat()
+    }
+}
+
+impl Entry for DeletionEntry {
+    const TABLE: Table = Table::Deletions;
+}
+
 /// Up to where a person or token has read a conversation. Key: the conversation's id and the reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadPosition {

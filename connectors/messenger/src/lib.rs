@@ -11,6 +11,7 @@ mod health;
 mod send;
 mod wire;
 
+use deskbell_sdk::deletion::{DeletionRequest, Deletions, signed_request};
 use deskbell_sdk::webhook::{hmac_sha256_prefixed, same_secret};
 use deskbell_sdk::{
     AppKey, Channel, Inbound, Kind, Limits, Malformed, Rejected, Reply, Request, Secret, Setting,
@@ -161,12 +162,23 @@ impl Channel for Messenger {
         Some(self)
     }
 
+    fn deletions(&self) -> Option<&dyn Deletions> {
+        Some(self)
+    }
+
     fn send(&self) -> Option<&dyn deskbell_sdk::send::Send> {
         Some(self)
     }
 
     fn health(&self) -> Option<&dyn deskbell_sdk::health::Health> {
         Some(&self.graph)
+    }
+}
+
+/// Meta's data-deletion callback: a form with a `signed_request`.
+impl Deletions for Messenger {
+    fn requested(&self, request: &Request<'_>) -> Result<DeletionRequest, Rejected> {
+        signed_request(request, &self.app_secrets)
     }
 }
 

@@ -45,7 +45,10 @@ fn routes() -> Vec<Route> {
 
 impl Route {
     fn is_for_admins(&self) -> bool {
-        matches!(self.tag.as_str(), "tokens" | "quarantine")
+        matches!(
+            self.tag.as_str(),
+            "tokens" | "quarantine" | "data-deletions"
+        )
     }
 
     fn is_for_everybody(&self) -> bool {
