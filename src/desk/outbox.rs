@@ -29,8 +29,11 @@ const PAUSED_WAIT_MS: i64 = 30 * 1000;
 const NOT_SENT_AFTER_MS: i64 = 20 * 1000;
 /// How long the fate of a send is looked for, in milliseconds.
 const LOOK_FOR_MS: i64 = 60 * 1000;
-/// How often it is looked for, in milliseconds.
-const LOOK_EVERY_MS: i64 = 3 * 1000;
+/// When it is first looked for, in milliseconds. Platforms let a channel look rarely (Meta: twice a second), so each
+/// further look waits longer, and one comes right when an absence begins to tell.
+const FIRST_LOOK_MS: i64 = 3 * 1000;
+/// How often it is looked for once an absence tells, in milliseconds.
+const LATE_LOOK_MS: i64 = 10 * 1000;
 
 /// What the platform gives back with a part, where it can: which message and part it is.
 #[must_use]
@@ -459,7 +462,16 @@ impl Item {
         let attempts = self.entry.state.attempts();
         let since = self.entry.state.since().unwrap_or(since);
         self.entry.state = WorkState::Looking { attempts, since };
-        self.entry.due_at = draft.now().plus_millis(LOOK_EVERY_MS);
+        let now = draft.now();
+        let for_ms = now.as_millis() - since.as_millis();
+        let wait_ms = if for_ms < FIRST_LOOK_MS {
+            FIRST_LOOK_MS
+        } else if for_ms < NOT_SENT_AFTER_MS {
+            (2 * for_ms).min(NOT_SENT_AFTER_MS - for_ms + 500)
+        } else {
+            LATE_LOOK_MS
+        };
+        self.entry.due_at = now.plus_millis(wait_ms);
         self.keep(draft);
     }
 

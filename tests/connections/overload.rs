@@ -29,12 +29,7 @@ fn flood_time() -> Duration {
         reason = "a switch of the tests, not of the daemon"
     )]
     let seconds = std::env::var("DESKBELL_FLOOD_SECONDS");
-    Duration::from_secs(
-        seconds
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(2),
-    )
+    Duration::from_secs(seconds.ok().and_then(|text| text.parse().ok()).unwrap_or(2))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
