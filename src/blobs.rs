@@ -232,6 +232,63 @@ mod tests {
         ] {
             assert_eq!(sniffed_type(active), "application/octet-stream");
         }
+        // What browsers sniff as a page (WHATWG MIME Sniffing, 7.1), in either case and behind white space, alone and
+        // behind the beginning of what it pretends to be.
+        let tags = [
+            "!DOCTYPE HTML",
+            "HTML",
+            "HEAD",
+            "SCRIPT",
+            "IFRAME",
+            "H1",
+            "DIV",
+            "FONT",
+            "TABLE",
+            "A",
+            "STYLE",
+            "TITLE",
+            "B",
+            "BODY",
+            "BR",
+            "P",
+            "!--",
+            "?xml",
+            "svg",
+            "svg:svg",
+            "math",
+            "x:script",
+            "embed",
+            "object",
+            "link",
+            "meta",
+        ];
+        let mut cases = 0;
+        for tag in tags {
+            for before in ["", " ", "\n\t ", "\u{feff}", "plain words "] {
+                for tag in [tag.to_owned(), tag.to_ascii_lowercase()] {
+                    for after in [">", " onload=alert(1)>", "/>"] {
+                        let kind = sniffed_type(format!("{before}<{tag}{after}").as_bytes());
+                        assert_eq!(kind, "application/octet-stream", "{before}<{tag}{after}");
+                        cases += 1;
+                    }
+                }
+            }
+            for start in [
+                &b"GIF89a"[..],
+                b"\x89PNG\r\n\x1a\n",
+                b"\xff\xd8\xff\xe0",
+                b"%PDF-1.7 ",
+                b"PK\x03\x04",
+            ] {
+                let kind = sniffed_type(&[start, format!("<{tag}>").as_bytes()].concat());
+                assert!(
+                    !kind.contains("html") && !kind.contains("xml") && !kind.contains("script"),
+                    "{kind}"
+                );
+                cases += 1;
+            }
+        }
+        assert!(cases >= 330, "{cases}");
         assert_eq!(sniffed_type(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "image/png");
         assert_eq!(sniffed_type(b"plain words"), "text/plain");
     }

@@ -341,5 +341,4 @@ impl Item {
 }
 
 #[cfg(test)]
-#[path = "media_tests.rs"]
 mod tests;

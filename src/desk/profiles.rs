@@ -182,5 +182,4 @@ fn wait_ms(attempts: u32, jitter: f64) -> i64 {
 }
 
 #[cfg(test)]
-#[path = "profiles_tests.rs"]
 mod tests;

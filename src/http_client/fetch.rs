@@ -340,5 +340,4 @@ fn in_words(error: &reqwest::Error, url: &Url) -> FetchError {
 }
 
 #[cfg(test)]
-#[path = "fetch_tests.rs"]
 mod tests;

@@ -160,5 +160,4 @@ impl Resolve for SystemResolver {
 }
 
 #[cfg(test)]
-#[path = "guard_tests.rs"]
 mod tests;

@@ -105,5 +105,4 @@ fn gone(say: &str) -> CallError {
 }
 
 #[cfg(test)]
-#[path = "media_tests.rs"]
 mod tests;

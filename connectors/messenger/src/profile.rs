@@ -59,5 +59,4 @@ fn in_our_words(person: Person) -> Profile {
 }
 
 #[cfg(test)]
-#[path = "profile_tests.rs"]
 mod tests;

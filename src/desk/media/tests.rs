@@ -1,7 +1,9 @@
+//! Files of messages: outages, crashes, and what was taken back.
+
 use deskbell_sdk::{Author, Direction, Event, MessageChange, NewAttachment, NewMessage, Person};
 
-use super::super::testing::{BASE_MS, CHANNEL, Desk};
 use super::*;
+use crate::desk::testing::{BASE_MS, CHANNEL, Desk};
 use crate::store::Read;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
@@ -79,7 +81,7 @@ fn a_message_is_there_at_once_and_its_files_follow() {
         "m1",
         vec![picture("https://files.example/1"), place, handle],
     );
-    desk.deliver(&[event.clone()]);
+    desk.deliver(std::slice::from_ref(&event));
     desk.deliver(&[event, message("m2", vec![])]);
     let waiting = items(&desk);
     assert_eq!(waiting.len(), 1, "once, and only where files lie elsewhere");

@@ -1,8 +1,10 @@
+//! People who are looked up: when, how often, and whose name stands.
+
 use deskbell_sdk::{Author, Direction, Event, NewMessage, Person};
 
-use super::super::contacts::ChangeContact;
-use super::super::testing::{BASE_MS, CHANNEL, Desk};
 use super::*;
+use crate::desk::contacts::ChangeContact;
+use crate::desk::testing::{BASE_MS, CHANNEL, Desk};
 use crate::store::{Read, Scope};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;

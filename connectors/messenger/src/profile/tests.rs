@@ -1,3 +1,5 @@
+//! What is asked of Meta for a person, and what its answers mean.
+
 use deskbell_sdk::testkit::http::{ScriptedHttp, finish};
 
 use super::*;

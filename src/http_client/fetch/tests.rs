@@ -1,3 +1,5 @@
+//! The guarded client against names, redirections and servers that mean no good.
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,3 +1,5 @@
+//! What is asked of Meta for a file, and what its answers mean.
+
 use deskbell_sdk::testkit::http::{ScriptedHttp, finish};
 
 use super::*;

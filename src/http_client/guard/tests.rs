@@ -1,3 +1,5 @@
+//! Every way to write an address that is not to be asked.
+
 use std::net::Ipv4Addr;
 
 use super::*;
