@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+/// How many of a file's first bytes tell its type.
+const HEAD_BYTES: usize = 64 * 1024;
+
 /// The files.
 #[derive(Clone, Debug)]
 pub struct Blobs {
@@ -43,18 +46,41 @@ impl Blobs {
             .folder
             .join("incoming")
             .join(crate::secrets::random_text());
-        let written = write_and_sync(&incoming, bytes).and_then(|()| {
-            let folder = path.parent().unwrap_or(&self.folder);
-            fs::create_dir_all(folder)?;
-            fs::rename(&incoming, &path)?;
-            File::open(folder)?.sync_all()?;
-            File::open(&self.folder)?.sync_all()
-        });
+        let written =
+            write_and_sync(&incoming, bytes).and_then(|()| self.place(&incoming, &content));
         if written.is_err() {
             // Best effort: it is swept at the next start as well.
             let _ = fs::remove_file(&incoming);
         }
         written.map(|()| content)
+    }
+
+    /// Begins to take in a file that comes in pieces and is not held in memory.
+    pub fn begin(&self) -> io::Result<Incoming> {
+        let path = self
+            .folder
+            .join("incoming")
+            .join(crate::secrets::random_text());
+        Ok(Incoming {
+            file: File::create_new(&path)?,
+            path,
+            blobs: self.clone(),
+            digest: Sha256::new(),
+            size: 0,
+            head: Vec::new(),
+        })
+    }
+
+    /// Puts a whole and synced file of `incoming` where its content says.
+    fn place(&self, incoming: &Path, content: &str) -> io::Result<()> {
+        let path = self
+            .path(content)
+            .ok_or_else(|| io::Error::other("not a hash"))?;
+        let folder = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(folder)?;
+        fs::rename(incoming, &path)?;
+        File::open(folder)?.sync_all()?;
+        File::open(&self.folder)?.sync_all()
     }
 
     /// The bytes under a name.
@@ -63,6 +89,62 @@ impl Blobs {
             .path(content)
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         fs::read(path)
+    }
+}
+
+/// A file that comes in pieces. Dropped before [`Incoming::finish`] it leaves nothing.
+#[derive(Debug)]
+pub struct Incoming {
+    file: File,
+    path: PathBuf,
+    blobs: Blobs,
+    digest: Sha256,
+    size: u64,
+    head: Vec<u8>,
+}
+
+/// A file that was taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// SHA-256 of the content in hex: its name.
+    pub content: String,
+    /// The type by the content's first bytes.
+    pub mime_type: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl Incoming {
+    /// The next piece.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.digest.update(bytes);
+        self.size += bytes.len() as u64;
+        let wanted = HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..wanted]);
+        Ok(())
+    }
+
+    /// It is whole: keeps it durably. The same bytes are kept once.
+    pub fn finish(self) -> io::Result<Kept> {
+        let content = hex::encode(self.digest.clone().finalize());
+        let known = self.blobs.path(&content).is_some_and(|path| path.exists());
+        if !known {
+            self.file.sync_all()?;
+            self.blobs.place(&self.path, &content)?;
+        }
+        Ok(Kept {
+            content,
+            mime_type: sniffed_type(&self.head),
+            size: self.size,
+        })
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // It is gone where the file was put in its place; a rest is swept at the next start as well.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -80,16 +162,53 @@ pub fn sniffed_type(bytes: &[u8]) -> String {
             kind.mime_type().to_owned()
         }
         Some(_) => "application/octet-stream".to_owned(),
-        None if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(['<', '\0'])) => {
-            "text/plain".to_owned()
-        }
+        None if is_plain_text(bytes) => "text/plain".to_owned(),
         None => "application/octet-stream".to_owned(),
     }
+}
+
+/// Whether bytes are text without anything that could be read as mark-up. A character may be cut at their end.
+fn is_plain_text(bytes: &[u8]) -> bool {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !text.contains(['<', '\0'])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_in_pieces_is_the_same_as_a_whole_one_and_a_broken_one_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let whole: Vec<u8> = (0..200_000_u32).flat_map(u32::to_be_bytes).collect();
+        for _ in 0..2 {
+            let mut incoming = blobs.begin().expect("begins");
+            for piece in whole.chunks(4_099) {
+                incoming.write(piece).expect("written");
+            }
+            let kept = incoming.finish().expect("kept");
+            assert_eq!(kept.size, whole.len() as u64);
+            assert_eq!(blobs.keep(&whole).expect("kept"), kept.content);
+            assert_eq!(blobs.read(&kept.content).expect("read"), whole);
+        }
+        let mut broken = blobs.begin().expect("begins");
+        broken.write(b"half").expect("written");
+        drop(broken);
+        let left = fs::read_dir(folder.path().join("incoming")).expect("a folder");
+        assert_eq!(left.count(), 0);
+        let mut cut = blobs.begin().expect("begins");
+        cut.write("é".repeat(HEAD_BYTES).as_bytes())
+            .expect("written");
+        cut.write(b"e").expect("written");
+        assert_eq!(cut.finish().expect("kept").mime_type, "text/plain");
+    }
 
     #[test]
     fn m11_the_name_of_a_file_is_its_content_and_nothing_else_is_read() {
@@ -113,6 +232,63 @@ mod tests {
         ] {
             assert_eq!(sniffed_type(active), "application/octet-stream");
         }
+        // What browsers sniff as a page (WHATWG MIME Sniffing, 7.1), in either case and behind white space, alone and
+        // behind the beginning of what it pretends to be.
+        let tags = [
+            "!DOCTYPE HTML",
+            "HTML",
+            "HEAD",
+            "SCRIPT",
+            "IFRAME",
+            "H1",
+            "DIV",
+            "FONT",
+            "TABLE",
+            "A",
+            "STYLE",
+            "TITLE",
+            "B",
+            "BODY",
+            "BR",
+            "P",
+            "!--",
+            "?xml",
+            "svg",
+            "svg:svg",
+            "math",
+            "x:script",
+            "embed",
+            "object",
+            "link",
+            "meta",
+        ];
+        let mut cases = 0;
+        for tag in tags {
+            for before in ["", " ", "\n\t ", "\u{feff}", "plain words "] {
+                for tag in [tag.to_owned(), tag.to_ascii_lowercase()] {
+                    for after in [">", " onload=alert(1)>", "/>"] {
+                        let kind = sniffed_type(format!("{before}<{tag}{after}").as_bytes());
+                        assert_eq!(kind, "application/octet-stream", "{before}<{tag}{after}");
+                        cases += 1;
+                    }
+                }
+            }
+            for start in [
+                &b"GIF89a"[..],
+                b"\x89PNG\r\n\x1a\n",
+                b"\xff\xd8\xff\xe0",
+                b"%PDF-1.7 ",
+                b"PK\x03\x04",
+            ] {
+                let kind = sniffed_type(&[start, format!("<{tag}>").as_bytes()].concat());
+                assert!(
+                    !kind.contains("html") && !kind.contains("xml") && !kind.contains("script"),
+                    "{kind}"
+                );
+                cases += 1;
+            }
+        }
+        assert!(cases >= 330, "{cases}");
         assert_eq!(sniffed_type(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "image/png");
         assert_eq!(sniffed_type(b"plain words"), "text/plain");
     }

@@ -61,5 +61,17 @@ fn install() -> PrometheusHandle {
         "deskbell_streams_dropped_total",
         "Streams that were too slow and were ended."
     );
+    metrics::describe_counter!(
+        "deskbell_fetches_total",
+        "Attempts to fetch files of customers, by what came of them."
+    );
+    metrics::describe_gauge!(
+        "deskbell_work_waiting",
+        "Files and people that are still to be fetched or looked up."
+    );
+    metrics::describe_gauge!(
+        "deskbell_work_oldest_seconds",
+        "How old the oldest of them is."
+    );
     handle
 }

@@ -173,6 +173,12 @@ pub fn first_at(time: Time) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(0) << COUNTER_BITS
 }
 
+/// When an id was given.
+#[must_use]
+pub fn given_at(id: u64) -> Time {
+    Time::from_millis(i64::try_from(id >> COUNTER_BITS).unwrap_or(i64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,5 +212,7 @@ mod tests {
             assert!(id > before);
             before = id;
         }
+        let noon = Time::from_millis(1_763_745_631_412);
+        assert_eq!(given_at(ids.next(noon)), noon);
     }
 }

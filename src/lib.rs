@@ -9,13 +9,16 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod desk;
+pub mod downloads;
 pub mod figures;
 pub mod http_client;
 pub mod id;
 pub mod intake;
 pub mod live;
+pub mod media;
 
 pub mod outbox;
+pub mod profiles;
 pub mod registry;
 pub mod run;
 pub mod secrets;

@@ -26,13 +26,17 @@ use crate::channels::{Channels, OpenChannel};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::access::OpenChannel as NumberChannel;
+use crate::downloads::Downloads;
+use crate::http_client::Fetcher;
 use crate::live::Live;
+use crate::outbox::Outbox;
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options, Progress};
 use crate::store::entry::{ChannelEntry, Entry};
 use crate::store::record::ChannelNo;
+use crate::work::{lanes, pool};
 use crate::writer::Writer;
 
 /// Where a command on the same machine finds the daemon: an address and a token, readable by its owner only.
@@ -133,6 +137,8 @@ async fn serve_desk(
     let channels = open_channels(&config, kinds, &*store, &writer, &key).await?;
     let blobs = Blobs::open(&config.data_dir.join("attachments"))
         .context("the folder for attachments cannot be made")?;
+    let fetcher = Fetcher::new().context("there is no HTTP client")?;
+    let downloads = Downloads::new(fetcher, blobs.clone());
     let (local, setup) = (random_text(), random_text());
     write_local_file(&config, &local)?;
     let app: App = Arc::new(Daemon {
@@ -154,9 +160,21 @@ async fn serve_desk(
         stopping: shutdown.clone(),
         config,
     });
+    crate::profiles::note(&app).await;
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
-        tokio::spawn(crate::work::run(Arc::clone(&app))),
+        tokio::spawn(lanes::run(Arc::clone(&app), Arc::new(Outbox))),
+        tokio::spawn(pool::run(
+            Arc::clone(&app),
+            Arc::new(crate::media::Media::new(downloads.clone())),
+            crate::media::AT_ONCE,
+        )),
+        tokio::spawn(pool::run(
+            Arc::clone(&app),
+            Arc::new(crate::profiles::Profiles::new(downloads)),
+            crate::profiles::AT_ONCE,
+        )),
+        tokio::spawn(crate::profiles::keep_noted(Arc::clone(&app))),
         tokio::spawn(crate::watch::channels(Arc::clone(&app))),
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),

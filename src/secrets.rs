@@ -32,6 +32,12 @@ pub fn random_seed() -> u64 {
     })
 }
 
+/// A number between 0 and 1, by which many who failed together spread their next attempts.
+#[must_use]
+pub fn jitter() -> f64 {
+    f64::from(u32::try_from(random_seed() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
 /// The secret that a platform is to give back with each delivery to the channel with this slug: made from the daemon's
 /// key, so that it is the same after every start and is kept nowhere.
 #[must_use]

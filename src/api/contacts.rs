@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use deskbell_sdk::text::MAX_NAME_CHARS;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -14,6 +16,7 @@ use super::extract::{Id, MayRead, MayWrite, present};
 use super::filters;
 use super::paging::{self, List, Look};
 use super::problem::Problem;
+use super::uploads;
 use crate::app::App;
 use crate::desk::contacts::{ChangeContact, MergeContacts, Merged, standing};
 use crate::id::ContactId;
@@ -33,6 +36,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(contacts))
         .routes(routes!(contact, change))
         .routes(routes!(merge))
+        .routes(routes!(avatar))
 }
 
 /// Which contacts are wanted.
@@ -121,6 +125,48 @@ async fn contact(
             .ok_or_else(no_contact)
     });
     found.await.map(axum::Json)
+}
+
+/// Which picture is wanted.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct AvatarQuery {
+    /// From `avatar_url`: makes the address of each picture another, for caches. Whatever it says, the newest comes.
+    #[serde(rename = "v")]
+    v: Option<String>,
+}
+
+/// The picture of a contact
+///
+/// As the platform has it, at most 2 MiB.
+#[utoipa::path(
+    get, path = "/api/v1/contacts/{id}/avatar", tag = "contacts", operation_id = "getAvatar",
+    params(("id" = String, Path, description = "`cus_…`"), AvatarQuery),
+    responses(
+        (status = 200, description = "The picture", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "You have it already"),
+    ),
+)]
+async fn avatar(
+    State(app): State<App>,
+    MayRead(caller): MayRead,
+    Id(id): Id<ContactId>,
+    Query(_version): Query<AvatarQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let found = paging::read(&app, move |app| {
+        let contact = app
+            .store
+            .contact(&caller.scope, id)?
+            .ok_or_else(no_contact)?;
+        contact
+            .avatar
+            .clone()
+            .ok_or_else(|| Problem::not_found("picture"))
+    });
+    let file = uploads::File::from(found.await?);
+    uploads::serve(&app, &file, &headers, false).await
 }
 
 /// What changes of a contact. A field that is left out stays; `null` empties it.

@@ -6,7 +6,7 @@ use deskbell_sdk::{
 };
 
 use super::changes::{delivery, merge};
-use super::{Decision, contacts, conversations, outbox};
+use super::{Decision, contacts, conversations, media, outbox, profiles};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
@@ -193,6 +193,17 @@ impl Arrival {
             if matches!(reaction.author, AuthorRecord::Contact(..)) && reaction.emoji.is_some() {
                 conversations::customer_acted(&mut conversation, reaction.at);
             }
+        }
+        media::want(draft, &message, 0);
+        if message.is_from_customer() {
+            let waiting_since = conversation.waiting_since.unwrap_or(self.received_at);
+            profiles::want(
+                draft,
+                self.channel,
+                &new.customer.id,
+                customer.id,
+                waiting_since,
+            )?;
         }
         let conversation_id = conversation.id;
         draft.create_message(message, conversation);

@@ -8,7 +8,7 @@ use super::Decision;
 use crate::id::ContactId;
 use crate::store::draft::Draft;
 use crate::store::entry::{Entry, MergedContact};
-use crate::store::record::{ChannelNo, ContactRecord, Identity};
+use crate::store::record::{AvatarRecord, ChannelNo, ContactRecord, Identity};
 use crate::store::{Found, Scope};
 
 /// The contact of a person, made or brought up to date by what the platform tells of them. `told_at` is the
@@ -60,20 +60,53 @@ pub fn known_or_new(
         }],
         created_at: draft.now(),
         updated_at: draft.now(),
+        avatar: None,
     };
     draft.create_contact(contact.clone());
     Ok(Arc::new(contact))
 }
 
-/// Writes a changed contact, and its name into its conversations.
+/// What a platform told of a person when it was asked: the name, unless a person of the shop gave one, and the picture.
+/// `None` leaves what is known.
+pub fn told(
+    draft: &mut Draft<'_>,
+    contact: ContactId,
+    name: Option<&str>,
+    avatar: Option<&AvatarRecord>,
+) -> Found<()> {
+    let Some(known) = draft.contact(&Scope::whole_desk(), contact)? else {
+        return Ok(());
+    };
+    let mut contact = (*known).clone();
+    if let Some(name) = name.and_then(text::clean_name)
+        && contact.name.as_ref() != Some(&name)
+        && draft.now() > contact.named_at
+    {
+        contact.name = Some(name);
+        contact.named_at = draft.now();
+    }
+    if avatar.is_some() {
+        contact.avatar = avatar.cloned();
+    }
+    if contact != *known {
+        change(draft, contact)?;
+    }
+    Ok(())
+}
+
+/// Writes a changed contact, and its name and picture into its conversations.
 fn change(draft: &mut Draft<'_>, mut contact: ContactRecord) -> Found<Arc<ContactRecord>> {
     contact.version += 1;
     contact.updated_at = draft.now();
     draft.update_contact(contact.clone());
+    let avatar = contact.avatar.as_ref().map(|avatar| &avatar.content);
     for conversation in draft.conversations_of(contact.id)? {
-        if conversation.contact_name != contact.name {
+        if conversation.contact_name != contact.name
+            || conversation.contact_avatar.as_ref() != avatar
+        {
             let mut conversation = (*conversation).clone();
             conversation.contact_name.clone_from(&contact.name);
+            conversation.contact_avatar = avatar.cloned();
             conversation.version += 1;
             draft.update_conversation(conversation);
         }
@@ -185,6 +218,7 @@ impl Decision for MergeContacts {
             whole.name.clone_from(&from.name);
             whole.named_at = from.named_at;
         }
+        whole.avatar = whole.avatar.or_else(|| from.avatar.clone());
         whole.email = whole.email.or_else(|| from.email.clone());
         whole.phone = whole.phone.or_else(|| from.phone.clone());
         whole.remark = match (whole.remark, &from.remark) {
@@ -198,6 +232,8 @@ impl Decision for MergeContacts {
             let mut conversation = (*conversation).clone();
             conversation.contact = whole.id;
             conversation.contact_name.clone_from(&whole.name);
+            conversation.contact_avatar =
+                whole.avatar.as_ref().map(|avatar| avatar.content.clone());
             conversation.version += 1;
             draft.update_conversation(conversation);
         }

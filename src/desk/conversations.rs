@@ -64,6 +64,7 @@ pub fn known_or_new(
         staff_read_up_to: MessageId(0),
         created_at: now,
         last_activity_at: now,
+        contact_avatar: contact.avatar.as_ref().map(|avatar| avatar.content.clone()),
     };
     draft.create_conversation(conversation.clone());
     Ok(conversation)

@@ -10,9 +10,11 @@ pub mod changes;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;
+pub mod media;
 pub mod outbox;
 #[cfg(test)]
 mod outbox_tests;
+pub mod profiles;
 #[cfg(test)]
 mod properties;
 pub mod replies;
@@ -21,8 +23,34 @@ pub mod sweep;
 mod testing;
 pub mod visits;
 
+use deskbell_sdk::Time;
+
 use crate::store::Found;
 use crate::store::draft::Draft;
+
+/// What comes next for an item of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is done with.
+    Done,
+    /// It is due again at this time.
+    At(Time),
+}
+
+/// A wait that doubles from `first_ms` with each attempt up to `longest_ms`, spread by `jitter` (0 to 1) so that many
+/// who failed together do not come together again. In milliseconds.
+fn doubled(attempts: u32, first_ms: i64, longest_ms: i64, jitter: f64) -> i64 {
+    let doubled = first_ms
+        .saturating_mul(1 << attempts.saturating_sub(1).min(20))
+        .min(longest_ms);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "a wait of minutes, spread"
+    )]
+    let spread = (doubled as f64 * (0.5 + 0.5 * jitter)) as i64;
+    spread
+}
 
 /// A command that the desk decides.
 pub trait Decision: Send + 'static {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use deskbell_sdk::{Author, DeliveryState, Direction, Event, NewMessage, Person, Time};
 use proptest::prelude::*;
 
-use super::outbox::{Begin, Ended, Finish, Next, Resume, Windows, send_token};
+use super::Next;
+use super::outbox::{Begin, Ended, Finish, Resume, Windows, send_token};
 use super::replies::{Kind, Write, Written};
 use super::testing::{BASE_MS, CHANNEL, Desk};
 use crate::id::{MessageId, WorkId};

@@ -155,6 +155,7 @@ impl Decision for Write {
                 state: WorkState::Waiting { attempts: 0 },
                 due_at: now,
                 created_at: now,
+                looking_since: None,
             };
             draft.put(work.put(work.id.key().to_vec()));
         }

@@ -131,12 +131,18 @@ pub enum Table {
     ReadPositions = 12,
     /// The daemon's own settings.
     Settings = 13,
-    /// What was decided and is still to be done.
+    /// Answers that are still to be sent.
     Work = 14,
     /// Contacts that were merged into others.
-    MergedContacts = 20,
+    MergedContacts = 30,
     /// Who wants to be forgotten.
-    Deletions = 21,
+    Deletions = 31,
+    /// Files of messages that are still to be fetched.
+    Fetches = 20,
+    /// People who are still to be looked up.
+    Lookups = 21,
+    /// When people were last looked up.
+    Profiles = 22,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

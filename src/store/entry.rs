@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deskbell_sdk::{DeliveryState, Time};
+use deskbell_sdk::{DeliveryState, Source, Time};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -383,6 +383,9 @@ pub struct WorkEntry {
     pub due_at: Time,
     /// When it was decided.
     pub created_at: Time,
+    /// Since when the fate of the next part is looked for.
+    #[serde(default)]
+    pub looking_since: Option<Time>,
 }
 
 impl Entry for WorkEntry {
@@ -441,6 +444,89 @@ impl WorkState {
             Self::Attempting { since, .. } | Self::Looking { since, .. } => Some(since),
         }
     }
+}
+
+/// Files of one message that are to be fetched. Key: the id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchEntry {
+    /// Its id.
+    pub id: WorkId,
+    /// The channel.
+    pub channel: ChannelNo,
+    /// The message.
+    pub message: MessageId,
+    /// What is still missing.
+    pub files: Vec<FetchFile>,
+    /// When it was decided.
+    pub created_at: Time,
+}
+
+impl Entry for FetchEntry {
+    const TABLE: Table = Table::Fetches;
+}
+
+impl FetchEntry {
+    /// When the next of its files is due.
+    #[must_use]
+    pub fn due_at(&self) -> Time {
+        let next = self.files.iter().map(|file| file.due_at).min();
+        next.unwrap_or(self.created_at)
+    }
+}
+
+/// A file that is to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchFile {
+    /// The attachment.
+    pub attachment: AttachmentId,
+    /// Its place in its message, from 0.
+    pub place: usize,
+    /// Where the message said that it is.
+    pub source: Source,
+    /// How often it was tried; an attempt counts from before it is made.
+    pub attempts: u32,
+    /// Whether what the message said no longer works.
+    pub is_gone: bool,
+    /// When it is due.
+    pub due_at: Time,
+}
+
+/// A person who is to be looked up at the platform. Key: the id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupEntry {
+    /// Its id.
+    pub id: WorkId,
+    /// The channel.
+    pub channel: ChannelNo,
+    /// Who it is here.
+    pub contact: ContactId,
+    /// Who it is at the platform.
+    pub person: String,
+    /// Since when the person waits for an answer: the longest goes first.
+    pub waiting_since: Time,
+    /// How often it was tried; an attempt counts from before it is made.
+    pub attempts: u32,
+    /// When it is due.
+    pub due_at: Time,
+    /// When it was decided.
+    pub created_at: Time,
+}
+
+impl Entry for LookupEntry {
+    const TABLE: Table = Table::Lookups;
+}
+
+/// When a person was last looked up. Key: [`external_key`] of the person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileEntry {
+    /// The look-up that is under way.
+    pub pending: Option<WorkId>,
+    /// When the last one ended.
+    pub looked_at: Option<Time>,
+}
+
+impl Entry for ProfileEntry {
+    const TABLE: Table = Table::Profiles;
 }
 
 /// The state of delivery that a thread's receipts give to what we sent at `sent_at`.

@@ -389,6 +389,9 @@ pub struct ConversationRecord {
     pub created_at: Time,
     /// Arrival of the last event that a person caused.
     pub last_activity_at: Time,
+    /// SHA-256 of the contact's picture in hex.
+    #[serde(default)]
+    pub contact_avatar: Option<String>,
 }
 
 /// The newest entry of a conversation, as lists show it.
@@ -426,6 +429,18 @@ pub struct ContactRecord {
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,
+    /// The picture.
+    #[serde(default)]
+    pub avatar: Option<AvatarRecord>,
+}
+
+/// The picture of a person, as the platform had it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvatarRecord {
+    /// SHA-256 of the content in hex.
+    pub content: String,
+    /// Sniffed type.
+    pub mime_type: String,
 }
 
 /// Who a contact is in one channel.

@@ -1,5 +1,7 @@
 //! Meta's Graph API as one Page's token sees it: how it is called, and how it says no.
 
+use std::fmt::Write as _;
+
 use bytes::Bytes;
 use deskbell_sdk::Secret;
 use deskbell_sdk::json::{lenient_i64, mended};
@@ -66,6 +68,20 @@ impl Graph {
             .body(body)
             .map_err(|_| "api_base is no address".to_owned())
     }
+}
+
+/// For a path or a query: everything but letters, digits and `-._~` (RFC 3986, 2.3).
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a String never fails.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// An error in the Graph API's own form. Its message is left out on purpose: it is in the language of whoever made the

@@ -2,12 +2,15 @@
 //!
 //! Meta delivers to one address an app (`POST /webhooks/{channel_id}`), signed with the app's secret; a delivery may
 //! hold events of several Pages, which the daemon sends to their channels. The connector receives everything that the
-//! platform tells about a conversation, sends texts and files, and can tell whether its credentials work. `README.md`
-//! has the set-up.
+//! platform tells about a conversation, sends texts and files, finds the files that came and the names and pictures of
+//! people, and can tell whether its credentials work. `README.md` has the set-up.
 
+mod ask;
 mod decode;
 mod graph;
 mod health;
+mod media;
+mod profile;
 mod send;
 mod wire;
 
@@ -167,6 +170,14 @@ impl Channel for Messenger {
     }
 
     fn send(&self) -> Option<&dyn deskbell_sdk::send::Send> {
+        Some(self)
+    }
+
+    fn media(&self) -> Option<&dyn deskbell_sdk::media::Media> {
+        Some(self)
+    }
+
+    fn profiles(&self) -> Option<&dyn deskbell_sdk::profile::Profiles> {
         Some(self)
     }
 

@@ -1,8 +1,6 @@
 //! Looking for a message whose answer was lost: in the Page's own conversation with the person (Conversations API),
 //! which tells ids, times, senders and contents, but not the metadata that a message was sent with.
 
-use std::fmt::Write as _;
-
 use deskbell_sdk::client::Http;
 use deskbell_sdk::json::mended;
 use deskbell_sdk::send::{Fate, LostSend, OutboundFile, Part, Sent};
@@ -10,7 +8,7 @@ use deskbell_sdk::{AttachmentKind, ExternalId, Time};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Graph, GraphError, percent_encoded};
 
 /// How much earlier than our attempt Meta may have written it down: its times are whole seconds, and clocks differ.
 const EARLIER_MS: i64 = 5 * 1000;
@@ -199,18 +197,4 @@ fn is_like(file: &OutboundFile, shown: &Attachment) -> bool {
         AttachmentKind::Audio => is_of("audio/"),
         _ => shown.mime_type.as_deref() == Some(file.mime_type.as_str()),
     }
-}
-
-/// For a query: everything but letters, digits and `-._~` (RFC 3986, 2.3).
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing into a String never fails.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }

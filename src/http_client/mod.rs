@@ -1,7 +1,16 @@
-//! The HTTP client that the daemon lends to connectors and uses itself: time-outs, a size limit, no redirects, no
-//! proxies from the environment, and for a connector only its own platform.
+//! The HTTP clients that the daemon lends to connectors and uses itself: time-outs, a size limit, no proxies from the
+//! environment, and for a connector only its own platform, without redirects. What strangers named is fetched by the
+//! guarded [`Fetcher`].
+
+pub mod addresses;
+mod fetch;
+mod file_name;
+mod guard;
 
 use std::time::Duration;
+
+pub use fetch::{Download, FetchError, Fetcher, Pace, Wish};
+pub use guard::{Hosts, Rules};
 
 use axum::body::Bytes;
 use deskbell_sdk::client::{BoxFuture, Http, HttpFailure};
@@ -9,6 +18,8 @@ use reqwest::redirect::Policy;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// The slowest line that a file is sent over, in bytes a second.
+const SLOWEST_UPLOAD: u64 = 64 * 1024;
 
 /// Where TLS looks for its arithmetic; harmless to call again.
 pub fn install_tls() {
@@ -32,9 +43,15 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     builder().build()
 }
 
-/// A client for calls that carry a file.
-pub fn upload_client() -> Result<reqwest::Client, reqwest::Error> {
-    builder().timeout(Duration::from_secs(25)).build()
+/// How long a call may take that carries so many bytes: 15 s, and what a line of 64 KiB/s needs for them.
+#[must_use]
+pub const fn upload_time(body_bytes: u64) -> Duration {
+    Duration::from_secs(15 + body_bytes / SLOWEST_UPLOAD)
+}
+
+/// A client for a call that carries so many bytes.
+pub fn upload_client(body_bytes: u64) -> Result<reqwest::Client, reqwest::Error> {
+    builder().timeout(upload_time(body_bytes)).build()
 }
 
 /// The client of one channel: it calls the channel's platform and nobody else.
