@@ -393,6 +393,7 @@ impl Desk {
             order: number,
             metadata: BTreeMap::new(),
             send_token: None,
+            album: None,
         };
         let arrivals = Arrivals {
             events: vec![(channel, Event::Message(Box::new(message)))],

@@ -43,6 +43,7 @@ fn message(thread: &str, external_id: &str, direction: Direction, step: i64) -> 
         order: 0,
         metadata: BTreeMap::new(),
         send_token: None,
+        album: None,
     }))
 }
 

@@ -157,6 +157,7 @@ fn arrived(
         order: 0,
         metadata: BTreeMap::new(),
         send_token: None,
+        album: None,
     })
 }
 

@@ -111,6 +111,7 @@ impl Site {
             order: 0,
             metadata: BTreeMap::new(),
             send_token: None,
+            album: None,
         };
         let arrivals = Arrivals {
             events: vec![(CHANNEL, Event::Message(Box::new(message)))],
