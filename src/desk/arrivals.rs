@@ -6,7 +6,7 @@ use deskbell_sdk::{
 };
 
 use super::changes::{delivery, merge};
-use super::{Decision, contacts, conversations, outbox};
+use super::{Decision, albums, contacts, conversations, outbox};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
@@ -14,7 +14,7 @@ use crate::store::entry::{
     external_key,
 };
 use crate::store::record::{
-    AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord, DeliveryRecord,
+    Album, AlbumPart, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord, DeliveryRecord,
     Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
 };
 use crate::store::{Found, RawDelivery};
@@ -132,6 +132,12 @@ impl Arrival {
         {
             return Ok(echoed);
         }
+        if let Some(album) = &new.album
+            && let Some(id) = draft.message_by_external_id(self.channel, &albums::key(album))?
+            && let Some(begun) = draft.message(self.channel, id)?
+        {
+            return self.further_part(draft, new, &begun);
+        }
         let sent_at = self.sensible(new.sent_at);
         let customer = contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
         let mut conversation =
@@ -163,11 +169,18 @@ impl Arrival {
             metadata: new.metadata.clone(),
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
+            album: None,
         };
         if new.direction == Direction::Outbound {
             message.changes = delivery(DeliveryState::Sent, sent_at);
         }
-        self.apply_waiting_changes(draft, &mut message)?;
+        if let Some(album) = &new.album {
+            message.album = Some(Box::new(Album {
+                key: albums::key(album),
+                parts: vec![self.part(new, &message.attachments)],
+            }));
+        }
+        self.apply_waiting_changes(draft, &mut message, &new.external_id)?;
         apply_receipts(&conversation, &mut message);
         conversations::count_in(draft, &mut conversation, &message)?;
         for reaction in &message.changes.reactions {
@@ -178,6 +191,60 @@ impl Arrival {
         let conversation_id = conversation.id;
         draft.create_message(message, conversation);
         Ok((true, conversation_id, id))
+    }
+
+    /// A further part of an album whose message has begun: the message grows by it.
+    fn further_part(
+        &self,
+        draft: &mut Draft<'_>,
+        new: &NewMessage,
+        begun: &MessageRecord,
+    ) -> Found<(bool, ConversationId, MessageId)> {
+        let sent_at = self.sensible(new.sent_at);
+        contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
+        let mut message = begun.clone();
+        message.version += 1;
+        let attachments = self.attachments(draft, message.id, &new.attachments)?;
+        let part = self.part(new, &attachments);
+        let place = Place {
+            sent_at: part.sent_at,
+            order: part.order,
+            id: message.id,
+        };
+        message.attachments.extend(attachments);
+        if let Some(album) = &mut message.album {
+            album.parts.push(part);
+        }
+        self.apply_waiting_changes(draft, &mut message, &new.external_id)?;
+        let grown = (true, message.conversation, message.id);
+        let scope = crate::store::Scope::whole_desk();
+        if let Some(conversation) = draft.conversation(&scope, message.conversation)? {
+            let mut conversation = (*conversation).clone();
+            apply_receipts(&conversation, &mut message);
+            conversations::grow(draft, &mut conversation, &message, place, self.received_at)?;
+            for reaction in &message.changes.reactions {
+                if matches!(reaction.author, AuthorRecord::Contact(..)) && reaction.emoji.is_some()
+                {
+                    conversations::customer_acted(&mut conversation, reaction.at);
+                }
+            }
+            draft.update_message(message, conversation);
+        }
+        Ok(grown)
+    }
+
+    /// A message as a part of an album.
+    fn part(&self, new: &NewMessage, attachments: &[AttachmentRecord]) -> AlbumPart {
+        AlbumPart {
+            external_id: new.external_id.clone(),
+            sent_at: self.sensible(new.sent_at),
+            order: new.order,
+            text: new.text.as_deref().map(text::clean_text),
+            reply_to: new.reply_to.clone(),
+            metadata: new.metadata.clone(),
+            attachments: attachments.iter().map(|attachment| attachment.id).collect(),
+            changes: MessageChanges::default(),
+        }
     }
 
     fn author(&self, draft: &mut Draft<'_>, author: &Author, at: Time) -> Found<AuthorRecord> {
@@ -246,20 +313,18 @@ impl Arrival {
         &self,
         draft: &mut Draft<'_>,
         message: &mut MessageRecord,
+        external_id: &str,
     ) -> Found<()> {
-        let Some(external_id) = &message.external_id else {
-            return Ok(());
-        };
         let key = external_key(self.channel, external_id);
-        let Some(waiting) = draft.entry::<WaitingChanges>(&key)? else {
-            return Ok(());
-        };
-        draft.put(WaitingChanges::remove(key));
-        let mut changes = waiting.changes;
+        let mut changes = MessageChanges::default();
+        if let Some(waiting) = draft.entry::<WaitingChanges>(&key)? {
+            draft.put(WaitingChanges::remove(key));
+            changes = waiting.changes;
+        }
         for reaction in &mut changes.reactions {
             self.resolve(draft, reaction)?;
         }
-        merge_into(message, &changes);
+        merge_into(message, external_id, &changes);
         Ok(())
     }
 
@@ -327,8 +392,8 @@ impl Arrival {
             self.resolve(draft, reaction)?;
         }
         let mut message = (*known).clone();
-        merge_into(&mut message, &more);
-        if message.changes == known.changes {
+        merge_into(&mut message, external_id, &more);
+        if message == *known {
             return Ok(changed);
         }
         message.version += 1;
@@ -534,6 +599,7 @@ impl Arrival {
             metadata: activity.metadata.clone(),
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
+            album: None,
         };
         conversations::count_in(draft, &mut conversation, &message)?;
         draft.create_message(message, conversation);
@@ -574,17 +640,18 @@ pub(super) fn attach_upload(
     draft.put(entry.put(record.id.key().to_vec()));
 }
 
-/// Merges changes into a message. How far it has come is nothing that can happen to a message of the customer's (W17).
-fn merge_into(message: &mut MessageRecord, more: &MessageChanges) {
-    if message.direction == Direction::Inbound && more.delivery.is_some() {
-        let more = MessageChanges {
-            delivery: None,
-            ..more.clone()
-        };
-        merge(&mut message.changes, &more);
-    } else {
-        merge(&mut message.changes, more);
+/// Merges changes of the platform's message `external_id` into the message that it is, or is a part of. How far it has
+/// come is nothing that can happen to a message of the customer's (W17).
+fn merge_into(message: &mut MessageRecord, external_id: &str, more: &MessageChanges) {
+    let mut more = match &mut message.album {
+        Some(album) => albums::merge_into_part(album, external_id, more),
+        None => more.clone(),
+    };
+    if message.direction == Direction::Inbound {
+        more.delivery = None;
     }
+    merge(&mut message.changes, &more);
+    albums::settle(message);
 }
 
 /// Moves an outbound message as far as the receipts of its thread say. What never left stays where it is (W17).
