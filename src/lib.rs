@@ -16,6 +16,7 @@ pub mod intake;
 pub mod live;
 
 pub mod outbox;
+pub mod registration;
 pub mod registry;
 pub mod run;
 pub mod secrets;

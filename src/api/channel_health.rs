@@ -109,8 +109,7 @@ pub fn detail(open: Option<&OpenChannel>) -> String {
     };
     let status = open.status();
     let broken = status
-        .findings
-        .iter()
+        .all_findings()
         .find(|finding| finding.standing == Standing::Broken);
     match (broken, status.last_event_at) {
         (Some(finding), _) => finding.say.clone(),
@@ -124,8 +123,7 @@ pub fn detail(open: Option<&OpenChannel>) -> String {
 pub fn health_of(entry: &ChannelEntry, open: Option<&OpenChannel>, public_url: &str) -> Health {
     let status = open.map(|open| open.status().clone()).unwrap_or_default();
     let mut findings: Vec<Finding> = status
-        .findings
-        .iter()
+        .all_findings()
         .map(|finding| Finding {
             what: finding.what.to_owned(),
             standing: match finding.standing {
@@ -191,6 +189,22 @@ fn deliveries(open: &OpenChannel, public_url: &str) -> Option<Finding> {
                     ),
                 )
             }
+        };
+    }
+    if open.channel.poll().is_some() {
+        return match (status.last_event_at, status.polled_at) {
+            (_, None) => finding(
+                Found::Doubtful,
+                format!("{title} has not been asked for messages since the daemon started."),
+            ),
+            (Some(came_at), Some(at)) => finding(
+                Found::Fine,
+                format!("{title} was last asked {at}; something last came {came_at}."),
+            ),
+            (None, Some(at)) => finding(
+                Found::Fine,
+                format!("{title} was last asked {at}; nothing has come since the daemon started."),
+            ),
         };
     }
     open.channel.webhook()?;

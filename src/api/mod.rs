@@ -26,7 +26,7 @@ pub mod problem;
 pub mod quarantine;
 pub mod stream;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

@@ -78,7 +78,13 @@ pub fn settle(message: &mut MessageRecord) {
     message.changes.deleted_at = left()
         .next()
         .is_none()
-        .then(|| album.parts.iter().filter_map(|part| part.changes.deleted_at).max())
+        .then(|| {
+            album
+                .parts
+                .iter()
+                .filter_map(|part| part.changes.deleted_at)
+                .max()
+        })
         .flatten();
     let mut attachments: BTreeMap<_, _> = std::mem::take(&mut message.attachments)
         .into_iter()

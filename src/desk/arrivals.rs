@@ -14,10 +14,11 @@ use crate::store::entry::{
     external_key,
 };
 use crate::store::record::{
-    Album, AlbumPart, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord, DeliveryRecord,
-    Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
+    Album, AlbumPart, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo,
+    ConversationRecord, DeliveryRecord, Edit, MessageChanges, MessageKind, MessageRecord, Place,
+    ReactionRecord,
 };
-use crate::store::{Found, RawDelivery};
+use crate::store::{Found, Put, RawDelivery};
 
 /// How far in the future a platform's time may lie before it is taken for nonsense: a day, in milliseconds.
 const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -36,6 +37,8 @@ pub struct Arrivals {
     pub received_at: Time,
     /// The delivery as it came, where it is to be kept.
     pub raw: Option<RawDelivery>,
+    /// Where reading at the platform stands after it: kept in the same step, or not at all.
+    pub cursor: Option<Put>,
 }
 
 /// What became of a delivery.
@@ -93,6 +96,9 @@ impl Decision for Arrivals {
             && (outcome.new > 0 || outcome.ignored > 0 || outcome.quarantined > 0)
         {
             draft.keep_raw(raw.clone());
+        }
+        if let Some(cursor) = &self.cursor {
+            draft.put(cursor.clone());
         }
         Ok(outcome)
     }

@@ -99,9 +99,11 @@ fn of_poll(info: &WebhookInfo) -> (Standing, String) {
 fn of_webhook(info: &WebhookInfo) -> (Standing, String) {
     let waiting = info.pending_update_count;
     if info.url.is_empty() {
+        // Whether that is as it should be is for the registration to say, which knows our address.
         return (
-            Standing::Broken,
-            "Telegram delivers nowhere: the daemon registers itself at its start and every ten minutes".to_owned(),
+            Standing::Fine,
+            "Telegram has no webhook for the bot yet: the daemon sets it at its start, and again within ten minutes"
+                .to_owned(),
         );
     }
     match info.last_error_message.as_deref() {

@@ -57,6 +57,7 @@ pub(super) async fn send(
         events: vec![(visitor.channel.no, Event::Message(Box::new(message)))],
         received_at,
         raw: None,
+        cursor: None,
     };
     let outcome = app.writer.write(arrivals).await?;
     visitor.channel.status().last_event_at = Some(received_at);

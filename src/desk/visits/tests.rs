@@ -117,6 +117,7 @@ impl Site {
             events: vec![(CHANNEL, Event::Message(Box::new(message)))],
             received_at: self.now,
             raw: None,
+            cursor: None,
         };
         let outcome = self.decide(&arrivals);
         assert_eq!(
