@@ -37,7 +37,9 @@ fn daemon(folder: &Path, api: &BotApi, mode: &str) -> Daemon {
 
 /// The bot's messages, by their ids at Telegram.
 async fn messages(daemon: &Daemon) -> BTreeMap<String, Value> {
-    let feed = daemon.all("feed?channel=bot", 200).await;
+    let mut feed = daemon.all("feed?channel=bot", 200).await;
+    // An answer under way has no id yet.
+    feed.retain(|item| item["external_id"].is_string());
     let count = feed.len();
     let messages: BTreeMap<String, Value> = feed
         .into_iter()

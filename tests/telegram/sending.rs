@@ -104,7 +104,10 @@ async fn answers_go_out_as_text_quotation_and_file() {
     );
 
     let (status, _) = daemon
-        .post(&format!("conversations/{conversation}/typing"), &json!({}))
+        .post(
+            &format!("conversations/{conversation}/typing"),
+            &json!({ "typing": true }),
+        )
         .await;
     assert_eq!(status, 200);
     api.until(PATIENCE, "the typing sign", |api| {

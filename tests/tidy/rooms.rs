@@ -48,7 +48,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("id", &[]),
     (
         "intake",
-        &["app", "channels", "clock", "desk", "id", "store", "writer"],
+        &[
+            "app",
+            "channels",
+            "clock",
+            "desk",
+            "http_client",
+            "id",
+            "secrets",
+            "store",
+            "watch",
+            "writer",
+        ],
     ),
     ("lib", &[]),
     ("live", &["app", "id", "store", "view"]),
@@ -67,6 +78,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "writer",
         ],
     ),
+    (
+        "registration",
+        &["app", "channels", "http_client", "store", "watch"],
+    ),
     ("registry", &[]),
     (
         "run",
@@ -84,6 +99,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "id",
             "intake",
             "live",
+            "registration",
             "secrets",
             "server",
             "store",

@@ -51,6 +51,7 @@ fn the_example_is_good_with_everything_in_it() {
         "PAGE_TOKEN",
         "APP_SECRET",
         "VERIFY_TOKEN",
+        "BOT_TOKEN",
     ] {
         shop = shop.with(variable, "12345678901234567890");
     }
@@ -58,7 +59,7 @@ fn the_example_is_good_with_everything_in_it() {
         shop.write(file, b"0123456789abcdef0123456789abcdef");
     }
     let config = shop.config();
-    assert_eq!(config.channels.len(), 2);
+    assert_eq!(config.channels.len(), 3);
     assert!(config.tls.is_some());
 }
 
