@@ -45,6 +45,18 @@ pub async fn look(app: &App, channel: &Arc<OpenChannel>) -> Result<Vec<Finding>,
     Ok(findings)
 }
 
+/// Makes the platform of a channel deliver here no longer; where other channels of its app are open, they go on.
+///
+/// # Errors
+/// Where the channel cannot register, or the platform refuses.
+pub async fn unregister(app: &App, channel: &Arc<OpenChannel>) -> Result<(), CallError> {
+    let register = ability(channel)?;
+    let app_is_shared = app.channels.of_app(channel).count() > 1;
+    let client = client().map_err(|error| CallError::retry(error.to_string()))?;
+    let http = PlatformClient::new(client, channel.api_base());
+    register.unregister(&http, app_is_shared).await
+}
+
 fn ability(channel: &OpenChannel) -> Result<&dyn deskbell_sdk::register::Register, CallError> {
     channel
         .channel

@@ -171,6 +171,12 @@ async fn whatever_people_do_in_telegram_is_on_the_desk() {
     let health = daemon.get("channels/bot/health").await;
     assert_eq!(health["state"], "up", "{health}");
     all_is_well(&daemon, &api).await;
+    // A look that waits for up to 50 seconds does not hold up the end.
+    let (status, took) = daemon.stop();
+    assert!(
+        status.success() && took < Duration::from_secs(30),
+        "{status} after {took:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -208,6 +208,18 @@ fn deliveries(open: &OpenChannel, public_url: &str) -> Option<Finding> {
         };
     }
     open.channel.webhook()?;
+    let by_itself = open.channel.register();
+    if by_itself.is_some_and(deskbell_sdk::register::Register::by_itself)
+        && status.last_event_at.is_none()
+        && status.last_rejected_at.is_none()
+    {
+        return finding(
+            Found::Fine,
+            format!(
+                "{title} has delivered nothing since the daemon started; it was told where to deliver by the daemon."
+            ),
+        );
+    }
     let address = webhook_url(public_url, &open.id);
     match (status.last_event_at, status.last_rejected_at) {
         (came_at, Some(refused_at)) if came_at < Some(refused_at) => finding(

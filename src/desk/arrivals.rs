@@ -14,9 +14,8 @@ use crate::store::entry::{
     external_key,
 };
 use crate::store::record::{
-    Album, AlbumPart, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo,
-    ConversationRecord, DeliveryRecord, Edit, MessageChanges, MessageKind, MessageRecord, Place,
-    ReactionRecord,
+    Album, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord,
+    DeliveryRecord, Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
 };
 use crate::store::{Found, Put, RawDelivery};
 
@@ -108,14 +107,15 @@ impl Decision for Arrivals {
     }
 }
 
-struct Arrival {
-    channel: ChannelNo,
-    received_at: Time,
+/// One of the events of a delivery.
+pub(super) struct Arrival {
+    pub(super) channel: ChannelNo,
+    pub(super) received_at: Time,
 }
 
 impl Arrival {
     /// A platform's time, or the arrival where that is nonsense.
-    fn sensible(&self, time: Time) -> Time {
+    pub(super) fn sensible(&self, time: Time) -> Time {
         if time.as_millis() <= 0 || time > self.received_at.plus_millis(FUTURE_MS) {
             self.received_at
         } else {
@@ -199,60 +199,6 @@ impl Arrival {
         Ok((true, conversation_id, id))
     }
 
-    /// A further part of an album whose message has begun: the message grows by it.
-    fn further_part(
-        &self,
-        draft: &mut Draft<'_>,
-        new: &NewMessage,
-        begun: &MessageRecord,
-    ) -> Found<(bool, ConversationId, MessageId)> {
-        let sent_at = self.sensible(new.sent_at);
-        contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
-        let mut message = begun.clone();
-        message.version += 1;
-        let attachments = self.attachments(draft, message.id, &new.attachments)?;
-        let part = self.part(new, &attachments);
-        let place = Place {
-            sent_at: part.sent_at,
-            order: part.order,
-            id: message.id,
-        };
-        message.attachments.extend(attachments);
-        if let Some(album) = &mut message.album {
-            album.parts.push(part);
-        }
-        self.apply_waiting_changes(draft, &mut message, &new.external_id)?;
-        let grown = (true, message.conversation, message.id);
-        let scope = crate::store::Scope::whole_desk();
-        if let Some(conversation) = draft.conversation(&scope, message.conversation)? {
-            let mut conversation = (*conversation).clone();
-            apply_receipts(&conversation, &mut message);
-            conversations::grow(draft, &mut conversation, &message, place, self.received_at)?;
-            for reaction in &message.changes.reactions {
-                if matches!(reaction.author, AuthorRecord::Contact(..)) && reaction.emoji.is_some()
-                {
-                    conversations::customer_acted(&mut conversation, reaction.at);
-                }
-            }
-            draft.update_message(message, conversation);
-        }
-        Ok(grown)
-    }
-
-    /// A message as a part of an album.
-    fn part(&self, new: &NewMessage, attachments: &[AttachmentRecord]) -> AlbumPart {
-        AlbumPart {
-            external_id: new.external_id.clone(),
-            sent_at: self.sensible(new.sent_at),
-            order: new.order,
-            text: new.text.as_deref().map(text::clean_text),
-            reply_to: new.reply_to.clone(),
-            metadata: new.metadata.clone(),
-            attachments: attachments.iter().map(|attachment| attachment.id).collect(),
-            changes: MessageChanges::default(),
-        }
-    }
-
     fn author(&self, draft: &mut Draft<'_>, author: &Author, at: Time) -> Found<AuthorRecord> {
         let cleaned = |name: &Option<String>| name.as_deref().and_then(text::clean_name);
         Ok(match author {
@@ -265,7 +211,7 @@ impl Arrival {
         })
     }
 
-    fn attachments(
+    pub(super) fn attachments(
         &self,
         draft: &mut Draft<'_>,
         message: MessageId,
@@ -315,7 +261,7 @@ impl Arrival {
         Ok(record)
     }
 
-    fn apply_waiting_changes(
+    pub(super) fn apply_waiting_changes(
         &self,
         draft: &mut Draft<'_>,
         message: &mut MessageRecord,
@@ -661,7 +607,7 @@ fn merge_into(message: &mut MessageRecord, external_id: &str, more: &MessageChan
 }
 
 /// Moves an outbound message as far as the receipts of its thread say. What never left stays where it is (W17).
-fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord) {
+pub(super) fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord) {
     let left_us = message.changes.delivery.as_ref().is_some_and(|delivery| {
         matches!(
             delivery.state,
