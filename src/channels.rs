@@ -1,6 +1,6 @@
 //! The channels of this daemon: those that are open, and those of which only the history is left.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -54,13 +54,33 @@ pub struct Status {
     pub last_alert: Option<(Time, String)>,
     /// What is wrong with its credentials, as far as was looked.
     pub findings: Vec<deskbell_sdk::health::Finding>,
+    /// What the parts of the daemon that use the channel found, each under its own name (`poll`, `registration`).
+    pub found: BTreeMap<&'static str, Vec<deskbell_sdk::health::Finding>>,
+    /// When its platform was last asked for what is new, where it has to be asked.
+    pub polled_at: Option<Time>,
     /// When they were looked at.
     pub looked_at: Option<Time>,
     /// The platform refused our credentials: nothing is sent until they work again.
     pub sending_paused: bool,
 }
 
+impl Status {
+    /// Everything that was found, whoever found it.
+    pub fn all_findings(&self) -> impl Iterator<Item = &deskbell_sdk::health::Finding> {
+        self.findings.iter().chain(self.found.values().flatten())
+    }
+}
+
 impl OpenChannel {
+    /// The platform's address: the configured one, else the connector's own.
+    #[must_use]
+    pub fn api_base(&self) -> &str {
+        self.settings
+            .api_base()
+            .or(self.kind.api_base)
+            .unwrap_or_default()
+    }
+
     /// Opens a channel.
     pub fn open(
         no: ChannelNo,
@@ -101,8 +121,7 @@ impl OpenChannel {
     pub fn is_healthy(&self) -> bool {
         let broken = deskbell_sdk::health::Standing::Broken;
         self.status()
-            .findings
-            .iter()
+            .all_findings()
             .all(|finding| finding.standing < broken)
     }
 }

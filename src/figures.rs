@@ -47,6 +47,14 @@ fn install() -> PrometheusHandle {
         "deskbell_foreign_events_total",
         "Events for accounts that are no channel here."
     );
+    metrics::describe_counter!(
+        "deskbell_poll_looks_total",
+        "How often platforms were asked for what is new, by how it ended."
+    );
+    metrics::describe_counter!(
+        "deskbell_poll_updates_total",
+        "Updates that platforms gave when they were asked; what was not confirmed comes again and counts again."
+    );
     metrics::describe_gauge!("deskbell_queue_depth", "Changes that wait for the writer.");
     metrics::describe_gauge!(
         "deskbell_projection_lag",

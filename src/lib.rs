@@ -19,6 +19,7 @@ pub mod media;
 
 pub mod outbox;
 pub mod profiles;
+pub mod registration;
 pub mod registry;
 pub mod run;
 pub mod secrets;

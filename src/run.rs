@@ -184,6 +184,13 @@ async fn serve_desk(
     }
     // Set once; a second start of the same gate cannot be.
     let _ = gate.set(crate::api::router(Arc::clone(&app)));
+    // Only now: what is asked for goes on here, and what registers is called at its address.
+    drop(tokio::spawn(crate::intake::poll::channels(Arc::clone(
+        &app,
+    ))));
+    drop(tokio::spawn(crate::registration::by_itself(Arc::clone(
+        &app,
+    ))));
     announce(&Started {
         url: app.public_url(),
         setup_url: format!("{}/setup?token={setup}", app.public_url()),
@@ -211,6 +218,8 @@ fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
             app.public_url(),
             channel.id
         )
+    } else if channel.channel.poll().is_some() {
+        "up; the daemon asks for messages, nothing has to reach it".to_owned()
     } else {
         "up".to_owned()
     };

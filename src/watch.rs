@@ -30,13 +30,12 @@ pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
     let Some(health) = channel.channel.health() else {
         return Vec::new();
     };
-    let base = channel
-        .settings
-        .api_base()
-        .or(channel.kind.api_base)
-        .unwrap_or_default();
     match client() {
-        Ok(client) => health.look(&PlatformClient::new(client, base)).await,
+        Ok(client) => {
+            health
+                .look(&PlatformClient::new(client, channel.api_base()))
+                .await
+        }
         Err(error) => vec![Finding {
             what: "client",
             standing: Standing::Doubtful,
@@ -96,12 +95,35 @@ async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
         status.findings = findings;
         status.looked_at = Some(app.clock.now());
     }
-    let healthy = channel.is_healthy();
-    if !healthy {
+    if !channel.is_healthy() {
         tracing::warn!(channel = %channel.id, "{detail}");
     } else if doubtful {
         tracing::info!(channel = %channel.id, "{detail}");
     }
+    tell_if_news(app, channel, was_healthy, detail).await;
+}
+
+/// Keeps what a part of the daemon that uses the channel found, in place of what it found before, and tells where that
+/// is news.
+pub async fn found(
+    app: &App,
+    channel: &Arc<OpenChannel>,
+    part: &'static str,
+    findings: Vec<Finding>,
+) {
+    let was_healthy = channel.is_healthy();
+    let worst = findings.iter().max_by_key(|finding| finding.standing);
+    let detail = worst.map_or_else(String::new, |finding| finding.say.clone());
+    if worst.is_some_and(|finding| finding.standing == Standing::Broken) {
+        tracing::warn!(channel = %channel.id, "{detail}");
+    }
+    channel.status().found.insert(part, findings);
+    tell_if_news(app, channel, was_healthy, detail).await;
+}
+
+/// Tells people where a channel broke or works again.
+async fn tell_if_news(app: &App, channel: &Arc<OpenChannel>, was_healthy: bool, detail: String) {
+    let healthy = channel.is_healthy();
     if healthy != was_healthy {
         let tell = TellHealth {
             channel: channel.no,

@@ -109,8 +109,7 @@ pub fn detail(open: Option<&OpenChannel>) -> String {
     };
     let status = open.status();
     let broken = status
-        .findings
-        .iter()
+        .all_findings()
         .find(|finding| finding.standing == Standing::Broken);
     match (broken, status.last_event_at) {
         (Some(finding), _) => finding.say.clone(),
@@ -124,8 +123,7 @@ pub fn detail(open: Option<&OpenChannel>) -> String {
 pub fn health_of(entry: &ChannelEntry, open: Option<&OpenChannel>, public_url: &str) -> Health {
     let status = open.map(|open| open.status().clone()).unwrap_or_default();
     let mut findings: Vec<Finding> = status
-        .findings
-        .iter()
+        .all_findings()
         .map(|finding| Finding {
             what: finding.what.to_owned(),
             standing: match finding.standing {
@@ -193,7 +191,35 @@ fn deliveries(open: &OpenChannel, public_url: &str) -> Option<Finding> {
             }
         };
     }
+    if open.channel.poll().is_some() {
+        return match (status.last_event_at, status.polled_at) {
+            (_, None) => finding(
+                Found::Doubtful,
+                format!("{title} has not been asked for messages since the daemon started."),
+            ),
+            (Some(came_at), Some(at)) => finding(
+                Found::Fine,
+                format!("{title} was last asked {at}; something last came {came_at}."),
+            ),
+            (None, Some(at)) => finding(
+                Found::Fine,
+                format!("{title} was last asked {at}; nothing has come since the daemon started."),
+            ),
+        };
+    }
     open.channel.webhook()?;
+    let by_itself = open.channel.register();
+    if by_itself.is_some_and(deskbell_sdk::register::Register::by_itself)
+        && status.last_event_at.is_none()
+        && status.last_rejected_at.is_none()
+    {
+        return finding(
+            Found::Fine,
+            format!(
+                "{title} has delivered nothing since the daemon started; it was told where to deliver by the daemon."
+            ),
+        );
+    }
     let address = webhook_url(public_url, &open.id);
     match (status.last_event_at, status.last_rejected_at) {
         (came_at, Some(refused_at)) if came_at < Some(refused_at) => finding(

@@ -28,7 +28,7 @@ pub mod problems;
 pub mod quarantine;
 pub mod stream;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

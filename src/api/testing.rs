@@ -39,7 +39,7 @@ use crate::writer::Writer;
 /// The website chat `shop`, whose visitors the daemon serves.
 pub(super) const SHOP: ChannelNo = ChannelNo(1);
 /// The channel `page` of a platform.
-pub(super) const PAGE: ChannelNo = ChannelNo(2);
+pub(crate) const PAGE: ChannelNo = ChannelNo(2);
 /// The channel `old`, of which only the history is left.
 pub(super) const OLD: ChannelNo = ChannelNo(3);
 
@@ -89,9 +89,9 @@ impl As {
 const COOKIE: &str = "canary-cookie";
 
 /// A desk in memory.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     /// The daemon.
-    pub(super) app: App,
+    pub(crate) app: App,
     /// What it serves.
     pub(super) router: Router,
     _folder: tempfile::TempDir,
@@ -313,7 +313,7 @@ fn channels() -> Channels {
 }
 
 /// Opens a desk.
-pub(super) async fn desk() -> Desk {
+pub(crate) async fn desk() -> Desk {
     let folder = tempfile::tempdir().expect("a folder");
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let clock = Clock::standing_at(noon());
@@ -393,11 +393,13 @@ impl Desk {
             order: number,
             metadata: BTreeMap::new(),
             send_token: None,
+            album: None,
         };
         let arrivals = Arrivals {
             events: vec![(channel, Event::Message(Box::new(message)))],
             received_at: self.app.clock.now(),
             raw: None,
+            cursor: None,
         };
         let outcome = self.app.writer.write(arrivals).await.expect("written");
         outcome.messages[0]

@@ -6,7 +6,7 @@ use deskbell_sdk::{
 };
 
 use super::changes::{delivery, merge};
-use super::{Decision, contacts, conversations, media, outbox, profiles};
+use super::{Decision, albums, contacts, conversations, media, outbox, profiles};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
@@ -14,10 +14,10 @@ use crate::store::entry::{
     external_key,
 };
 use crate::store::record::{
-    AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord, DeliveryRecord,
-    Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
+    Album, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord,
+    DeliveryRecord, Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
 };
-use crate::store::{Found, RawDelivery};
+use crate::store::{Found, Put, RawDelivery};
 
 /// How far in the future a platform's time may lie before it is taken for nonsense: a day, in milliseconds.
 const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -43,6 +43,8 @@ pub struct Arrivals {
     pub received_at: Time,
     /// The delivery as it came, where it is to be kept.
     pub raw: Option<RawDelivery>,
+    /// Where reading at the platform stands after it: kept in the same step, or not at all.
+    pub cursor: Option<Put>,
 }
 
 /// What became of a delivery.
@@ -113,6 +115,9 @@ impl Decision for Arrivals {
         {
             draft.keep_raw(raw.clone());
         }
+        if let Some(cursor) = &self.cursor {
+            draft.put(cursor.clone());
+        }
         Ok(outcome)
     }
 
@@ -121,14 +126,15 @@ impl Decision for Arrivals {
     }
 }
 
-struct Arrival {
-    channel: ChannelNo,
-    received_at: Time,
+/// One of the events of a delivery.
+pub(super) struct Arrival {
+    pub(super) channel: ChannelNo,
+    pub(super) received_at: Time,
 }
 
 impl Arrival {
     /// A platform's time, or the arrival where that is nonsense.
-    fn sensible(&self, time: Time) -> Time {
+    pub(super) fn sensible(&self, time: Time) -> Time {
         if time.as_millis() <= 0 || time > self.received_at.plus_millis(FUTURE_MS) {
             self.received_at
         } else {
@@ -150,6 +156,12 @@ impl Arrival {
             && let Some(echoed) = outbox::echoed(draft, self.channel, token, &new.external_id)?
         {
             return Ok(echoed);
+        }
+        if let Some(album) = &new.album
+            && let Some(id) = draft.message_by_external_id(self.channel, &albums::key(album))?
+            && let Some(begun) = draft.message(self.channel, id)?
+        {
+            return self.further_part(draft, new, &begun);
         }
         let sent_at = self.sensible(new.sent_at);
         let customer = contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
@@ -182,11 +194,18 @@ impl Arrival {
             metadata: new.metadata.clone(),
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
+            album: None,
         };
         if new.direction == Direction::Outbound {
             message.changes = delivery(DeliveryState::Sent, sent_at);
         }
-        self.apply_waiting_changes(draft, &mut message)?;
+        if let Some(album) = &new.album {
+            message.album = Some(Box::new(Album {
+                key: albums::key(album),
+                parts: vec![self.part(new, &message.attachments)],
+            }));
+        }
+        self.apply_waiting_changes(draft, &mut message, &new.external_id)?;
         apply_receipts(&conversation, &mut message);
         conversations::count_in(draft, &mut conversation, &message)?;
         for reaction in &message.changes.reactions {
@@ -194,7 +213,7 @@ impl Arrival {
                 conversations::customer_acted(&mut conversation, reaction.at);
             }
         }
-        media::want(draft, &message, 0);
+        media::want(draft, &message, |_| true);
         if message.is_from_customer() {
             let waiting_since = conversation.waiting_since.unwrap_or(self.received_at);
             profiles::want(
@@ -222,7 +241,7 @@ impl Arrival {
         })
     }
 
-    fn attachments(
+    pub(super) fn attachments(
         &self,
         draft: &mut Draft<'_>,
         message: MessageId,
@@ -282,24 +301,22 @@ impl Arrival {
         Ok(record)
     }
 
-    fn apply_waiting_changes(
+    pub(super) fn apply_waiting_changes(
         &self,
         draft: &mut Draft<'_>,
         message: &mut MessageRecord,
+        external_id: &str,
     ) -> Found<()> {
-        let Some(external_id) = &message.external_id else {
-            return Ok(());
-        };
         let key = external_key(self.channel, external_id);
-        let Some(waiting) = draft.entry::<WaitingChanges>(&key)? else {
-            return Ok(());
-        };
-        draft.put(WaitingChanges::remove(key));
-        let mut changes = waiting.changes;
+        let mut changes = MessageChanges::default();
+        if let Some(waiting) = draft.entry::<WaitingChanges>(&key)? {
+            draft.put(WaitingChanges::remove(key));
+            changes = waiting.changes;
+        }
         for reaction in &mut changes.reactions {
             self.resolve(draft, reaction)?;
         }
-        merge_into(message, &changes);
+        merge_into(message, external_id, &changes);
         Ok(())
     }
 
@@ -367,8 +384,8 @@ impl Arrival {
             self.resolve(draft, reaction)?;
         }
         let mut message = (*known).clone();
-        merge_into(&mut message, &more);
-        if message.changes == known.changes {
+        merge_into(&mut message, external_id, &more);
+        if message == *known {
             return Ok(changed);
         }
         message.version += 1;
@@ -574,6 +591,7 @@ impl Arrival {
             metadata: activity.metadata.clone(),
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
+            album: None,
         };
         conversations::count_in(draft, &mut conversation, &message)?;
         draft.create_message(message, conversation);
@@ -614,21 +632,22 @@ pub(super) fn attach_upload(
     draft.put(entry.put(record.id.key().to_vec()));
 }
 
-/// Merges changes into a message. How far it has come is nothing that can happen to a message of the customer's (W17).
-fn merge_into(message: &mut MessageRecord, more: &MessageChanges) {
-    if message.direction == Direction::Inbound && more.delivery.is_some() {
-        let more = MessageChanges {
-            delivery: None,
-            ..more.clone()
-        };
-        merge(&mut message.changes, &more);
-    } else {
-        merge(&mut message.changes, more);
+/// Merges changes of the platform's message `external_id` into the message that it is, or is a part of. How far it has
+/// come is nothing that can happen to a message of the customer's (W17).
+fn merge_into(message: &mut MessageRecord, external_id: &str, more: &MessageChanges) {
+    let mut more = match &mut message.album {
+        Some(album) => albums::merge_into_part(album, external_id, more),
+        None => more.clone(),
+    };
+    if message.direction == Direction::Inbound {
+        more.delivery = None;
     }
+    merge(&mut message.changes, &more);
+    albums::settle(message);
 }
 
 /// Moves an outbound message as far as the receipts of its thread say. What never left stays where it is (W17).
-fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord) {
+pub(super) fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord) {
     let left_us = message.changes.delivery.as_ref().is_some_and(|delivery| {
         matches!(
             delivery.state,

@@ -103,6 +103,55 @@ pub fn count_in(
     Ok(())
 }
 
+/// Takes in that a message grew by a part at `part`: it may have moved to an earlier place by it, and is no second
+/// message.
+pub fn grow(
+    draft: &Draft<'_>,
+    conversation: &mut ConversationRecord,
+    message: &MessageRecord,
+    part: Place,
+    received_at: Time,
+) -> Found<()> {
+    conversation.version += 1;
+    conversation.last_activity_at = conversation.last_activity_at.max(received_at);
+    match message.direction {
+        Direction::Inbound => {
+            customer_acted(conversation, part.sent_at);
+            if conversation.status != Status::Open {
+                conversation.status = Status::Open;
+                conversation.snoozed_until = None;
+            }
+            if message.place() <= conversation.answered_up_to
+                && conversation.waiting_since.is_some()
+            {
+                conversation.waiting_since = None;
+                let up_to = conversation.answered_up_to;
+                walk_back(draft, conversation.id, up_to, |other| {
+                    if other.is_from_customer() && other.id != message.id {
+                        conversation.waiting_since =
+                            earlier(conversation.waiting_since, other.received_at);
+                    }
+                })?;
+            }
+        }
+        Direction::Outbound => answered(draft, conversation, part)?,
+    }
+    let newest = draft.messages(conversation.id, Place::LAST, 2)?;
+    let other = newest.iter().find(|other| other.id != message.id);
+    let stands_last = conversation
+        .last_message
+        .as_ref()
+        .is_some_and(|last| last.place.id == message.id);
+    if stands_last {
+        conversation.last_message = None;
+        if let Some(other) = other {
+            show_last(conversation, other);
+        }
+    }
+    show_last(conversation, message);
+    Ok(())
+}
+
 /// Whether an answer of ours is not at the platform yet.
 fn is_under_way(message: &MessageRecord) -> bool {
     let state = message

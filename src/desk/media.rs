@@ -26,14 +26,15 @@ const ATTEMPTS_UNTIL_FAILED: u32 = 3;
 /// Who an attachment belongs to that came from a platform.
 const PLATFORM: &str = "platform";
 
-/// Wants the files of a message's attachments from place `from` on that lie at the platform.
-pub fn want(draft: &mut Draft<'_>, message: &MessageRecord, from: usize) {
+/// Wants the files of those attachments of a message that are `new` and lie at the platform.
+pub fn want(draft: &mut Draft<'_>, message: &MessageRecord, new: impl Fn(AttachmentId) -> bool) {
     if message.changes.deleted_at.is_some() {
         return;
     }
     let now = draft.now();
-    let lie_elsewhere = message.attachments.iter().enumerate().skip(from);
-    let files: Vec<FetchFile> = lie_elsewhere
+    let attachments = message.attachments.iter().enumerate();
+    let files: Vec<FetchFile> = attachments
+        .filter(|(_, attachment)| new(attachment.id))
         .filter_map(|(place, attachment)| {
             Some(FetchFile {
                 attachment: attachment.id,

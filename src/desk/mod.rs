@@ -5,6 +5,7 @@
 //! group failed), so deciding changes nothing but the draft.
 
 pub mod access;
+pub mod albums;
 pub mod arrivals;
 pub mod changes;
 pub mod contacts;

@@ -32,6 +32,7 @@ fn incoming(direction: Direction, external_id: &str, token: Option<String>, at_m
         order: 0,
         metadata: BTreeMap::new(),
         send_token: token,
+        album: None,
     }))
 }
 

@@ -141,6 +141,7 @@ impl Decision for Write {
                 Kind::Queued(_) => delivery(DeliveryState::Queued, now),
             },
             part_ids: Vec::new(),
+            album: None,
         };
         let mut conversation = (*known).clone();
         conversations::count_in(draft, &mut conversation, &message)?;

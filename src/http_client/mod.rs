@@ -54,11 +54,19 @@ pub fn upload_client(body_bytes: u64) -> Result<reqwest::Client, reqwest::Error>
     builder().timeout(upload_time(body_bytes)).build()
 }
 
+/// A client for calls in which the platform waits until something happens, at most `longest_wait`.
+pub fn waiting_client(longest_wait: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    builder()
+        .timeout(longest_wait + Duration::from_secs(15))
+        .build()
+}
+
 /// The client of one channel: it calls the channel's platform and nobody else.
 #[derive(Clone, Debug)]
 pub struct PlatformClient {
     client: reqwest::Client,
     base: String,
+    max_answer_bytes: usize,
 }
 
 impl PlatformClient {
@@ -68,7 +76,15 @@ impl PlatformClient {
         Self {
             client,
             base: base.trim_end_matches('/').to_owned(),
+            max_answer_bytes: MAX_ANSWER_BYTES,
         }
+    }
+
+    /// The same, with longer answers.
+    #[must_use]
+    pub const fn with_answers_up_to(mut self, max_answer_bytes: usize) -> Self {
+        self.max_answer_bytes = max_answer_bytes;
+        self
     }
 
     async fn answer(
@@ -113,9 +129,10 @@ impl PlatformClient {
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = incoming.chunk().await.map_err(|error| failed(&error))? {
-            if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
+            if bytes.len() + chunk.len() > self.max_answer_bytes {
+                let most = self.max_answer_bytes;
                 return Err(HttpFailure::unanswered(format!(
-                    "{host} answered more than {MAX_ANSWER_BYTES} bytes"
+                    "{host} answered more than {most} bytes"
                 )));
             }
             bytes.extend_from_slice(&chunk);

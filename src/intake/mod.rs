@@ -1,3 +1,5 @@
-//! How messages come in: deliveries of platforms, checked, decoded, routed, and durable before they are answered.
+//! How messages come in, by delivery or by asking: checked, decoded, routed, and durable before they are answered or
+//! confirmed.
 
+pub mod poll;
 pub mod webhook;

@@ -78,22 +78,11 @@ pub async fn take(
         events,
         received_at,
         raw: Some(raw),
+        cursor: None,
     };
     match app.writer.write(arrivals).await {
         Ok(outcome) => {
-            for (kind, number) in [
-                ("new", outcome.new),
-                ("known", outcome.known),
-                ("ignored", outcome.ignored),
-                ("quarantined", outcome.quarantined),
-            ] {
-                let labels = [
-                    ("channel", channel.id.clone()),
-                    ("outcome", kind.to_owned()),
-                ];
-                metrics::counter!("deskbell_inbound_events_total", &labels)
-                    .increment(u64::from(number));
-            }
+            count_outcome(channel, &outcome);
             Ok(outcome)
         }
         Err(WriteError::Poison) => {
@@ -209,8 +198,29 @@ fn route(app: &App, channel: &Arc<OpenChannel>, events: Vec<(&'static str, Inbou
     routed
 }
 
+/// Counts what became of a delivery.
+pub(super) fn count_outcome(channel: &OpenChannel, outcome: &Outcome) {
+    for (kind, number) in [
+        ("new", outcome.new),
+        ("known", outcome.known),
+        ("ignored", outcome.ignored),
+        ("quarantined", outcome.quarantined),
+    ] {
+        let labels = [
+            ("channel", channel.id.clone()),
+            ("outcome", kind.to_owned()),
+        ];
+        metrics::counter!("deskbell_inbound_events_total", &labels).increment(u64::from(number));
+    }
+}
+
 /// Tells the operator what the platform told us.
-async fn hear(app: &App, no: ChannelNo, alert: &Alert, now: Time) -> Result<(), WriteError> {
+pub(super) async fn hear(
+    app: &App,
+    no: ChannelNo,
+    alert: &Alert,
+    now: Time,
+) -> Result<(), WriteError> {
     if let Some(channel) = app.channels.get_no(no) {
         let mut status = channel.status();
         status.last_alert = Some((now, alert.text.clone()));
@@ -257,7 +267,7 @@ async fn quarantine_whole(
 }
 
 /// Says in the log why parts were dropped, where that is ever to be looked into.
-fn count(channel: &OpenChannel, events: &[(ChannelNo, Event)]) {
+pub(super) fn count(channel: &OpenChannel, events: &[(ChannelNo, Event)]) {
     for (_, event) in events {
         match event {
             Event::Ignored { why } => {

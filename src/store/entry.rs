@@ -340,6 +340,25 @@ impl Entry for DeletionEntry {
     const TABLE: Table = Table::Deletions;
 }
 
+/// Where the poller of a channel stands. Key: [`poll_key`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollCursor {
+    /// Where the next look begins, in the platform's words; empty: at the platform's own beginning.
+    pub next: String,
+    /// When the platform was last looked at; while nothing happens it is some minutes old.
+    pub looked_at: Time,
+}
+
+impl Entry for PollCursor {
+    const TABLE: Table = Table::Cursors;
+}
+
+/// The key of the cursor of a channel's poller.
+#[must_use]
+pub fn poll_key(channel: ChannelNo) -> Vec<u8> {
+    [&channel.0.to_be_bytes()[..], b"poll"].concat()
+}
+
 /// Up to where a person or token has read a conversation. Key: the conversation's id and the reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadPosition {

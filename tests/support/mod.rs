@@ -5,6 +5,7 @@
     reason = "an expectation would fail where a test file uses all of it"
 )]
 
+pub(crate) mod bot_api;
 pub(crate) mod calls;
 pub(crate) mod graph;
 pub(crate) mod raw;

@@ -49,7 +49,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("id", &[]),
     (
         "intake",
-        &["app", "channels", "clock", "desk", "id", "store", "writer"],
+        &[
+            "app",
+            "channels",
+            "clock",
+            "desk",
+            "http_client",
+            "id",
+            "secrets",
+            "store",
+            "watch",
+            "writer",
+        ],
     ),
     ("lib", &[]),
     ("live", &["app", "id", "store", "view"]),
@@ -101,6 +112,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "writer",
         ],
     ),
+    (
+        "registration",
+        &["app", "channels", "http_client", "store", "watch"],
+    ),
     ("registry", &[]),
     (
         "run",
@@ -122,6 +137,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "media",
             "outbox",
             "profiles",
+            "registration",
             "secrets",
             "server",
             "store",

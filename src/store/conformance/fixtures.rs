@@ -59,6 +59,7 @@ pub(in crate::store) fn message(
         )]),
         changes: MessageChanges::default(),
         part_ids: Vec::new(),
+        album: None,
     }
 }
 
