@@ -152,7 +152,7 @@ impl Arrival {
             order: part.order,
             id: message.id,
         };
-        let new: Vec<_> = attachments.iter().map(|attachment| attachment.id).collect();
+        let came: Vec<_> = attachments.iter().map(|attachment| attachment.id).collect();
         message.attachments.extend(attachments);
         if let Some(album) = &mut message.album {
             album.parts.push(part);
@@ -170,7 +170,7 @@ impl Arrival {
                     conversations::customer_acted(&mut conversation, reaction.at);
                 }
             }
-            media::want(draft, &message, |id| new.contains(&id));
+            media::want(draft, &message, |id| came.contains(&id));
             draft.update_message(message, conversation);
         }
         Ok(grown)

@@ -31,6 +31,7 @@ fn w09_a_message_keeps_a_hundred_attachments_and_names_the_rest() {
             order: 0,
             metadata: BTreeMap::new(),
             send_token: None,
+            album: None,
         }))
     };
     let mut desk = Desk::new();
@@ -60,6 +61,7 @@ fn f29_a_delivery_of_nothing_but_nonsense_leaves_a_few_entries_that_count_it() {
         events: (0..10_000).map(nonsense).collect(),
         received_at: Time::from_millis(BASE_MS),
         raw: None,
+        cursor: None,
     };
     assert_eq!(desk.decide(&[arrivals])[0].quarantined, 10_000);
     let kept = QuarantineEntry::scan(&desk.store, &[], None, 99).expect("memory");

@@ -30,6 +30,7 @@ fn message(external_id: &str, attachments: Vec<NewAttachment>) -> Event {
         order: 0,
         metadata: std::collections::BTreeMap::new(),
         send_token: None,
+        album: None,
     }))
 }
 

@@ -23,6 +23,7 @@ fn writes(desk: &mut Desk, person: &str, number: usize) {
         order: 0,
         metadata: std::collections::BTreeMap::new(),
         send_token: None,
+        album: None,
     }));
     desk.deliver(&[event]);
 }
