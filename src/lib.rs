@@ -16,8 +16,10 @@ pub mod intake;
 pub mod live;
 
 pub mod outbox;
+pub mod provision;
 pub mod registry;
 pub mod run;
+pub mod seal;
 pub mod secrets;
 pub mod server;
 pub mod store;

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod arrivals;
 pub mod changes;
+pub mod channels;
 pub mod contacts;
 pub mod conversations;
 pub mod outbox;

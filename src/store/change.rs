@@ -133,6 +133,8 @@ pub enum Table {
     Settings = 13,
     /// What was decided and is still to be done.
     Work = 14,
+    /// How the channels that were made through the API are set up, by slug.
+    ChannelSetups = 15,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

@@ -63,13 +63,19 @@ pub fn router(app: &App) -> Router<App> {
 }
 
 /// The channel with this slug, where it serves visitors.
-fn channel<'a>(
-    app: &'a Daemon,
-    id: &str,
-) -> Result<(&'a Arc<OpenChannel>, &'a dyn Visitors), Problem> {
+fn channel(app: &Daemon, id: &str) -> Result<Arc<OpenChannel>, Problem> {
     let channel = app.channels.get(id);
-    let found = channel.and_then(|channel| Some((channel, channel.channel.visitors()?)));
-    found.ok_or_else(|| Problem::not_found("website chat"))
+    let found = channel.filter(|channel| channel.channel.visitors().is_some());
+    found.ok_or_else(no_chat)
+}
+
+/// How a channel serves visitors.
+fn visitors(channel: &OpenChannel) -> Result<&dyn Visitors, Problem> {
+    channel.channel.visitors().ok_or_else(no_chat)
+}
+
+fn no_chat() -> Problem {
+    Problem::not_found("website chat")
 }
 
 /// The script that a page includes: compressed once, revalidated by its hash.
@@ -81,8 +87,8 @@ async fn script(
     let id = file
         .strip_suffix(".js")
         .ok_or_else(|| Problem::not_found("page"))?;
-    let (_, visitors) = channel(&app, id)?;
-    let asset = super::assets::text(visitors.script());
+    let channel = channel(&app, id)?;
+    let asset = super::assets::text(visitors(&channel)?.script());
     let mut response = asset.response("text/javascript; charset=utf-8", &headers);
     let headers = response.headers_mut();
     headers.insert(
@@ -108,7 +114,7 @@ struct Visitor {
 impl Visitor {
     /// Who brings the token of a visit to this channel, from the page it was given to (V02).
     fn of(app: &Daemon, channel_id: &str, headers: &HeaderMap) -> Result<Self, Problem> {
-        let (channel, _) = channel(app, channel_id)?;
+        let channel = channel(app, channel_id)?;
         let token = super::auth::bearer_of(headers).ok_or_else(ended)?;
         let hash = secret_hash(token);
         let now = app.clock.now();
@@ -122,7 +128,7 @@ impl Visitor {
             ));
         }
         Ok(Self {
-            channel: Arc::clone(channel),
+            channel,
             visit,
             hash,
         })
