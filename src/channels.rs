@@ -104,10 +104,24 @@ impl OpenChannel {
         })
     }
 
-    /// The same channel, which goes on counting where `before`, whose place it takes, stood.
+    /// The same channel, which does as `before`, whose place it takes with the same settings.
     #[must_use]
     pub fn after(mut self, before: &Self) -> Self {
         self.status = Arc::clone(&before.status);
+        self
+    }
+
+    /// The same channel, which goes on counting where `before` stood. What was found of the settings of `before` is
+    /// forgotten, also where it is found only now.
+    #[must_use]
+    pub fn counting_on(mut self, before: &Self) -> Self {
+        let status = Status {
+            findings: Vec::new(),
+            looked_at: None,
+            sending_paused: false,
+            ..before.status().clone()
+        };
+        self.status = Arc::new(Mutex::new(status));
         self
     }
 
@@ -399,6 +413,10 @@ mod tests {
         assert_eq!(after.status().rejected, 7);
         assert!(Arc::ptr_eq(&after, &channels.open()[0]), "the same place");
         assert!(Arc::ptr_eq(&before, &all[0]), "who asked before keeps it");
+
+        after.status().sending_paused = true;
+        let anew = opened(1, "one").counting_on(&after).status().clone();
+        assert_eq!((anew.rejected, anew.sending_paused), (7, false));
 
         channels.close(entry(1, "one"), None);
         assert!(after.ended().is_cancelled());

@@ -3,13 +3,13 @@
 //! One change at a time, each in a task of its own: a caller who hangs up leaves no channel that is in the store and not
 //! open, or the other way round. The store comes first, the open channels after it.
 
+mod plan;
 mod setup;
 mod start;
 pub mod wanted;
 
 pub use start::{OpenError, Opened};
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,16 +19,13 @@ use tokio::sync::Mutex;
 
 use crate::app::{App, Daemon};
 use crate::channels::OpenChannel;
-use crate::config::{checked_address, checked_name, is_slug};
 use crate::desk::channels::{SetUp, TakeDown};
 use crate::http_client::{PlatformClient, client};
 use crate::seal::Sealer;
-use crate::secrets::webhook_secret;
 use crate::store::StoreError;
-use crate::store::entry::{ChannelEntry, ChannelSetup, Entry, IdempotencyEntry, KeptSetting};
+use crate::store::entry::{ChannelEntry, ChannelSetup, Entry, IdempotencyEntry};
 use crate::store::record::ChannelNo;
 use crate::writer::WriteError;
-use setup::{kept, opened, values};
 use wanted::BadField;
 
 /// Most channels that may be made through the API.
@@ -176,72 +173,26 @@ pub async fn add(
         if let Some(before) = repeated(&app, remembered.as_ref())? {
             return Ok(before);
         }
-        let (mut bad, id) = (Vec::new(), new.id.as_str());
-        if !is_slug(id) {
-            let detail = "must be 1 to 63 of a-z, 0-9 and `-`, and begin with a letter or digit, such as `shop-page`.";
-            bad.push(BadField::new("/id", detail));
-        }
-        let Some(kind) = provisioner.kind(&new.connector) else {
-            let known: Vec<_> = provisioner.kinds.iter().map(|kind| kind.id).collect();
-            let detail = format!("is unknown; this version has {}.", known.join(", "));
-            bad.push(BadField::new("/connector", detail));
-            return Err(Refused::Fields(bad));
-        };
-        let name = new.name.as_deref().unwrap_or(kind.title);
-        let name = field(&mut bad, "/name", checked_name(name));
-        let api_base = new.api_base.as_deref();
-        let api_base = api_base.and_then(|base| address(&mut bad, kind, base));
-        let (given, mut bad_settings) = wanted::read(kind.settings, &[], new.settings);
-        let refused = bad_settings.iter().map(|bad| bad.pointer.clone());
-        let refused: Vec<_> = refused.collect();
-        bad.append(&mut bad_settings);
-        let values: setup::Values = given
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)))
-            .collect();
-        let setup = ChannelSetup {
-            connector: kind.id.to_owned(),
-            name: name.unwrap_or_default(),
-            settings: sealed(provisioner, id, &values, &mut bad),
-            api_base,
-            catch_up: new.catch_up,
-            changed_at: app.clock.now(),
-        };
-        let no = match app.channels.number_of(id) {
+        let no = match app.channels.number_of(&new.id) {
             Some(no) => no,
             None => free_number(&app)?,
         };
-        let entry = ChannelEntry {
-            no,
-            id: id.to_owned(),
-            connector: kind.id.to_owned(),
-            name: setup.name.clone(),
-            created_at: app.clock.now(),
-        };
-        let secret = webhook_secret(&provisioner.key, id);
-        let channel = match opened(kind, &entry, values, &setup, secret) {
-            Ok(channel) if bad.is_empty() => channel,
-            Ok(_) => return Err(Refused::Fields(bad)),
-            Err(more) => {
-                // What was refused already is not missing besides.
-                bad.extend(more.into_iter().filter(|more| !refused.contains(&more.pointer)));
-                return Err(Refused::Fields(bad));
-            }
-        };
-        not_there(&app, id, kind.id)?;
-        app.channels.expect(entry);
+        let planned = provisioner.planned(new, no, app.clock.now());
+        let plan = planned.map_err(Refused::Fields)?;
+        not_there(&app, &plan.entry.id, &plan.entry.connector)?;
         let set_up = SetUp {
-            id: new.id,
-            setup,
+            id: plan.entry.id.clone(),
+            setup: plan.setup,
             free: no,
             healthy: true,
             say: format!("It was added by {by}."),
             remembered,
         };
+        app.channels.expect(plan.entry);
         let written = app.writer.write(set_up).await;
         let entry = written.inspect_err(|_| app.channels.expect_no_more())?;
         tracing::info!(channel = %entry.id, connector = %entry.connector, "a channel was added");
-        app.channels.open_now(entry.clone(), channel);
+        app.channels.open_now(entry.clone(), plan.channel);
         Ok(entry)
     })
     .await
@@ -258,88 +209,31 @@ pub async fn change(
     whole(async move {
         let provisioner = &app.provisioner;
         let _turn = provisioner.turn.lock().await;
-        let entry = known(&app, &id)?;
-        let Some(before) = ChannelSetup::get(&*app.store, id.as_bytes())? else {
-            return Err(Refused::Closed);
-        };
-        let Some(kind) = provisioner.kind(&before.connector) else {
-            let detail = "this version of Deskbell has not got the channel's connector.";
-            return Err(Refused::Fields(vec![BadField::new("", detail)]));
-        };
-        let mut bad = Vec::new();
-        let mut after = before.clone();
-        if let Some(name) = &change.name {
-            let name = field(&mut bad, "/name", checked_name(name));
-            after.name = name.unwrap_or_default();
+        let known = known(&app, &id)?;
+        let before = ChannelSetup::get(&*app.store, id.as_bytes())?.ok_or(Refused::Closed)?;
+        let planned = provisioner.planned_change(&known, &before, change);
+        let plan = planned.map_err(Refused::Fields)?;
+        let running = app.channels.get(&id);
+        if plan.setup == before && running.is_some() {
+            return Ok(plan.entry);
         }
-        if let Some(api_base) = &change.api_base {
-            let api_base = api_base.as_deref();
-            after.api_base = api_base.and_then(|base| address(&mut bad, kind, base));
-        }
-        after.catch_up = change.catch_up.unwrap_or(before.catch_up);
-        let kept_keys: Vec<_> = before.settings.keys().collect();
-        let (given, mut bad_settings) = wanted::read(kind.settings, &kept_keys, change.settings);
-        let refused: Vec<_> = bad_settings.iter().map(|bad| bad.pointer.clone()).collect();
-        bad.append(&mut bad_settings);
-        let mut new_values = setup::Values::new();
-        for (key, value) in given {
-            after.settings.remove(&key);
-            if let Some(value) = value {
-                new_values.insert(key, value);
-            }
-        }
-        // What stays is opened, so that the connector sees the whole; what does not open has to be given anew.
-        let (mut all, mut unopened) = values(&provisioner.sealer, &id, &after.settings);
-        bad.append(&mut unopened);
-        after
-            .settings
-            .extend(sealed(provisioner, &id, &new_values, &mut bad));
-        all.extend(new_values);
-        let entry = ChannelEntry {
-            name: after.name.clone(),
-            connector: before.connector.clone(),
-            ..(*entry).clone()
-        };
-        let secret = webhook_secret(&provisioner.key, &id);
-        let has_all = bad.is_empty();
-        let channel = match opened(kind, &entry, all, &after, secret) {
-            Ok(channel) if has_all => channel,
-            Err(more) if has_all => return Err(Refused::Fields(more)),
-            Ok(_) => return Err(Refused::Fields(bad)),
-            Err(more) => {
-                let told: Vec<_> = bad.iter().map(|bad| bad.pointer.clone()).collect();
-                let more = more.into_iter();
-                bad.extend(more.filter(|more| {
-                    !refused.contains(&more.pointer) && !told.contains(&more.pointer)
-                }));
-                return Err(Refused::Fields(bad));
-            }
-        };
-        let is_open = app.channels.get(&id).is_some();
-        if after == before && is_open {
-            return Ok(entry);
-        }
-        let is_elsewhere = after.settings != before.settings || after.api_base != before.api_base;
-        let channel = match app.channels.get(&id) {
-            Some(running) => channel.after(&running),
-            None => channel,
+        let speaks_anew =
+            plan.setup.settings != before.settings || plan.setup.api_base != before.api_base;
+        let channel = match &running {
+            // What was found of the former settings says nothing of these: they are looked at now.
+            Some(running) if speaks_anew => plan.channel.counting_on(running),
+            Some(running) => plan.channel.after(running),
+            None => plan.channel,
         };
         let set_up = SetUp {
-            free: entry.no,
             id,
-            setup: after,
-            healthy: is_elsewhere || channel.is_healthy(),
+            setup: plan.setup,
+            free: known.no,
+            healthy: channel.is_healthy(),
             say: format!("Its settings were changed by {by}."),
             remembered: None,
         };
         let entry = app.writer.write(set_up).await?;
-        if is_elsewhere {
-            // What was found of the former credentials says nothing of these: they are looked at now.
-            let mut status = channel.status();
-            status.findings.clear();
-            status.sending_paused = false;
-            status.looked_at = None;
-        }
         tracing::info!(channel = %entry.id, "a channel's settings were changed");
         app.channels.open_now(entry.clone(), channel);
         Ok(entry)
@@ -459,39 +353,4 @@ fn free_number(app: &Daemon) -> Result<ChannelNo, Refused> {
         Some(free) if made.len() < MOST => Ok(ChannelNo(free)),
         _ => Err(Refused::TooMany),
     }
-}
-
-/// Settings as they are kept.
-fn sealed(
-    provisioner: &Provisioner,
-    id: &str,
-    values: &setup::Values,
-    bad: &mut Vec<BadField>,
-) -> BTreeMap<String, KeptSetting> {
-    let mut settings = BTreeMap::new();
-    for (key, value) in values {
-        match kept(&provisioner.sealer, id, key, value) {
-            Ok(kept) => {
-                settings.insert(key.clone(), kept);
-            }
-            Err(error) => bad.push(BadField::setting(key, error.to_string())),
-        }
-    }
-    settings
-}
-
-/// The platform's address, where the connector has one.
-fn address(bad: &mut Vec<BadField>, kind: Kind, base: &str) -> Option<String> {
-    if kind.api_base.is_none() {
-        let detail = format!("{} calls nobody, so it has no api_base.", kind.id);
-        bad.push(BadField::new("/api_base", detail));
-        return None;
-    }
-    field(bad, "/api_base", checked_address(base))
-}
-
-fn field<T>(bad: &mut Vec<BadField>, pointer: &str, checked: Result<T, String>) -> Option<T> {
-    checked
-        .map_err(|detail| bad.push(BadField::new(pointer, format!("{detail}."))))
-        .ok()
 }

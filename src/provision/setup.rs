@@ -1,9 +1,9 @@
 //! Between a channel's settings and how they are kept, with their secrets sealed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deskbell_sdk::settings::SettingValue;
-use deskbell_sdk::{Kind, Settings};
+use deskbell_sdk::{Kind, Secret, Settings};
 
 use super::wanted::BadField;
 use crate::channels::{OpenChannel, SetUpIn};
@@ -65,32 +65,34 @@ pub(super) fn values(
     (values, bad)
 }
 
-/// Opens a channel with these values. Everything that is missing is told at once; then what the description, and last
-/// what the connector itself refuses.
+/// Opens a channel with these values. What is missing is told at once, but for `refused`, which was told already; then
+/// what the description refuses, and last what the connector itself does.
 pub(super) fn opened(
     kind: Kind,
     entry: &ChannelEntry,
     values: Values,
     setup: &ChannelSetup,
-    webhook_secret: deskbell_sdk::Secret,
+    webhook_secret: Secret,
+    refused: &BTreeSet<&str>,
 ) -> Result<OpenChannel, Vec<BadField>> {
-    let needed = kind
-        .settings
-        .iter()
-        .filter(|setting| setting.required && setting.default.is_none());
-    let missing: Vec<_> = needed
-        .filter(|setting| !values.contains_key(setting.key))
-        .map(|setting| BadField::setting(setting.key, format!("is missing: {}.", setting.help)))
-        .collect();
-    if !missing.is_empty() {
-        return Err(missing);
+    let missing = kind.settings.iter().filter(|setting| {
+        setting.required && setting.default.is_none() && !values.contains_key(setting.key)
+    });
+    let missing: Vec<_> = missing.map(|setting| (setting.key, setting.help)).collect();
+    if !missing.is_empty() || !refused.is_empty() {
+        let missing = missing
+            .into_iter()
+            .filter(|(key, _)| !refused.contains(key));
+        let told =
+            missing.map(|(key, help)| BadField::setting(key, format!("is missing: {help}.")));
+        return Err(told.collect());
     }
-    let refused = |problem| vec![BadField::from(problem)];
+    let problem = |problem| vec![BadField::from(problem)];
     let settings =
-        Settings::checked(kind.settings, values, setup.api_base.clone()).map_err(refused)?;
+        Settings::checked(kind.settings, values, setup.api_base.clone()).map_err(problem)?;
     let settings = settings.with_webhook_secret(webhook_secret);
     let mut channel =
-        OpenChannel::open(entry.no, &entry.id, &entry.name, kind, settings).map_err(refused)?;
+        OpenChannel::open(entry.no, &entry.id, &entry.name, kind, settings).map_err(problem)?;
     channel.catch_up = setup.catch_up;
     channel.set_up_in = SetUpIn::Api;
     Ok(channel)

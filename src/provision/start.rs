@@ -1,15 +1,16 @@
 //! The daemon's start: channels that were made through the API are opened again, and what a former key sealed is sealed
 //! anew (K02).
 
-use deskbell_sdk::Secret;
+use std::collections::BTreeSet;
 
+use super::Provisioner;
 use super::setup::{opened, resealed, values};
 use super::wanted::BadField;
-use super::{Provisioner, webhook_secret};
 use crate::channels::{Channels, OpenChannel};
 use crate::config::ChannelConfig;
 use crate::desk::access::OpenChannel as NumberChannel;
 use crate::desk::channels::Reseal;
+use crate::secrets::webhook_secret;
 use crate::store::entry::{ChannelEntry, ChannelSetup, Entry, KeptSetting};
 use crate::store::record::ChannelNo;
 use crate::store::{Found, Store, StoreError};
@@ -127,8 +128,8 @@ impl Provisioner {
         if !unopened.is_empty() {
             return Err(words(unopened));
         }
-        let secret: Secret = webhook_secret(&self.key, &entry.id);
-        opened(kind, entry, values, setup, secret).map_err(words)
+        let secret = webhook_secret(&self.key, &entry.id);
+        opened(kind, entry, values, setup, secret, &BTreeSet::new()).map_err(words)
     }
 }
 
@@ -171,7 +172,7 @@ mod tests {
     use std::sync::Arc;
 
     use deskbell_sdk::settings::SettingValue;
-    use deskbell_sdk::{Channel, Kind, Limits, Setting, SettingProblem, Settings, Time};
+    use deskbell_sdk::{Channel, Kind, Limits, Secret, Setting, SettingProblem, Settings, Time};
 
     use super::super::setup::kept;
     use super::*;

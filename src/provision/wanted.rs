@@ -1,7 +1,7 @@
 //! What somebody wants a channel to be: settings as JSON, against what the connector describes. The rules are those of
 //! the configuration, but a secret is always a text here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deskbell_sdk::settings::SettingValue;
 use deskbell_sdk::{Secret, Setting, SettingKind, SettingProblem};
@@ -62,6 +62,17 @@ fn below(pointer: &str, key: &str) -> String {
 /// Settings that were read: a value, or `None` for `null`, which takes out what was there.
 pub type Given = BTreeMap<String, Option<SettingValue>>;
 
+/// What came of reading settings.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// What was given.
+    pub given: Given,
+    /// What does not do.
+    pub bad: Vec<BadField>,
+    /// The described settings among those, by key: they are named, and so not missing besides.
+    pub refused: BTreeSet<&'static str>,
+}
+
 /// Reads settings. A setting described as `imap.host` stands in the object `imap`, or under its whole key. `kept` are
 /// the keys of those that the channel has already: one that no connector describes any more can be taken out.
 #[must_use]
@@ -69,22 +80,20 @@ pub fn read(
     described: &'static [Setting],
     kept: &[&String],
     settings: Map<String, Value>,
-) -> (Given, Vec<BadField>) {
+) -> Wanted {
     let mut reading = Reading {
         described,
         kept,
-        given: Given::new(),
-        bad: Vec::new(),
+        wanted: Wanted::default(),
     };
     reading.object("/settings", "", settings);
-    (reading.given, reading.bad)
+    reading.wanted
 }
 
 struct Reading<'a> {
     described: &'static [Setting],
     kept: &'a [&'a String],
-    given: Given,
-    bad: Vec<BadField>,
+    wanted: Wanted,
 }
 
 impl Reading<'_> {
@@ -104,10 +113,10 @@ impl Reading<'_> {
                 }
                 (None, _) if is_group => {
                     let detail = "must be an object with its settings.";
-                    self.bad.push(BadField::new(pointer, detail));
+                    self.wanted.bad.push(BadField::new(pointer, detail));
                 }
                 (None, Value::Null) if self.kept.contains(&&full) => {
-                    self.given.insert(full, None);
+                    self.wanted.given.insert(full, None);
                 }
                 (None, _) => {
                     let known: Vec<_> = self.described.iter().map(|known| known.key).collect();
@@ -116,27 +125,33 @@ impl Reading<'_> {
                     } else {
                         format!("is unknown; this connector knows {}.", known.join(", "))
                     };
-                    self.bad.push(BadField::new(pointer, detail));
+                    self.wanted.bad.push(BadField::new(pointer, detail));
                 }
             }
         }
     }
 
-    fn setting(&mut self, pointer: String, setting: &Setting, value: Value) {
+    fn setting(&mut self, pointer: String, setting: &'static Setting, value: Value) {
         let value = match value {
             Value::Null => None,
             value => match checked(setting, value) {
                 Ok(value) => Some(value),
                 Err(detail) => {
-                    // Else it would be told as missing besides.
-                    self.given.insert(setting.key.to_owned(), None);
-                    self.bad.push(BadField::new(pointer, detail));
+                    self.wanted.refused.insert(setting.key);
+                    self.wanted.bad.push(BadField::new(pointer, detail));
                     return;
                 }
             },
         };
-        if self.given.insert(setting.key.to_owned(), value).is_some() {
-            self.bad.push(BadField::new(pointer, "is given twice."));
+        if self
+            .wanted
+            .given
+            .insert(setting.key.to_owned(), value)
+            .is_some()
+        {
+            self.wanted
+                .bad
+                .push(BadField::new(pointer, "is given twice."));
         }
     }
 }
@@ -221,9 +236,12 @@ mod tests {
             panic!("an object")
         };
         let kept = "gone".to_owned();
-        let (given, bad) = read(MAILBOX, &[&kept], settings);
-        let bad = bad.into_iter().map(|bad| (bad.pointer, bad.detail));
-        (given, bad.collect())
+        let wanted = read(MAILBOX, &[&kept], settings);
+        let bad = wanted.bad.into_iter();
+        (
+            wanted.given,
+            bad.map(|bad| (bad.pointer, bad.detail)).collect(),
+        )
     }
 
     #[test]

@@ -66,7 +66,14 @@ pub fn router(app: &App) -> Router<App> {
 fn channel(app: &Daemon, id: &str) -> Result<Arc<OpenChannel>, Problem> {
     let channel = app.channels.get(id);
     let found = channel.filter(|channel| channel.channel.visitors().is_some());
-    found.ok_or_else(no_chat)
+    found.ok_or_else(|| {
+        let no = app.channels.number_of(id);
+        match no.and_then(|no| app.channels.why_closed(no)) {
+            // Its operator mends it: the page is to try again.
+            Some(_) => Problem::unavailable("This chat cannot be opened right now."),
+            None => no_chat(),
+        }
+    })
 }
 
 /// How a channel serves visitors.
