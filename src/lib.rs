@@ -19,9 +19,11 @@ pub mod media;
 
 pub mod outbox;
 pub mod profiles;
+pub mod provision;
 pub mod registration;
 pub mod registry;
 pub mod run;
+pub mod seal;
 pub mod secrets;
 pub mod server;
 pub mod store;

@@ -52,7 +52,7 @@ impl Media {
         let Some(errand) = app.writer.write(BeginFetch { work }).await? else {
             return Ok(Next::Done);
         };
-        let channel = app.channels.get_no(errand.channel).map(Arc::clone);
+        let channel = app.channels.get_no(errand.channel);
         let ended = match channel {
             Some(channel) => {
                 let ended = self.fetch(app, &channel, &errand).await;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use deskbell_sdk::Source;
@@ -80,7 +79,7 @@ impl Profiles {
             return Ok(Next::Done);
         };
         let later = |wait_ms| After::Postponed(app.clock.now().plus_millis(wait_ms));
-        let brought = match app.channels.get_no(entry.channel).map(Arc::clone) {
+        let brought = match app.channels.get_no(entry.channel) {
             None => Brought::nothing(later(CLOSED_WAIT_MS)),
             Some(channel) if channel.status().sending_paused => {
                 Brought::nothing(later(PAUSED_WAIT_MS))

@@ -51,7 +51,7 @@ pub async fn look(app: &App, channel: &Arc<OpenChannel>) -> Result<Vec<Finding>,
 /// Where the channel cannot register, or the platform refuses.
 pub async fn unregister(app: &App, channel: &Arc<OpenChannel>) -> Result<(), CallError> {
     let register = ability(channel)?;
-    let app_is_shared = app.channels.of_app(channel).count() > 1;
+    let app_is_shared = app.channels.of_app(channel).len() > 1;
     let client = client().map_err(|error| CallError::retry(error.to_string()))?;
     let http = PlatformClient::new(client, channel.api_base());
     register.unregister(&http, app_is_shared).await
@@ -79,6 +79,7 @@ fn call(
     let events: BTreeSet<&'static str> = app
         .channels
         .of_app(channel)
+        .iter()
         .filter_map(|sibling| sibling.channel.register())
         .flat_map(|register| register.wants())
         .collect();
@@ -130,6 +131,7 @@ fn is_on_this_machine(address: &str) -> bool {
 
 /// When a channel is looked at next.
 struct Turn {
+    channel: Arc<OpenChannel>,
     due: Instant,
     registered: bool,
     failures: u32,
@@ -139,14 +141,19 @@ struct Turn {
 pub async fn by_itself(app: App) {
     let mut turns: HashMap<ChannelNo, Turn> = HashMap::new();
     loop {
-        let open: Vec<Arc<OpenChannel>> = app.channels.open().iter().map(Arc::clone).collect();
-        turns.retain(|no, _| open.iter().any(|channel| channel.no == *no));
+        let open = app.channels.open();
+        // One that was changed since is another: it registers anew.
+        turns.retain(|_, turn| {
+            open.iter()
+                .any(|channel| Arc::ptr_eq(channel, &turn.channel))
+        });
         for channel in &open {
             let by_itself = channel.channel.register();
             if !by_itself.is_some_and(deskbell_sdk::register::Register::by_itself) {
                 continue;
             }
             let turn = turns.entry(channel.no).or_insert_with(|| Turn {
+                channel: Arc::clone(channel),
                 due: Instant::now(),
                 registered: false,
                 failures: 0,

@@ -30,6 +30,7 @@ use crate::downloads::Downloads;
 use crate::http_client::Fetcher;
 use crate::live::Live;
 use crate::outbox::Outbox;
+use crate::provision::Provisioner;
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
@@ -134,7 +135,17 @@ async fn serve_desk(
     let key = secret_key(&config, &mut notes)?;
     let (writer, thread) = Writer::start(Arc::clone(&store), clock.clone(), random_seed())
         .context("the writer cannot start")?;
+    let former = former_keys(&config, &key)?;
+    let provisioner = Provisioner::new(kinds, key.clone(), &former);
     let channels = open_channels(&config, kinds, &*store, &writer, &key).await?;
+    let made = provisioner
+        .open_all(&*store, &writer, &channels, &config.channels)
+        .await
+        .context("the channels cannot be opened")?;
+    notes.extend(made.notes);
+    if made.sealed_by_others == 0 && !config.secrets.previous_keys.is_empty() {
+        notes.push("Every channel's secrets are encrypted with the present key: `[secrets] previous_keys` can be taken out.".to_owned());
+    }
     let blobs = Blobs::open(&config.data_dir.join("attachments"))
         .context("the folder for attachments cannot be made")?;
     let fetcher = Fetcher::new().context("there is no HTTP client")?;
@@ -153,6 +164,7 @@ async fn serve_desk(
         store: StoreHandle(store),
         writer,
         channels,
+        provisioner,
         blobs,
         live: Live::default(),
         chat_limits: ChatLimits::default(),
@@ -317,6 +329,24 @@ fn secret_key(config: &Config, notes: &mut Vec<String>) -> Result<Secret> {
     Ok(Secret::new(key))
 }
 
+/// The keys that channels' secrets may still be sealed with: those of the configuration, and the one that was made in
+/// the data directory before the configuration gave one.
+fn former_keys(config: &Config, key: &Secret) -> Result<Vec<Secret>> {
+    let mut former = config.secrets.previous_keys.clone();
+    if config.secrets.key.is_some() {
+        let path = config.data_dir.join(KEY_FILE);
+        match fs::read_to_string(&path) {
+            Ok(made) => former.push(Secret::new(made.trim())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+            }
+        }
+    }
+    former.retain(|former| former != key);
+    Ok(former)
+}
+
 /// Writes a file that only its owner reads, whole or not at all.
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = PathBuf::from(format!("{}.new", path.display()));
@@ -407,7 +437,7 @@ async fn open_channels(
             .write(number)
             .await
             .context("a channel could not be given its number")?;
-        match OpenChannel::open(
+        let opened = OpenChannel::open(
             entry.no,
             &channel.id,
             &channel.name,
@@ -416,8 +446,12 @@ async fn open_channels(
                 .settings
                 .clone()
                 .with_webhook_secret(webhook_secret(key, &channel.id)),
-        ) {
-            Ok(channel) => open.push(Arc::new(channel)),
+        );
+        match opened {
+            Ok(mut opened) => {
+                opened.catch_up = channel.catch_up;
+                open.push(Arc::new(opened));
+            }
             Err(problem) => {
                 tracing::error!(channel = %channel.id, "the channel stays closed: {problem}")
             }

@@ -44,17 +44,22 @@ pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
     }
 }
 
-/// Looks at all channels, at start and then every ten minutes, and more often at those whose sending is paused; tells
-/// people when one breaks or works again.
+/// Looks at all channels, at start and then every ten minutes, at those that are new at once, and more often at those
+/// whose sending is paused; tells people when one breaks or works again.
 pub async fn channels(app: App) {
     let mut all_looked_at: Option<Instant> = None;
+    let mut changes = app.channels.changes();
     loop {
+        changes.mark_unchanged();
         let all = all_looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
         for channel in app.channels.open() {
-            let paused = channel.status().sending_paused;
-            if all || paused {
-                let findings = look(channel).await;
-                keep(&app, channel, findings).await;
+            let wanted = {
+                let status = channel.status();
+                status.sending_paused || status.looked_at.is_none()
+            };
+            if all || wanted {
+                let findings = look(&channel).await;
+                keep(&app, &channel, findings).await;
             }
         }
         if all {
@@ -63,12 +68,18 @@ pub async fn channels(app: App) {
         tokio::select! {
             () = app.stopping.cancelled() => return,
             () = tokio::time::sleep(LOOK_AGAIN) => {}
+            // One that was added or changed is looked at at once.
+            _ = changes.changed() => {}
         }
     }
 }
 
 /// The platform refused a channel's credentials while it sent: nothing more is sent, and people are told.
 pub async fn credentials_broken(app: &App, channel: &Arc<OpenChannel>, say: &str) {
+    if channel.ended().is_cancelled() {
+        // They were changed meanwhile: the new ones are not refused.
+        return;
+    }
     channel.status().sending_paused = true;
     let finding = Finding {
         what: "token",
@@ -80,6 +91,10 @@ pub async fn credentials_broken(app: &App, channel: &Arc<OpenChannel>, say: &str
 
 /// Keeps what was found, and tells where that is news.
 async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
+    if channel.ended().is_cancelled() {
+        // It was changed or removed while it was looked at.
+        return;
+    }
     let was_healthy = channel.is_healthy();
     let worst = findings.iter().max_by_key(|finding| finding.standing);
     let detail = worst.map_or_else(String::new, |finding| finding.say.clone());

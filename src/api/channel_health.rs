@@ -18,7 +18,7 @@ pub enum State {
     Up,
     /// Something does not work.
     Broken,
-    /// It is no longer in the configuration; its history is left.
+    /// It was removed, or cannot be opened; its history is left.
     Closed,
 }
 
@@ -101,11 +101,16 @@ pub fn state_of(open: Option<&OpenChannel>) -> State {
     }
 }
 
-/// The same in words.
+/// The same in words. `why_closed` is what keeps one that is set up from being open.
 #[must_use]
-pub fn detail(open: Option<&OpenChannel>) -> String {
+pub fn detail(open: Option<&OpenChannel>, why_closed: Option<&str>) -> String {
     let Some(open) = open else {
-        return "It is no longer in the configuration. Its history stays; put it back to receive and answer.".to_owned();
+        return match why_closed {
+            Some(why) => format!("It cannot be opened: {why}"),
+            None => {
+                "It was removed. Its history stays; add it again to receive and answer.".to_owned()
+            }
+        };
     };
     let status = open.status();
     let broken = status
@@ -120,7 +125,12 @@ pub fn detail(open: Option<&OpenChannel>) -> String {
 
 /// How a channel does, with what was looked at.
 #[must_use]
-pub fn health_of(entry: &ChannelEntry, open: Option<&OpenChannel>, public_url: &str) -> Health {
+pub fn health_of(
+    entry: &ChannelEntry,
+    open: Option<&OpenChannel>,
+    why_closed: Option<&str>,
+    public_url: &str,
+) -> Health {
     let status = open.map(|open| open.status().clone()).unwrap_or_default();
     let mut findings: Vec<Finding> = status
         .all_findings()
@@ -142,17 +152,17 @@ pub fn health_of(entry: &ChannelEntry, open: Option<&OpenChannel>, public_url: &
         .iter()
         .find_map(|worst| findings.iter().find(|finding| finding.standing == *worst));
     let next = match (open, to_mend) {
-        (None, _) => Some(
-            "Put the channel back into the configuration, or leave it: its history stays."
-                .to_owned(),
-        ),
+        (None, _) => Some(match why_closed {
+            Some(why) => why.to_owned(),
+            None => "Add the channel again, or leave it: its history stays.".to_owned(),
+        }),
         (Some(_), Some(finding)) => Some(finding.say.clone()),
         (Some(_), None) => None,
     };
     Health {
         id: entry.id.clone(),
         state: state_of(open),
-        detail: detail(open),
+        detail: detail(open, why_closed),
         findings,
         next,
         looked_at: status.looked_at,

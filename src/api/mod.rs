@@ -5,9 +5,11 @@ pub mod assets;
 pub mod attachments;
 pub mod auth;
 pub mod body;
+pub mod channel_changes;
 pub mod channel_health;
 pub mod channels;
 pub mod chat;
+pub mod connectors;
 pub mod contacts;
 pub mod conversations;
 pub mod cursor;
@@ -35,7 +37,7 @@ pub mod tokens;
 pub mod uploads;
 pub mod webhooks;
 
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -67,6 +69,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(contacts::router())
         .merge(stream::router())
         .merge(channels::router())
+        .merge(connectors::router())
         .merge(attachments::router())
         .merge(tokens::router())
         .merge(me::router())
@@ -83,12 +86,8 @@ async fn nothing_here() -> Problem {
     )
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = if uri.path().starts_with("/api/v1/channels") {
-        "Channels stand in the configuration in this version: change them there, and start the daemon again.".to_owned()
-    } else {
-        format!("This address does not take {method}; `Allow` says what it takes.")
-    };
+async fn wrong_method(method: Method) -> Problem {
+    let detail = format!("This address does not take {method}; `Allow` says what it takes.");
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",

@@ -124,6 +124,27 @@ impl Problem {
         problem
     }
 
+    /// 422: fields that do not do, all of them.
+    #[must_use]
+    pub fn fields(errors: Vec<FieldProblem>) -> Self {
+        let told = errors.iter().take(3);
+        let told: Vec<_> = told
+            .map(|field| format!("{}: {}", field.pointer, field.detail))
+            .collect();
+        let more = match errors.len().saturating_sub(told.len()) {
+            0 => String::new(),
+            more => format!(" And {more} more: `errors` has all."),
+        };
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "A field does not do",
+            format!("{}{more}", told.join(" ")),
+        );
+        problem.errors = errors;
+        problem
+    }
+
     /// 413: larger than is taken.
     #[must_use]
     pub fn too_large(limit_bytes: usize) -> Self {

@@ -104,11 +104,7 @@ impl Daemon {
             };
         }
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        bail!(
-            "{}: {}",
-            problem["title"].as_str().unwrap_or(status.as_str()),
-            problem["detail"].as_str().unwrap_or("no detail")
-        )
+        bail!("{}", told(&problem, status.as_str()))
     }
 
     fn unreachable(&self) -> String {
@@ -117,6 +113,21 @@ impl Daemon {
             self.server
         )
     }
+}
+
+/// A problem in words; where several fields do not do, a line for each.
+fn told(problem: &Value, status: &str) -> String {
+    let title = problem["title"].as_str().unwrap_or(status);
+    let fields = problem["errors"].as_array().filter(|all| all.len() > 1);
+    let Some(fields) = fields else {
+        let detail = problem["detail"].as_str().unwrap_or("no detail");
+        return format!("{title}: {detail}");
+    };
+    let lines = fields.iter().map(|field| {
+        let text = |key: &str| field[key].as_str().unwrap_or_default().to_owned();
+        format!("\n  {}: {}", text("pointer"), text("detail"))
+    });
+    format!("{title}:{}", lines.collect::<String>())
 }
 
 /// Where a daemon of this machine keeps its data. A configuration that cannot be read is an error of its own: falling

@@ -1,9 +1,9 @@
 //! The command line: one file a command.
 
+mod channel;
 mod check;
 mod client;
 mod health;
-mod list;
 mod serve;
 mod token;
 
@@ -40,7 +40,7 @@ enum Command {
     /// Channels of a running daemon
     Channel {
         #[command(subcommand)]
-        command: ChannelCommand,
+        command: channel::ChannelCommand,
     },
     /// API tokens of a running daemon
     Token {
@@ -54,12 +54,6 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum ChannelCommand {
-    /// Lists the channels and how they stand
-    List(Remote),
 }
 
 /// Which daemon a command talks to. On the daemon's own machine nothing need be given: both are found in a file of the
@@ -89,9 +83,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Health(remote) => health::run(&remote),
-        Command::Channel {
-            command: ChannelCommand::List(remote),
-        } => list::run(&remote),
+        Command::Channel { command } => command.run(),
         Command::Token { command } => command.run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),

@@ -8,6 +8,7 @@ pub mod access;
 pub mod albums;
 pub mod arrivals;
 pub mod changes;
+pub mod channels;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;

@@ -132,7 +132,7 @@ async fn decode(
             .iter()
             .all(|decoder| decoder.kind.id != sibling.kind.id)
         {
-            decoders.push(Arc::clone(sibling));
+            decoders.push(sibling);
         }
     }
     let delivery = verified.clone();
@@ -178,12 +178,12 @@ struct Routed {
 /// Gives each event to the channel of its account.
 fn route(app: &App, channel: &Arc<OpenChannel>, events: Vec<(&'static str, Inbound)>) -> Routed {
     let mut routed = Routed::default();
+    let siblings = app.channels.of_app(channel);
     for (kind, inbound) in events {
         let target = match &inbound.account {
             None => Some(channel.no),
-            Some(account) => app
-                .channels
-                .of_app(channel)
+            Some(account) => siblings
+                .iter()
                 .find(|sibling| {
                     sibling.kind.id == kind && sibling.channel.account() == Some(account)
                 })

@@ -79,9 +79,9 @@ async fn carry_out(app: &App, work: WorkId) -> Result<Next, WriteError> {
         Ok(None) => return Ok(Next::Done),
         Err(error) => return Err(WriteError::Store(error.to_string())),
     };
-    // A channel that was taken out of the configuration, or whose credentials are broken, keeps its answers.
+    // A channel that was taken out, or whose credentials are broken, keeps its answers.
     let later = Next::At(app.clock.now().plus_millis(CLOSED_WAIT_MS));
-    let Some(channel) = app.channels.get_no(entry.channel).map(Arc::clone) else {
+    let Some(channel) = app.channels.get_no(entry.channel) else {
         return Ok(later);
     };
     if channel.channel.send().is_none() || channel.status().sending_paused {
@@ -280,7 +280,7 @@ pub enum Sign {
 
 /// Gives the customer of a thread a sign, where the platform shows it. Nobody waits for it.
 pub fn give_sign(app: &App, no: ChannelNo, thread: &str, sign: Sign) {
-    let Some(channel) = app.channels.get_no(no).map(Arc::clone) else {
+    let Some(channel) = app.channels.get_no(no) else {
         return;
     };
     if channel.channel.send().is_none() || channel.status().sending_paused {

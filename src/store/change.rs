@@ -143,6 +143,8 @@ pub enum Table {
     Lookups = 21,
     /// When people were last looked up.
     Profiles = 22,
+    /// How the channels that were made through the API are set up, by slug.
+    ChannelSetups = 15,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

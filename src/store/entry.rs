@@ -1,6 +1,6 @@
 //! The typed entries of the side tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deskbell_sdk::{DeliveryState, Source, Time};
 use serde::de::DeserializeOwned;
@@ -106,6 +106,70 @@ pub struct ChannelEntry {
 
 impl Entry for ChannelEntry {
     const TABLE: Table = Table::Channels;
+}
+
+/// How a channel that was made through the API is set up. Key: the slug. Once the channel is removed there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelSetup {
+    /// The connector.
+    pub connector: String,
+    /// The name.
+    pub name: String,
+    /// What was given of the connector's settings, by key.
+    pub settings: BTreeMap<String, KeptSetting>,
+    /// The platform's address, where it is not the connector's own.
+    pub api_base: Option<String>,
+    /// Whether what was missed is fetched.
+    pub catch_up: bool,
+    /// When it was last changed.
+    pub changed_at: Time,
+}
+
+impl ChannelSetup {
+    /// About how many bytes of memory it holds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let values = self.settings.iter().map(|(key, value)| {
+            let bytes = match value {
+                KeptSetting::Text(text) => text.len(),
+                KeptSetting::Flag(_) => 0,
+                KeptSetting::List(items) => items.iter().map(|item| item.len() + 24).sum(),
+                KeptSetting::Sealed(value) => value.sealed.len() + 64,
+            };
+            key.len() + bytes + 64
+        });
+        self.name.len() + values.sum::<usize>()
+    }
+}
+
+impl Entry for ChannelSetup {
+    const TABLE: Table = Table::ChannelSetups;
+}
+
+/// A setting as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeptSetting {
+    /// A text or a choice.
+    Text(String),
+    /// A flag.
+    Flag(bool),
+    /// A list.
+    List(Vec<String>),
+    /// A secret.
+    Sealed(SealedValue),
+}
+
+/// A secret as it is kept: without the daemon's key it is nothing (K01).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedValue {
+    /// The name of the key that sealed it.
+    pub key: String,
+    /// What makes each sealing a different one.
+    #[serde(with = "serde_bytes")]
+    pub nonce: Vec<u8>,
+    /// The secret, sealed.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
 }
 
 /// Changes of a message that has not come yet. Key: [`external_key`].

@@ -2,6 +2,7 @@
 
 mod admin;
 mod changing;
+mod channel_changes;
 mod files;
 mod http;
 mod lists;

@@ -55,7 +55,7 @@ fn the_example_is_good_with_everything_in_it() {
         shop = shop.with(variable, "12345678901234567890");
     }
     shop = shop.with("BOT_TOKEN", "123456789:AAinvented");
-    for file in ["deskbell.key", "cert.pem", "key.pem"] {
+    for file in ["deskbell.key", "deskbell-old.key", "cert.pem", "key.pem"] {
         shop.write(file, b"0123456789abcdef0123456789abcdef");
     }
     let config = shop.config();
