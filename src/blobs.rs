@@ -1,8 +1,10 @@
 //! The bytes of attachments: files under `attachments/`, named by the SHA-256 of their content.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -13,6 +15,8 @@ const HEAD_BYTES: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Blobs {
     folder: PathBuf,
+    /// What was kept since the last sweep began: the store may not name it yet.
+    kept_lately: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Blobs {
@@ -25,7 +29,60 @@ impl Blobs {
         fs::create_dir_all(&incoming)?;
         Ok(Self {
             folder: folder.to_owned(),
+            kept_lately: Arc::default(),
         })
+    }
+
+    fn lately(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.kept_lately
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a file is there already; from here on no sweep takes it before the store can name it.
+    fn is_kept(&self, content: &str) -> bool {
+        let mut lately = self.lately();
+        lately.insert(content.to_owned());
+        self.path(content).is_some_and(|path| path.exists())
+    }
+
+    /// Removes the files that nothing names: `named` reads all names that are in use. Says how many were removed. What is
+    /// kept while it runs, or shortly before, stays.
+    ///
+    /// # Errors
+    /// Where the names or the folder cannot be read; nothing more is removed then.
+    pub fn sweep(
+        &self,
+        named: impl FnOnce() -> anyhow::Result<HashSet<String>>,
+    ) -> anyhow::Result<usize> {
+        // In this order: what was kept before the names are read is either named by then, or spared.
+        let before = std::mem::take(&mut *self.lately());
+        let named = named()?;
+        let mut removed = 0;
+        for folder in fs::read_dir(&self.folder)? {
+            let folder = folder?;
+            if folder.file_name() == "incoming" || !folder.file_type()?.is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(folder.path())? {
+                let name = file?.file_name();
+                let Some(content) = name.to_str() else {
+                    continue;
+                };
+                if named.contains(content) || before.contains(content) {
+                    continue;
+                }
+                let Some(path) = self.path(content) else {
+                    continue;
+                };
+                let lately = self.lately();
+                if !lately.contains(content) {
+                    fs::remove_file(path)?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
     }
 
     fn path(&self, content: &str) -> Option<PathBuf> {
@@ -36,10 +93,7 @@ impl Blobs {
     /// Keeps bytes durably, and says under which name. The same bytes are kept once.
     pub fn keep(&self, bytes: &[u8]) -> io::Result<String> {
         let content = hex::encode(Sha256::digest(bytes));
-        let path = self
-            .path(&content)
-            .ok_or_else(|| io::Error::other("not a hash"))?;
-        if path.exists() {
+        if self.is_kept(&content) {
             return Ok(content);
         }
         let incoming = self
@@ -128,8 +182,7 @@ impl Incoming {
     /// It is whole: keeps it durably. The same bytes are kept once.
     pub fn finish(self) -> io::Result<Kept> {
         let content = hex::encode(self.digest.clone().finalize());
-        let known = self.blobs.path(&content).is_some_and(|path| path.exists());
-        if !known {
+        if !self.blobs.is_kept(&content) {
             self.file.sync_all()?;
             self.blobs.place(&self.path, &content)?;
         }
@@ -182,6 +235,36 @@ fn is_plain_text(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nothing_names_is_swept_and_what_is_kept_meanwhile_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let keep = |bytes: &[u8]| blobs.keep(bytes).expect("kept");
+        let (named, lost) = (keep(b"named"), keep(b"lost"));
+        let in_use = HashSet::from([named.clone()]);
+        let sweep = |meanwhile: &dyn Fn()| {
+            blobs.sweep(|| {
+                meanwhile();
+                Ok(in_use.clone())
+            })
+        };
+        // Kept since the last sweep began, the store may name it any moment.
+        assert_eq!(sweep(&|| ()).expect("swept"), 0);
+        // Kept again while the names are read: it is about to be used.
+        let again = || assert_eq!(keep(b"lost"), lost);
+        assert_eq!(sweep(&again).expect("swept"), 0);
+        assert_eq!(sweep(&|| ()).expect("swept"), 0);
+        assert_eq!(sweep(&|| ()).expect("swept"), 1);
+        assert!(blobs.read(&lost).is_err());
+        assert_eq!(blobs.read(&named).expect("named"), b"named");
+        // Where the names cannot be read nothing is removed.
+        let other = keep(b"other");
+        for _ in 0..3 {
+            assert!(blobs.sweep(|| anyhow::bail!("no store")).is_err());
+        }
+        assert_eq!(blobs.read(&other).expect("kept"), b"other");
+    }
 
     #[test]
     fn a_file_in_pieces_is_the_same_as_a_whole_one_and_a_broken_one_leaves_nothing() {

@@ -1,5 +1,6 @@
 //! Looks after the channels and the daemon itself while it runs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,9 @@ use crate::desk::Decision;
 use crate::desk::access::TellHealth;
 use crate::desk::sweep::{Sweep, useless};
 use crate::http_client::{PlatformClient, client};
-use crate::store::Found;
 use crate::store::draft::Draft;
+use crate::store::entry::{AttachmentEntry, Entry as _};
+use crate::store::{Found, Scope, Store};
 
 /// How often each channel's credentials are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -22,6 +24,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(15);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often what lies in the store and is of no use any more is looked for.
 const SWEEP_STORE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often files that nothing names are looked for.
+const SWEEP_FILES_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many entries are read at once.
+const READ_AT_ONCE: usize = 512;
 /// How much of each kind is removed at once, so that nobody waits for it.
 const SWEPT_AT_ONCE: usize = 100;
 
@@ -154,6 +160,7 @@ async fn tell_if_news(app: &App, channel: &Arc<OpenChannel>, was_healthy: bool, 
 /// Sweeps what is of no use any more, from memory and from the store.
 pub async fn sweep(app: App) {
     let mut store_swept_at: Option<Instant> = None;
+    let mut files_swept_at: Option<Instant> = None;
     loop {
         tokio::select! {
             () = app.stopping.cancelled() => return,
@@ -168,6 +175,49 @@ pub async fn sweep(app: App) {
                 }
             }
             store_swept_at = Some(Instant::now());
+        }
+        if files_swept_at.is_none_or(|at| at.elapsed() >= SWEEP_FILES_EVERY) {
+            let sweeping = Arc::clone(&app);
+            let swept = tokio::task::spawn_blocking(move || {
+                sweeping.blobs.sweep(|| files_in_use(&*sweeping.store))
+            });
+            match swept.await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(removed)) => tracing::info!(removed, "files that nothing names were removed"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the files could not be swept; it is tried again");
+                }
+                Err(error) => tracing::error!(%error, "sweeping the files failed"),
+            }
+            files_swept_at = Some(Instant::now());
+        }
+    }
+}
+
+/// The names of all files that attachments and contacts' pictures use.
+fn files_in_use(store: &dyn Store) -> anyhow::Result<HashSet<String>> {
+    let mut named = HashSet::new();
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let stretch = AttachmentEntry::scan(store, &[], after.as_deref(), READ_AT_ONCE)?;
+        let more = stretch.len() == READ_AT_ONCE;
+        for (key, entry) in stretch {
+            named.insert(entry.content);
+            after = Some(key);
+        }
+        if !more {
+            break;
+        }
+    }
+    let mut before = None;
+    loop {
+        let stretch = store.contacts(&Scope::whole_desk(), before, READ_AT_ONCE)?;
+        for contact in &stretch {
+            named.extend(contact.avatar.iter().map(|avatar| avatar.content.clone()));
+        }
+        match stretch.last() {
+            Some(last) => before = Some(last.id),
+            None => return Ok(named),
         }
     }
 }
