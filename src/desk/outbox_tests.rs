@@ -241,6 +241,23 @@ fn f13_a_lost_answer_is_looked_for_and_never_sent_blindly() {
 }
 
 #[test]
+fn f13_a_large_file_that_was_long_on_its_way_is_not_missed_too_soon() {
+    let mut answer = Answer::queued(1);
+    answer.begin();
+    // Six minutes of upload, and no answer: the platform may have got it only now.
+    answer.desk.now += 6 * 60_000;
+    answer.finish(0, Ended::Unknown);
+    answer.desk.now += 3_000;
+    answer.finish(0, Ended::NotSeen);
+    let state = answer.item().expect("it waits").state;
+    assert!(matches!(state, WorkState::Looking { .. }), "{state:?}");
+    answer.desk.now += 20_000;
+    answer.finish(0, Ended::NotSeen);
+    let state = answer.item().expect("it waits").state;
+    assert!(matches!(state, WorkState::Waiting { .. }), "{state:?}");
+}
+
+#[test]
 fn a_crash_during_an_attempt_is_looked_into_first() {
     let mut answer = Answer::queued(1);
     answer.begin();

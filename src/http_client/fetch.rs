@@ -150,13 +150,7 @@ impl Fetcher {
             if !is_redirection(status) {
                 return self.judge(response, &url, wish.most_bytes, ends);
             }
-            let next = location(response.headers(), &url)?;
-            if url.scheme() == "https" && next.scheme() != "https" {
-                let say = format!("{} leads away from https", host(&url));
-                return Err(FetchError::Refused(say));
-            }
-            check(&next, &self.rules, wish.hosts)
-                .map_err(|say| FetchError::Refused(format!("{} leads on: {say}", host(&url))))?;
+            let next = self.next_hop(response.headers(), &url, wish.hosts)?;
             if next.origin() != url.origin() {
                 authorization = None;
             }
@@ -168,6 +162,18 @@ impl Fetcher {
             self.pace.redirects
         );
         Err(FetchError::Refused(say))
+    }
+
+    /// Where a redirection leads, checked as the first address was.
+    fn next_hop(&self, headers: &HeaderMap, from: &Url, hosts: &Hosts) -> Result<Url, FetchError> {
+        let next = location(headers, from)?;
+        if from.scheme() == "https" && next.scheme() != "https" {
+            let say = format!("{} leads away from https", host(from));
+            return Err(FetchError::Refused(say));
+        }
+        check(&next, &self.rules, hosts)
+            .map_err(|say| FetchError::Refused(format!("{} leads on: {say}", host(from))))?;
+        Ok(next)
     }
 
     async fn ask(

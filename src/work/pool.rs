@@ -19,6 +19,9 @@ use crate::writer::WriteError;
 
 /// The longest sleep: a clock that was set or a machine that slept is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+/// How long an item is left alone whose step the store did not take, in milliseconds. Nobody waits for it, and a store
+/// in trouble has better things to do.
+const REFUSED_WAIT_MS: i64 = 5 * 1000;
 /// How long an item is left alone whose execution panicked, in milliseconds.
 const PANIC_WAIT_MS: i64 = 60 * 1000;
 /// Every so many times the item that is due longest goes first.
@@ -97,8 +100,7 @@ pub async fn run(app: App, executor: Arc<dyn Executor>, at_once: usize) {
                     Ok((id, Ok(next))) => (id, next),
                     Ok((id, Err(error))) => {
                         tracing::warn!(work = executor.name(), %error, "a step could not be recorded; it is tried again");
-                        let wait_ms = i64::try_from(STORE_WAIT.as_millis()).unwrap_or(i64::MAX);
-                        (id, Next::At(now.plus_millis(wait_ms)))
+                        (id, Next::At(now.plus_millis(REFUSED_WAIT_MS)))
                     }
                     Err(error) => {
                         tracing::error!(work = executor.name(), "carrying out an item panicked; it is tried again");

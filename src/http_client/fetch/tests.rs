@@ -303,14 +303,20 @@ async fn m03_no_redirection_leads_inside_or_on_for_ever() {
     }
     assert_eq!(chains, 60);
     assert_eq!(inside.heads(), Vec::<String>::new(), "nobody got inside");
-    // Away from https, which no test server of ours speaks here: the rule itself.
-    let secure = Url::parse("https://files.example/").expect("an address");
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        header::LOCATION,
-        "http://files.example/x".parse().expect("a header"),
+    // Away from https, which no server of these tests speaks.
+    let hop = |from: &str, to: &str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::LOCATION, to.parse().expect("a header"));
+        fetcher.next_hop(&headers, &from.parse().expect("an address"), &hosts)
+    };
+    let (secure, open) = (
+        format!("https://files.example:{port}/x"),
+        format!("http://files.example:{port}/x"),
     );
-    assert_eq!(location(&headers, &secure).expect("read").scheme(), "http");
+    assert!(matches!(hop(&secure, &open), Err(FetchError::Refused(_))));
+    for (from, to) in [(&secure, &secure), (&open, &open), (&open, &secure)] {
+        assert_eq!(hop(from, to).expect("allowed").as_str(), to);
+    }
 }
 
 #[tokio::test]
