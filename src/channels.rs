@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use deskbell_sdk::{AppKey, Channel, Kind, Settings, Time};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -118,7 +118,7 @@ fn turns(channel: &dyn Channel) -> Option<DefaultDirectRateLimiter> {
 pub struct Channels {
     open: Vec<Arc<OpenChannel>>,
     by_id: HashMap<String, Arc<OpenChannel>>,
-    known: HashMap<ChannelNo, ChannelEntry>,
+    known: RwLock<HashMap<ChannelNo, Arc<ChannelEntry>>>,
 }
 
 impl Channels {
@@ -130,9 +130,24 @@ impl Channels {
                 .iter()
                 .map(|channel| (channel.id.clone(), Arc::clone(channel)))
                 .collect(),
-            known: known.into_iter().map(|entry| (entry.no, entry)).collect(),
+            known: RwLock::new(
+                known
+                    .into_iter()
+                    .map(|entry| (entry.no, Arc::new(entry)))
+                    .collect(),
+            ),
             open,
         }
+    }
+
+    fn all(&self) -> RwLockReadGuard<'_, HashMap<ChannelNo, Arc<ChannelEntry>>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a channel of which there is only history: one that was imported.
+    pub fn add_history(&self, entry: ChannelEntry) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(entry.no, Arc::new(entry));
     }
 
     /// The open channels, in the order of the configuration.
@@ -155,14 +170,14 @@ impl Channels {
 
     /// What is known of a number, open or not.
     #[must_use]
-    pub fn known(&self, no: ChannelNo) -> Option<&ChannelEntry> {
-        self.known.get(&no)
+    pub fn known(&self, no: ChannelNo) -> Option<Arc<ChannelEntry>> {
+        self.all().get(&no).cloned()
     }
 
     /// Every channel that was ever known, by number.
     #[must_use]
-    pub fn all_known(&self) -> Vec<&ChannelEntry> {
-        let mut all: Vec<_> = self.known.values().collect();
+    pub fn all_known(&self) -> Vec<Arc<ChannelEntry>> {
+        let mut all: Vec<_> = self.all().values().cloned().collect();
         all.sort_by_key(|entry| entry.no);
         all
     }
@@ -173,7 +188,7 @@ impl Channels {
         match self.by_id.get(id) {
             Some(channel) => Some(channel.no),
             None => self
-                .known
+                .all()
                 .values()
                 .find(|entry| entry.id == id)
                 .map(|entry| entry.no),

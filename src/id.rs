@@ -160,6 +160,11 @@ impl Ids {
         self.last
     }
 
+    /// Gives only ids above `id` from now on.
+    pub fn stay_above(&mut self, id: u64) {
+        self.last = self.last.max(id);
+    }
+
     /// The highest id given so far.
     #[must_use]
     pub const fn last(&self) -> u64 {
@@ -206,5 +211,8 @@ mod tests {
             assert!(id > before);
             before = id;
         }
+        ids.stay_above(before + 1_000);
+        ids.stay_above(before);
+        assert!(ids.next(Time::from_millis(0)) > before + 1_000);
     }
 }

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod desk;
+pub mod export;
 pub mod figures;
 pub mod http_client;
 pub mod id;

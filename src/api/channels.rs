@@ -1,6 +1,8 @@
 //! `/api/v1/channels`: the channels, how each does, and what to do next. In this version they stand in the
 //! configuration and are read only here.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use deskbell_sdk::settings::SettingValue;
 use deskbell_sdk::{SettingKind, Time};
@@ -140,7 +142,7 @@ async fn channels(
         let later = all.filter(|entry| after.is_none_or(|after| entry.no > *after));
         Ok(later.take(limit).collect())
     };
-    let look = |entry: &&ChannelEntry| {
+    let look = |entry: &Arc<ChannelEntry>| {
         let visible = caller.scope.allows(entry.no);
         Ok(if visible {
             Look::Take(shown(&app, &caller, entry))
@@ -169,7 +171,7 @@ async fn channel(
     Slug(id): Slug,
 ) -> Result<axum::Json<Channel>, Problem> {
     let entry = visible(&app, &caller, &id)?;
-    Ok(axum::Json(shown(&app, &caller, entry)))
+    Ok(axum::Json(shown(&app, &caller, &entry)))
 }
 
 /// How a channel does
@@ -187,13 +189,13 @@ async fn health(
 ) -> Result<axum::Json<Health>, Problem> {
     let entry = visible(&app, &caller, &id)?;
     Ok(axum::Json(health_of(
-        entry,
-        open(&app, entry),
+        &entry,
+        open(&app, &entry),
         &app.public_url(),
     )))
 }
 
-fn visible<'a>(app: &'a Daemon, caller: &Caller, id: &str) -> Result<&'a ChannelEntry, Problem> {
+fn visible(app: &Daemon, caller: &Caller, id: &str) -> Result<Arc<ChannelEntry>, Problem> {
     let known = app
         .channels
         .number_of(id)

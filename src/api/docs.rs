@@ -43,6 +43,7 @@ const TAGS: &[(&str, &str)] = &[
     ("tokens", "API tokens."),
     ("session", "Who is signed in."),
     ("quarantine", "What could not be understood."),
+    ("exports", "Taking the history away, and in."),
 ];
 
 /// The API as OpenAPI 3.1 describes it, from the code.

@@ -12,11 +12,13 @@ pub mod contacts;
 pub mod conversations;
 pub mod cursor;
 pub mod docs;
+pub mod exports;
 pub mod extract;
 pub mod feed;
 pub mod filters;
 pub mod headers;
 pub mod idempotency;
+pub mod imports;
 pub mod me;
 pub mod messages;
 pub mod ops;
@@ -69,6 +71,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(tokens::router())
         .merge(me::router())
         .merge(quarantine::router())
+        .merge(exports::router())
+        .merge(imports::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -121,9 +121,12 @@ impl Decision for Arrivals {
     }
 }
 
-struct Arrival {
-    channel: ChannelNo,
-    received_at: Time,
+/// Where and when something came.
+pub(super) struct Arrival {
+    /// The channel.
+    pub(super) channel: ChannelNo,
+    /// When it reached the daemon.
+    pub(super) received_at: Time,
 }
 
 impl Arrival {
@@ -271,7 +274,8 @@ impl Arrival {
         Ok(record)
     }
 
-    fn apply_waiting_changes(
+    /// Merges what came for a message before the message itself.
+    pub(super) fn apply_waiting_changes(
         &self,
         draft: &mut Draft<'_>,
         message: &mut MessageRecord,
@@ -305,7 +309,8 @@ impl Arrival {
         Ok(())
     }
 
-    fn apply_waiting_receipts(
+    /// Takes in the receipts that came before the thread began.
+    pub(super) fn apply_waiting_receipts(
         &self,
         draft: &mut Draft<'_>,
         conversation: &mut ConversationRecord,

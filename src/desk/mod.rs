@@ -9,6 +9,7 @@ pub mod arrivals;
 pub mod changes;
 pub mod contacts;
 pub mod conversations;
+pub mod import;
 pub mod outbox;
 #[cfg(test)]
 mod outbox_tests;

@@ -135,6 +135,8 @@ pub enum Table {
     Work = 14,
     /// Contacts that were merged into others.
     MergedContacts = 20,
+    /// What was imported and has another id here.
+    ImportedIds = 30,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

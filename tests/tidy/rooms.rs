@@ -11,8 +11,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "api",
         &[
-            "access", "app", "blobs", "channels", "clock", "desk", "id", "intake", "live",
-            "outbox", "secrets", "server", "store", "view", "writer",
+            "access", "app", "blobs", "channels", "clock", "desk", "export", "id", "intake",
+            "live", "outbox", "secrets", "server", "store", "view", "writer",
         ],
     ),
     (
@@ -31,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "channels",
             "clock",
             "config",
+            "export",
             "http_client",
             "registry",
             "run",
@@ -43,6 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &[]),
     ("desk", &["id", "store"]),
+    ("export", &["blobs", "channels", "id", "store"]),
     ("figures", &[]),
     ("http_client", &[]),
     ("id", &[]),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod changing;
+mod exports;
 mod files;
 mod http;
 mod lists;

@@ -45,7 +45,7 @@ fn routes() -> Vec<Route> {
 
 impl Route {
     fn is_for_admins(&self) -> bool {
-        matches!(self.tag.as_str(), "tokens" | "quarantine")
+        matches!(self.tag.as_str(), "tokens" | "quarantine" | "exports")
     }
 
     fn is_for_everybody(&self) -> bool {
