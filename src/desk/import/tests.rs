@@ -70,7 +70,7 @@ impl Around {
 fn exported(desk: &mut Desk, mut meanwhile: impl FnMut(&mut Desk)) -> Vec<Line> {
     let around = Around::new();
     let now = Time::from_millis(desk.now);
-    let mut exporter = Exporter::new(around.source(desk), scope(), now).in_steps(2, 200);
+    let mut exporter = Exporter::new(around.source(desk), scope(), now).in_steps(1, 1);
     let mut text = Vec::new();
     while let Some(chunk) = exporter.next_chunk(around.source(desk)).expect("read") {
         text.extend_from_slice(&chunk);
@@ -217,7 +217,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     ];
     (
         events(),
-        proptest::collection::vec((beside, 0..40_usize), 0..6),
+        proptest::collection::vec((beside, 0..12_usize), 0..6),
     )
         .prop_map(|(events, beside)| {
             let mut deeds: Vec<_> = events.into_iter().map(Deed::Arrives).collect();
