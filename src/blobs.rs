@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,8 @@ pub struct Blobs {
     folder: PathBuf,
     /// What was kept since the last sweep began: the store may not name it yet.
     kept_lately: Arc<Mutex<HashSet<String>>>,
+    /// Held while a piece is taken in: two imports may bring the same file at once.
+    pieces: Arc<Mutex<()>>,
 }
 
 impl Blobs {
@@ -30,6 +33,7 @@ impl Blobs {
         Ok(Self {
             folder: folder.to_owned(),
             kept_lately: Arc::default(),
+            pieces: Arc::default(),
         })
     }
 
@@ -137,6 +141,69 @@ impl Blobs {
         File::open(&self.folder)?.sync_all()
     }
 
+    /// Whether there are bytes under a name.
+    #[must_use]
+    pub fn has(&self, content: &str) -> bool {
+        self.path(content).is_some_and(|path| path.exists())
+    }
+
+    /// The file under a name, to be read piece by piece.
+    pub fn open_file(&self, content: &str) -> io::Result<File> {
+        let path = self
+            .path(content)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        File::open(path)
+    }
+
+    /// Takes in a piece of a file that comes in several requests, in their order. With the last it is kept durably,
+    /// where the whole is what `piece` says that it is; else it is thrown away. The same piece may come again.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] where the pieces do not make up the content; others where the disk fails.
+    pub fn keep_piece(&self, piece: &Piece<'_>) -> io::Result<()> {
+        let path = self
+            .path(piece.content)
+            .ok_or_else(|| not_the_content("its name is no SHA-256 in hex"))?;
+        let _turn = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        if path.exists() {
+            return Ok(());
+        }
+        let end = piece.offset.checked_add(piece.bytes.len() as u64);
+        let Some(end) = end.filter(|end| *end <= piece.size) else {
+            return Err(not_the_content("it ends behind the size that it tells"));
+        };
+        let incoming = self
+            .folder
+            .join("incoming")
+            .join(format!("pieces-{}", piece.content));
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&incoming)?;
+        if file.metadata()?.len() < piece.offset {
+            return Err(not_the_content("a piece before it is missing"));
+        }
+        file.write_all_at(piece.bytes, piece.offset)?;
+        if end < piece.size {
+            return Ok(());
+        }
+        let kept = file.set_len(piece.size).and_then(|()| file.sync_all());
+        let kept = kept.and_then(|()| {
+            if hash_of(&incoming)? == piece.content {
+                self.place(&incoming, piece.content)
+            } else {
+                Err(not_the_content("its SHA-256 is another"))
+            }
+        });
+        if kept.is_err() {
+            // Best effort: it is swept at the next start as well.
+            let _ = fs::remove_file(&incoming);
+        }
+        kept
+    }
+
     /// The bytes under a name.
     pub fn read(&self, content: &str) -> io::Result<Vec<u8>> {
         let path = self
@@ -198,6 +265,35 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         // It is gone where the file was put in its place; a rest is swept at the next start as well.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A piece of a file that is taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// SHA-256 of the whole content, in hex.
+    pub content: &'a str,
+    /// Size of the whole, in bytes.
+    pub size: u64,
+    /// Where the piece begins.
+    pub offset: u64,
+    /// The piece.
+    pub bytes: &'a [u8],
+}
+
+fn not_the_content(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
+}
+
+/// The SHA-256 of a file in hex, read in stretches.
+fn hash_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let (mut digest, mut stretch) = (Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut stretch)? {
+            0 => return Ok(hex::encode(digest.finalize())),
+            read => digest.update(&stretch[..read]),
+        }
     }
 }
 
@@ -303,6 +399,57 @@ mod tests {
         for name in ["../../etc/passwd", "", "incoming", &"g".repeat(64)] {
             assert!(blobs.read(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn pieces_make_up_a_file_or_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(folder.path()).expect("opens");
+        let whole: Vec<u8> = (0..5_000_u32).flat_map(u32::to_be_bytes).collect();
+        let name = hex::encode(Sha256::digest(&whole));
+        let piece = |from: usize, to: usize| Piece {
+            content: &name,
+            size: whole.len() as u64,
+            offset: from as u64,
+            bytes: &whole[from..to],
+        };
+        let is_refused = |piece: &Piece<'_>| {
+            let refused = blobs.keep_piece(piece).expect_err("refused");
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{refused}");
+        };
+        is_refused(&piece(10_000, 20_000));
+        blobs.keep_piece(&piece(0, 10_000)).expect("kept");
+        blobs.keep_piece(&piece(0, 10_000)).expect("and again");
+        assert!(!blobs.has(&name));
+        blobs.keep_piece(&piece(10_000, 20_000)).expect("whole");
+        assert_eq!(blobs.read(&name).expect("read"), whole);
+        blobs.keep_piece(&piece(0, 10)).expect("known");
+
+        let other = "0".repeat(64);
+        let wrong = |offset, size, bytes| Piece {
+            content: &other,
+            size,
+            offset,
+            bytes,
+        };
+        is_refused(&wrong(0, 4, b"lies"));
+        is_refused(&wrong(2, 4, b"lies"));
+        is_refused(&wrong(u64::MAX, u64::MAX, b"lies"));
+        is_refused(&Piece {
+            content: "../../escape",
+            ..wrong(0, 4, b"lies")
+        });
+        assert!(!blobs.has(&other));
+        let left = fs::read_dir(folder.path().join("incoming")).expect("a folder");
+        assert_eq!(left.count(), 0);
+        let nothing = hex::encode(Sha256::digest(b""));
+        blobs
+            .keep_piece(&Piece {
+                content: &nothing,
+                ..wrong(0, 0, b"")
+            })
+            .expect("an empty file");
+        assert!(blobs.has(&nothing));
     }
 
     #[test]

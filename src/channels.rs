@@ -245,6 +245,11 @@ impl Channels {
         result
     }
 
+    /// Takes in a channel of which there is only history: one that was imported.
+    pub fn add_history(&self, entry: ChannelEntry) {
+        self.change(|set| set.known.insert(entry.no, Arc::new(entry)));
+    }
+
     /// The open channels: those of the configuration in its order, then the others.
     #[must_use]
     pub fn open(&self) -> Vec<Arc<OpenChannel>> {

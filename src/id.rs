@@ -160,6 +160,11 @@ impl Ids {
         self.last
     }
 
+    /// Gives only ids above `id` from now on.
+    pub fn stay_above(&mut self, id: u64) {
+        self.last = self.last.max(id);
+    }
+
     /// The highest id given so far.
     #[must_use]
     pub const fn last(&self) -> u64 {
@@ -214,5 +219,8 @@ mod tests {
         }
         let noon = Time::from_millis(1_763_745_631_412);
         assert_eq!(given_at(ids.next(noon)), noon);
+        ids.stay_above(before + 1_000);
+        ids.stay_above(before);
+        assert!(ids.next(Time::from_millis(0)) > before + 1_000);
     }
 }

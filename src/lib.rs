@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod desk;
 pub mod downloads;
+pub mod export;
 pub mod figures;
 pub mod http_client;
 pub mod id;

@@ -47,6 +47,7 @@ const TAGS: &[(&str, &str)] = &[
         "data-deletions",
         "People who asked a platform to be forgotten.",
     ),
+    ("exports", "Taking the history away, and in."),
 ];
 
 /// The API as OpenAPI 3.1 describes it, from the code.

@@ -15,11 +15,13 @@ pub mod conversations;
 pub mod cursor;
 pub mod deletions;
 pub mod docs;
+pub mod exports;
 pub mod extract;
 pub mod feed;
 pub mod filters;
 pub mod headers;
 pub mod idempotency;
+pub mod imports;
 pub mod me;
 pub mod messages;
 pub mod ops;
@@ -75,6 +77,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(me::router())
         .merge(quarantine::router())
         .merge(deletions::router())
+        .merge(exports::router())
+        .merge(imports::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -23,13 +23,13 @@ use tower::ServiceExt as _;
 use crate::access::Access;
 use crate::app::{App, Daemon, StoreHandle};
 use crate::blobs::Blobs;
-use crate::channels::{Channels, OpenChannel};
+use crate::channels::{Channels, OpenChannel as Opened};
 use crate::clock::Clock;
 use crate::config::{
     Auth, Bell, ChannelConfig, Config, Engine, Hooks, Limits, Log, LogFormat, Origin, Secrets,
     Source, Store as StoreConfig,
 };
-use crate::desk::access::{BeginSession, MakeToken};
+use crate::desk::access::{BeginSession, MakeToken, OpenChannel};
 use crate::desk::arrivals::Arrivals;
 use crate::id::{ConversationId, MessageId, TokenId};
 use crate::live::Live;
@@ -367,10 +367,8 @@ fn channels() -> Channels {
         name: format!("The {id}"),
         created_at: noon(),
     };
-    let shop =
-        OpenChannel::open(SHOP, "shop", "The shop", CHAT, Settings::default()).expect("opens");
-    let page =
-        OpenChannel::open(PAGE, "page", "The page", PLATFORM, page_settings()).expect("opens");
+    let shop = Opened::open(SHOP, "shop", "The shop", CHAT, Settings::default()).expect("opens");
+    let page = Opened::open(PAGE, "page", "The page", PLATFORM, page_settings()).expect("opens");
     let all = vec![
         known(SHOP, "shop", "chat"),
         known(PAGE, "page", "platform"),
@@ -385,6 +383,16 @@ pub(crate) async fn desk() -> Desk {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let clock = Clock::standing_at(noon());
     let (writer, _thread) = Writer::start(Arc::clone(&store), clock.clone(), 7).expect("a thread");
+    let channels = channels();
+    for known in channels.all_known() {
+        let number = OpenChannel {
+            id: known.id.clone(),
+            connector: known.connector.clone(),
+            name: known.name.clone(),
+            free: known.no,
+        };
+        writer.write(number).await.expect("written");
+    }
     let config = config(folder.path().to_owned());
     let local = Secret::new("dbk_canary-local");
     let app: App = Arc::new(Daemon {
@@ -394,7 +402,7 @@ pub(crate) async fn desk() -> Desk {
         clock,
         store: StoreHandle(store),
         writer,
-        channels: channels(),
+        channels,
         provisioner: Provisioner::new(&[CHAT, PLATFORM], Secret::new("canary-server-key"), &[]),
         blobs: Blobs::open(&folder.path().join("attachments")).expect("a folder"),
         live: Live::default(),

@@ -3,7 +3,10 @@
 mod channel;
 mod check;
 mod client;
+mod export;
 mod health;
+mod import;
+mod progress;
 mod serve;
 mod token;
 
@@ -47,6 +50,10 @@ enum Command {
         #[command(subcommand)]
         command: token::TokenCommand,
     },
+    /// Takes the whole history away: messages, files, contacts, as JSON Lines
+    Export(export::Export),
+    /// Takes an exported history in; what is here already stays as it is
+    Import(import::Import),
     /// Prints the API's description (OpenAPI 3.1)
     Openapi,
     /// Prints the completions of a shell
@@ -85,6 +92,8 @@ pub fn main() -> ExitCode {
         Command::Health(remote) => health::run(&remote),
         Command::Channel { command } => command.run(),
         Command::Token { command } => command.run(),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };

@@ -126,9 +126,11 @@ impl Decision for Arrivals {
     }
 }
 
-/// One of the events of a delivery.
+/// Where and when something came.
 pub(super) struct Arrival {
+    /// The channel.
     pub(super) channel: ChannelNo,
+    /// When it reached the daemon.
     pub(super) received_at: Time,
 }
 
@@ -301,6 +303,7 @@ impl Arrival {
         Ok(record)
     }
 
+    /// Merges what came for a message before the message itself.
     pub(super) fn apply_waiting_changes(
         &self,
         draft: &mut Draft<'_>,
@@ -333,7 +336,8 @@ impl Arrival {
         Ok(())
     }
 
-    fn apply_waiting_receipts(
+    /// Takes in the receipts that came before the thread began.
+    pub(super) fn apply_waiting_receipts(
         &self,
         draft: &mut Draft<'_>,
         conversation: &mut ConversationRecord,

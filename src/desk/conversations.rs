@@ -152,6 +152,22 @@ pub fn grow(
     Ok(())
 }
 
+/// Counts an entry in that was written elsewhere and comes from there as history: nobody is told of it, so that it is
+/// neither unread nor does it open anything again. Who still waits is found as ever.
+pub fn count_in_history(
+    draft: &Draft<'_>,
+    conversation: &mut ConversationRecord,
+    message: &MessageRecord,
+) -> Found<()> {
+    let (status, snoozed_until) = (conversation.status, conversation.snoozed_until);
+    let unread_count = conversation.unread_count;
+    count_in(draft, conversation, message)?;
+    conversation.status = status;
+    conversation.snoozed_until = snoozed_until;
+    conversation.unread_count = unread_count;
+    Ok(())
+}
+
 /// Whether an answer of ours is not at the platform yet.
 fn is_under_way(message: &MessageRecord) -> bool {
     let state = message
@@ -395,7 +411,11 @@ impl Decision for MarkRead {
 }
 
 /// Counts what arrived after the new read position among what was unread `before` it.
-fn unread_after(draft: &Draft<'_>, before: &ConversationRecord, up_to: MessageId) -> Found<u32> {
+pub(super) fn unread_after(
+    draft: &Draft<'_>,
+    before: &ConversationRecord,
+    up_to: MessageId,
+) -> Found<u32> {
     let mut to_find = before.unread_count;
     let mut unread = 0;
     let mut behind = Place::LAST;

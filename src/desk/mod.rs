@@ -12,6 +12,7 @@ pub mod channels;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;
+pub mod import;
 pub mod media;
 pub mod outbox;
 #[cfg(test)]

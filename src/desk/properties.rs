@@ -20,7 +20,7 @@ fn at(step: i64) -> Time {
     Time::from_millis(BASE_MS + step * 1000)
 }
 
-fn message(thread: &str, external_id: &str, direction: Direction, step: i64) -> Event {
+pub(super) fn message(thread: &str, external_id: &str, direction: Direction, step: i64) -> Event {
     let customer = Person {
         id: thread.to_owned(),
         name: Some(format!("Name {thread} {step}")),
@@ -138,7 +138,7 @@ fn in_words(store: &MemoryStore) -> Vec<String> {
 }
 
 /// Everything that can happen in two threads, each message with its own time.
-fn events() -> impl Strategy<Value = Vec<Event>> {
+pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     let thread = || prop_oneof![Just("t1"), Just("t2")];
     let id = || {
         prop_oneof![

@@ -145,6 +145,8 @@ pub enum Table {
     Profiles = 22,
     /// How the channels that were made through the API are set up, by slug.
     ChannelSetups = 15,
+    /// What was imported and has another id here.
+    ImportedIds = 32,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use deskbell_sdk::Time;
 
 use super::change::{EventBody, Group, LogEvent, Put, RawDelivery, Table};
-use super::entry::{Entry, external_key};
+use super::entry::{ChannelEntry, Entry, external_key};
 use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 use super::{Found, Read, Scope};
 use crate::id::{ContactId, ConversationId, Ids, MessageId};
@@ -68,6 +68,11 @@ impl<'a> Draft<'a> {
     /// A new id.
     pub fn new_id(&mut self) -> u64 {
         self.ids.next(self.now)
+    }
+
+    /// Gives only ids above `id` from now on: one that was given elsewhere is kept here.
+    pub fn stay_above(&mut self, id: u64) {
+        self.ids.stay_above(id);
     }
 
     /// How many changes there are so far.
@@ -224,6 +229,26 @@ impl<'a> Draft<'a> {
             Some(message) => Ok((message.channel == channel).then(|| Arc::clone(message))),
             None => self.base.message(&self.desk, channel, id),
         }
+    }
+
+    /// Every channel that was ever known.
+    pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
+        let mut channels: HashMap<Vec<u8>, ChannelEntry> =
+            ChannelEntry::scan(self.base, &[], None, usize::MAX)?
+                .into_iter()
+                .collect();
+        for ((table, key), value) in &self.entries {
+            if *table != Table::Channels {
+                continue;
+            }
+            match value {
+                Some(value) => channels.insert(key.clone(), ChannelEntry::from_bytes(value)?),
+                None => channels.remove(key),
+            };
+        }
+        let mut channels: Vec<_> = channels.into_values().collect();
+        channels.sort_by_key(|channel| channel.no);
+        Ok(channels)
     }
 
     /// The message that has this id at the platform.

@@ -423,6 +423,26 @@ pub fn poll_key(channel: ChannelNo) -> Vec<u8> {
     [&channel.0.to_be_bytes()[..], b"poll"].concat()
 }
 
+/// What was imported and has another id here: because it was here already, or because its id was taken. Key:
+/// [`imported_key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedId {
+    /// Its id here.
+    pub id: u64,
+    /// Whether the import made it, so that a later export of the same desk may change it; else it was here before.
+    pub made: bool,
+}
+
+impl Entry for ImportedId {
+    const TABLE: Table = Table::ImportedIds;
+}
+
+/// The key of an imported thing: a letter that says what it is, and its id where it came from.
+#[must_use]
+pub fn imported_key(what: u8, id: u64) -> Vec<u8> {
+    [&[what][..], &id.to_be_bytes()].concat()
+}
+
 /// Up to where a person or token has read a conversation. Key: the conversation's id and the reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadPosition {

@@ -3,6 +3,7 @@
 mod admin;
 mod changing;
 mod channel_changes;
+mod exports;
 mod files;
 mod http;
 mod lists;

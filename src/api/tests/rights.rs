@@ -50,7 +50,7 @@ impl Route {
     fn is_for_admins(&self) -> bool {
         matches!(
             self.tag.as_str(),
-            "tokens" | "quarantine" | "data-deletions"
+            "tokens" | "quarantine" | "data-deletions" | "exports"
         )
     }
 
