@@ -82,6 +82,8 @@ impl ContactLine {
             email: self.email,
             phone: self.phone,
             remark: self.remark,
+            // A picture is looked up anew with the next message.
+            avatar: None,
             identities: identities.collect::<Result<_, String>>()?,
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -157,6 +159,7 @@ impl ConversationLine {
             thread: self.thread,
             contact: self.contact_id,
             contact_name: self.contact_name,
+            contact_avatar: None,
             status: self.status,
             assignee: self.assignee_id,
             team: self.team_id,
@@ -223,6 +226,8 @@ impl MessageLine {
         let attachments = self.attachments.into_iter();
         let reactions = self.reactions.into_iter();
         MessageRecord {
+            // Its parts are known by their ids; no further one is expected of an album that was taken away.
+            album: None,
             id: self.id,
             version: self.version,
             channel,

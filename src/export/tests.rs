@@ -212,6 +212,7 @@ fn message() -> impl Strategy<Value = MessageRecord> {
                 (external_id, text, html, attachments, reply_to),
                 (sent_at, order, received_at, metadata, changes, part_ids),
             )| MessageRecord {
+                album: None,
                 id: MessageId(id),
                 version,
                 channel: CHANNEL,
@@ -293,6 +294,7 @@ fn conversation() -> impl Strategy<Value = ConversationRecord> {
                 (snoozed_until, unread_count, message_count, last_message, waiting_since, answered),
                 (acted, delivered, read, staff_read, created_at, last_activity_at),
             )| ConversationRecord {
+                contact_avatar: None,
                 id: ConversationId(id),
                 version,
                 channel: CHANNEL,
@@ -341,6 +343,7 @@ fn contact() -> impl Strategy<Value = ContactRecord> {
                 (id, version, name, named_at, email),
                 (phone, remark, identities, created_at, updated_at),
             )| ContactRecord {
+                avatar: None,
                 id: ContactId(id),
                 version,
                 name,

@@ -7,7 +7,7 @@ use deskbell_sdk::{DeliveryState, Direction, text};
 use super::{Done, Importing, What};
 use crate::desk::arrivals::Arrival;
 use crate::desk::changes::merge;
-use crate::desk::conversations;
+use crate::desk::{conversations, media};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId};
 use crate::store::entry::{
     AttachmentEntry, Entry, Reservation, WorkEntry, WorkState, external_key,
@@ -184,8 +184,13 @@ impl Importing<'_, '_> {
             ..new
         };
         self.keep_files(&mut message, &[])?;
-        self.arrival(message.channel)
-            .apply_waiting_changes(self.draft, &mut message)?;
+        if let Some(external_id) = message.external_id.clone() {
+            self.arrival(message.channel).apply_waiting_changes(
+                self.draft,
+                &mut message,
+                &external_id,
+            )?;
+        }
         let is_own = conversation_remembered.is_none_or(|known| known.made);
         let mut conversation = (*conversation).clone();
         if is_own {
@@ -193,6 +198,8 @@ impl Importing<'_, '_> {
         } else {
             conversations::count_in_history(self.draft, &mut conversation, &message)?;
         }
+        // What still lay at its platform when it was taken away is fetched from here, where it can be.
+        media::want(self.draft, &message, |_| true);
         self.draft.create_message(message, conversation);
         Ok(Done::New)
     }

@@ -337,6 +337,7 @@ fn a_desk_at_rest_goes_over_whole_with_what_was_merged_before() {
     let outcome = there.decide(&[crate::desk::arrivals::Arrivals {
         events: vec![(THERE, known)],
         received_at: Time::from_millis(there.now),
+        cursor: None,
         raw: None,
     }]);
     assert_eq!((outcome[0].new, outcome[0].known), (0, 1));
