@@ -10,6 +10,7 @@ use crate::channels::Channels;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
+use crate::provision::Provisioner;
 use crate::store::Store;
 use crate::view::View;
 use crate::writer::Writer;
@@ -27,6 +28,8 @@ pub struct Daemon {
     pub writer: Writer,
     /// Its channels.
     pub channels: Channels,
+    /// What channels are made with.
+    pub provisioner: Provisioner,
     /// Who gets in.
     pub access: Access,
     /// The bytes of attachments.

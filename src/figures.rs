@@ -47,6 +47,14 @@ fn install() -> PrometheusHandle {
         "deskbell_foreign_events_total",
         "Events for accounts that are no channel here."
     );
+    metrics::describe_counter!(
+        "deskbell_poll_looks_total",
+        "How often platforms were asked for what is new, by how it ended."
+    );
+    metrics::describe_counter!(
+        "deskbell_poll_updates_total",
+        "Updates that platforms gave when they were asked; what was not confirmed comes again and counts again."
+    );
     metrics::describe_gauge!("deskbell_queue_depth", "Changes that wait for the writer.");
     metrics::describe_gauge!(
         "deskbell_projection_lag",
@@ -60,6 +68,18 @@ fn install() -> PrometheusHandle {
     metrics::describe_counter!(
         "deskbell_streams_dropped_total",
         "Streams that were too slow and were ended."
+    );
+    metrics::describe_counter!(
+        "deskbell_fetches_total",
+        "Attempts to fetch files of customers, by what came of them."
+    );
+    metrics::describe_gauge!(
+        "deskbell_work_waiting",
+        "Files and people that are still to be fetched or looked up."
+    );
+    metrics::describe_gauge!(
+        "deskbell_work_oldest_seconds",
+        "How old the oldest of them is."
     );
     handle
 }

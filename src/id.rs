@@ -160,6 +160,11 @@ impl Ids {
         self.last
     }
 
+    /// Gives only ids above `id` from now on.
+    pub fn stay_above(&mut self, id: u64) {
+        self.last = self.last.max(id);
+    }
+
     /// The highest id given so far.
     #[must_use]
     pub const fn last(&self) -> u64 {
@@ -171,6 +176,12 @@ impl Ids {
 #[must_use]
 pub fn first_at(time: Time) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(0) << COUNTER_BITS
+}
+
+/// When an id was given.
+#[must_use]
+pub fn given_at(id: u64) -> Time {
+    Time::from_millis(i64::try_from(id >> COUNTER_BITS).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -206,5 +217,10 @@ mod tests {
             assert!(id > before);
             before = id;
         }
+        let noon = Time::from_millis(1_763_745_631_412);
+        assert_eq!(given_at(ids.next(noon)), noon);
+        ids.stay_above(before + 1_000);
+        ids.stay_above(before);
+        assert!(ids.next(Time::from_millis(0)) > before + 1_000);
     }
 }

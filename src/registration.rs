@@ -46,10 +46,7 @@ pub fn callback_url(
 
 /// Whether the platform's address is one of this machine.
 fn is_local(channel: &OpenChannel) -> bool {
-    let base = channel
-        .settings
-        .api_base()
-        .and_then(|base| Url::parse(base).ok());
+    let base = Url::parse(channel.api_base()).ok();
     match base.as_ref().and_then(Url::host) {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -59,9 +56,8 @@ fn is_local(channel: &OpenChannel) -> bool {
 }
 
 fn http(channel: &OpenChannel) -> Result<PlatformClient, CallError> {
-    let base = channel.settings.api_base().or(channel.kind.api_base);
     let client = client().map_err(|error| CallError::retry(error.to_string()))?;
-    Ok(PlatformClient::new(client, base.unwrap_or_default()))
+    Ok(PlatformClient::new(client, channel.api_base()))
 }
 
 fn refused(code: &str, say: impl Into<String>) -> CallError {
@@ -96,6 +92,33 @@ fn wanted(app: &App, channel: &Arc<OpenChannel>) -> Vec<&'static str> {
     events
 }
 
+/// Tells a channel's platform where to deliver, with all that the channels of its app want, and reads back what it has.
+///
+/// # Errors
+/// Where it cannot be registered, in words that say what to do.
+pub async fn tell(app: &App, channel: &Arc<OpenChannel>) -> Result<Vec<Finding>, CallError> {
+    let register = channel.channel.register().ok_or_else(|| cannot(channel))?;
+    let callback = callback_url(app.config.public_url.as_ref(), &app.public_url(), channel)
+        .map_err(|say| refused("public-url", say))?;
+    let (http, events) = (http(channel)?, wanted(app, channel));
+    register.register(&http, &callback, &events).await?;
+    register.registered(&http, &callback, &events).await
+}
+
+/// Reads back what a channel's platform has.
+///
+/// # Errors
+/// As [`tell`].
+pub async fn read_back(app: &App, channel: &Arc<OpenChannel>) -> Result<Vec<Finding>, CallError> {
+    let register = channel.channel.register().ok_or_else(|| cannot(channel))?;
+    let callback = callback_url(app.config.public_url.as_ref(), &app.public_url(), channel)
+        .map_err(|say| refused("public-url", say))?;
+    let events = wanted(app, channel);
+    register
+        .registered(&http(channel)?, &callback, &events)
+        .await
+}
+
 /// Registers a channel with all that the channels of its app want, and reads back what the platform has now.
 ///
 /// # Errors
@@ -128,7 +151,7 @@ pub async fn register(app: &App, channel: &Arc<OpenChannel>) -> Result<Vec<Findi
 /// Where the platform does not take it, in words that say what to do.
 pub async fn unregister(app: &App, channel: &Arc<OpenChannel>) -> Result<(), CallError> {
     let register = channel.channel.register().ok_or_else(|| cannot(channel))?;
-    let is_shared = app.channels.of_app(channel).count() > 1;
+    let is_shared = app.channels.of_app(channel).len() > 1;
     register.unregister(&http(channel)?, is_shared).await?;
     tracing::info!(channel = %channel.id, "registered no longer");
     Ok(())

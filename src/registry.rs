@@ -5,6 +5,7 @@ use deskbell_sdk::Kind;
 /// Every connector that this daemon knows.
 pub const KINDS: &[Kind] = &[
     deskbell_messenger::KIND,
+    deskbell_telegram::KIND,
     deskbell_webchat::KIND,
     deskbell_echo::KIND,
 ];

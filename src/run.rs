@@ -26,13 +26,18 @@ use crate::channels::{Channels, OpenChannel};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::access::OpenChannel as NumberChannel;
+use crate::downloads::Downloads;
+use crate::http_client::Fetcher;
 use crate::live::Live;
+use crate::outbox::Outbox;
+use crate::provision::Provisioner;
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedStore, Options, Progress};
 use crate::store::entry::{ChannelEntry, Entry};
 use crate::store::record::ChannelNo;
+use crate::work::{lanes, pool};
 use crate::writer::Writer;
 
 /// Where a command on the same machine finds the daemon: an address and a token, readable by its owner only.
@@ -130,9 +135,21 @@ async fn serve_desk(
     let key = secret_key(&config, &mut notes)?;
     let (writer, thread) = Writer::start(Arc::clone(&store), clock.clone(), random_seed())
         .context("the writer cannot start")?;
+    let former = former_keys(&config, &key)?;
+    let provisioner = Provisioner::new(kinds, key.clone(), &former);
     let channels = open_channels(&config, kinds, &*store, &writer, &key).await?;
+    let made = provisioner
+        .open_all(&*store, &writer, &channels, &config.channels)
+        .await
+        .context("the channels cannot be opened")?;
+    notes.extend(made.notes);
+    if made.sealed_by_others == 0 && !config.secrets.previous_keys.is_empty() {
+        notes.push("Every channel's secrets are encrypted with the present key: `[secrets] previous_keys` can be taken out.".to_owned());
+    }
     let blobs = Blobs::open(&config.data_dir.join("attachments"))
         .context("the folder for attachments cannot be made")?;
+    let fetcher = Fetcher::new().context("there is no HTTP client")?;
+    let downloads = Downloads::new(fetcher, blobs.clone());
     let (local, setup) = (random_text(), random_text());
     write_local_file(&config, &local)?;
     let app: App = Arc::new(Daemon {
@@ -147,6 +164,7 @@ async fn serve_desk(
         store: StoreHandle(store),
         writer,
         channels,
+        provisioner,
         blobs,
         live: Live::default(),
         chat_limits: ChatLimits::default(),
@@ -154,9 +172,21 @@ async fn serve_desk(
         stopping: shutdown.clone(),
         config,
     });
+    crate::profiles::note(&app).await;
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
-        tokio::spawn(crate::work::run(Arc::clone(&app))),
+        tokio::spawn(lanes::run(Arc::clone(&app), Arc::new(Outbox))),
+        tokio::spawn(pool::run(
+            Arc::clone(&app),
+            Arc::new(crate::media::Media::new(downloads.clone())),
+            crate::media::AT_ONCE,
+        )),
+        tokio::spawn(pool::run(
+            Arc::clone(&app),
+            Arc::new(crate::profiles::Profiles::new(downloads)),
+            crate::profiles::AT_ONCE,
+        )),
+        tokio::spawn(crate::profiles::keep_noted(Arc::clone(&app))),
         tokio::spawn(crate::watch::channels(Arc::clone(&app))),
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
@@ -167,6 +197,13 @@ async fn serve_desk(
     }
     // Set once; a second start of the same gate cannot be.
     let _ = gate.set(crate::api::router(Arc::clone(&app)));
+    // Only now: what is asked for goes on here, and what registers is called at its address.
+    drop(tokio::spawn(crate::intake::poll::channels(Arc::clone(
+        &app,
+    ))));
+    drop(tokio::spawn(crate::intake::self_registration::by_itself(
+        Arc::clone(&app),
+    )));
     announce(&Started {
         url: app.public_url(),
         setup_url: format!("{}/setup?token={setup}", app.public_url()),
@@ -194,6 +231,8 @@ fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
             app.public_url(),
             channel.id
         )
+    } else if channel.channel.poll().is_some() {
+        "up; the daemon asks for messages, nothing has to reach it".to_owned()
     } else {
         "up".to_owned()
     };
@@ -291,6 +330,24 @@ fn secret_key(config: &Config, notes: &mut Vec<String>) -> Result<Secret> {
     Ok(Secret::new(key))
 }
 
+/// The keys that channels' secrets may still be sealed with: those of the configuration, and the one that was made in
+/// the data directory before the configuration gave one.
+fn former_keys(config: &Config, key: &Secret) -> Result<Vec<Secret>> {
+    let mut former = config.secrets.previous_keys.clone();
+    if config.secrets.key.is_some() {
+        let path = config.data_dir.join(KEY_FILE);
+        match fs::read_to_string(&path) {
+            Ok(made) => former.push(Secret::new(made.trim())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+            }
+        }
+    }
+    former.retain(|former| former != key);
+    Ok(former)
+}
+
 /// Writes a file that only its owner reads, whole or not at all.
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let new = PathBuf::from(format!("{}.new", path.display()));
@@ -381,7 +438,7 @@ async fn open_channels(
             .write(number)
             .await
             .context("a channel could not be given its number")?;
-        match OpenChannel::open(
+        let opened = OpenChannel::open(
             entry.no,
             &channel.id,
             &channel.name,
@@ -390,8 +447,12 @@ async fn open_channels(
                 .settings
                 .clone()
                 .with_webhook_secret(webhook_secret(key, &channel.id)),
-        ) {
-            Ok(channel) => open.push(Arc::new(channel)),
+        );
+        match opened {
+            Ok(mut opened) => {
+                opened.catch_up = channel.catch_up;
+                open.push(Arc::new(opened));
+            }
             Err(problem) => {
                 tracing::error!(channel = %channel.id, "the channel stays closed: {problem}")
             }

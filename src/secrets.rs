@@ -6,13 +6,13 @@ use deskbell_sdk::Secret;
 use deskbell_sdk::webhook::hmac_sha256_hex;
 use rand::TryRng as _;
 
-/// 256 bits from the operating system, as 43 characters of base64url.
+/// Random bytes from the operating system.
 ///
 /// # Panics
 /// Where the operating system has no randomness, since nothing safe can be done then.
 #[must_use]
-pub fn random_text() -> String {
-    let mut bytes = [0_u8; 32];
+pub fn random_bytes<const BYTES: usize>() -> [u8; BYTES] {
+    let mut bytes = [0_u8; BYTES];
     #[expect(
         clippy::expect_used,
         reason = "without randomness no token may be made"
@@ -20,7 +20,16 @@ pub fn random_text() -> String {
     rand::rngs::SysRng
         .try_fill_bytes(&mut bytes)
         .expect("the operating system gives randomness");
-    URL_SAFE_NO_PAD.encode(bytes)
+    bytes
+}
+
+/// 256 bits from the operating system, as 43 characters of base64url.
+///
+/// # Panics
+/// Where the operating system has no randomness, since nothing safe can be done then.
+#[must_use]
+pub fn random_text() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes::<32>())
 }
 
 /// 64 random bits, for what only has to differ.
@@ -30,6 +39,12 @@ pub fn random_seed() -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// A number between 0 and 1, by which many who failed together spread their next attempts.
+#[must_use]
+pub fn jitter() -> f64 {
+    f64::from(u32::try_from(random_seed() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 /// The secret that a platform is to give back with each delivery to the channel with this slug: made from the daemon's

@@ -1,5 +1,6 @@
 //! Looks after the channels and the daemon itself while it runs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,11 @@ use crate::app::App;
 use crate::channels::OpenChannel;
 use crate::desk::Decision;
 use crate::desk::access::TellHealth;
+use crate::desk::sweep::{Sweep, useless};
 use crate::http_client::{PlatformClient, client};
-use crate::store::Found;
 use crate::store::draft::Draft;
+use crate::store::entry::{AttachmentEntry, Entry as _};
+use crate::store::{Found, Scope, Store};
 
 /// How often each channel's credentials are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -20,19 +23,26 @@ const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How often what is only in memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often what lies in the store and is of no use any more is looked for.
+const SWEEP_STORE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often files that nothing names are looked for.
+const SWEEP_FILES_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many entries are read at once.
+const READ_AT_ONCE: usize = 512;
+/// How much of each kind is removed at once, so that nobody waits for it.
+const SWEPT_AT_ONCE: usize = 100;
 
 /// Asks the platform of a channel whether the credentials work; nothing where the connector cannot ask.
 pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
     let Some(health) = channel.channel.health() else {
         return Vec::new();
     };
-    let base = channel
-        .settings
-        .api_base()
-        .or(channel.kind.api_base)
-        .unwrap_or_default();
     match client() {
-        Ok(client) => health.look(&PlatformClient::new(client, base)).await,
+        Ok(client) => {
+            health
+                .look(&PlatformClient::new(client, channel.api_base()))
+                .await
+        }
         Err(error) => vec![Finding {
             what: "client",
             standing: Standing::Doubtful,
@@ -41,18 +51,23 @@ pub async fn look(channel: &OpenChannel) -> Vec<Finding> {
     }
 }
 
-/// Looks at all channels, at start and then every five minutes, and more often at those whose sending is paused; tells
-/// people when one breaks or works again.
+/// Looks at all channels, at start and then every five minutes, at those that are new at once, and more often at those
+/// whose sending is paused; tells people when one breaks or works again.
 pub async fn channels(app: App) {
     let mut all_looked_at: Option<Instant> = None;
+    let mut changes = app.channels.changes();
     loop {
+        changes.mark_unchanged();
         let all = all_looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
         for channel in app.channels.open() {
-            let paused = channel.status().sending_paused;
-            if all || paused {
-                let mut findings = look(channel).await;
-                add_registration(&app, channel, &mut findings).await;
-                keep(&app, channel, findings).await;
+            let wanted = {
+                let status = channel.status();
+                status.sending_paused || status.looked_at.is_none()
+            };
+            if all || wanted {
+                let mut findings = look(&channel).await;
+                add_registration(&app, &channel, &mut findings).await;
+                keep(&app, &channel, findings).await;
             }
         }
         if all {
@@ -61,6 +76,8 @@ pub async fn channels(app: App) {
         tokio::select! {
             () = app.stopping.cancelled() => return,
             () = tokio::time::sleep(LOOK_AGAIN) => {}
+            // One that was added or changed is looked at at once.
+            _ = changes.changed() => {}
         }
     }
 }
@@ -71,7 +88,11 @@ async fn add_registration(app: &App, channel: &Arc<OpenChannel>, findings: &mut 
     let token_works = findings
         .iter()
         .any(|finding| finding.what == "token" && finding.standing == Standing::Fine);
-    if !token_works {
+    let by_itself = channel
+        .channel
+        .register()
+        .is_some_and(deskbell_sdk::register::Register::by_itself);
+    if !token_works || by_itself {
         return;
     }
     for finding in crate::registration::look(app, channel).await {
@@ -88,7 +109,7 @@ pub async fn look_at_history(channel: &OpenChannel) -> Option<Finding> {
     let read = match client() {
         Ok(client) => {
             let http = PlatformClient::new(client, base.unwrap_or_default())
-                .reading_at_most(16 * 1024 * 1024);
+                .with_answers_up_to(16 * 1024 * 1024);
             backfill.threads(&http, None).await.map(drop)
         }
         Err(error) => Err(CallError::retry(error.to_string())),
@@ -109,6 +130,10 @@ pub async fn look_at_history(channel: &OpenChannel) -> Option<Finding> {
 
 /// The platform refused a channel's credentials while it sent: nothing more is sent, and people are told.
 pub async fn credentials_broken(app: &App, channel: &Arc<OpenChannel>, say: &str) {
+    if channel.ended().is_cancelled() {
+        // They were changed meanwhile: the new ones are not refused.
+        return;
+    }
     channel.status().sending_paused = true;
     let finding = Finding {
         what: "token",
@@ -120,6 +145,10 @@ pub async fn credentials_broken(app: &App, channel: &Arc<OpenChannel>, say: &str
 
 /// Keeps what was found, and tells where that is news.
 async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
+    if channel.ended().is_cancelled() {
+        // It was changed or removed while it was looked at.
+        return;
+    }
     let was_healthy = channel.is_healthy();
     let worst = findings.iter().max_by_key(|finding| finding.standing);
     let detail = worst.map_or_else(String::new, |finding| finding.say.clone());
@@ -135,12 +164,35 @@ async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
         status.findings = findings;
         status.looked_at = Some(app.clock.now());
     }
-    let healthy = channel.is_healthy();
-    if !healthy {
+    if !channel.is_healthy() {
         tracing::warn!(channel = %channel.id, "{detail}");
     } else if doubtful {
         tracing::info!(channel = %channel.id, "{detail}");
     }
+    tell_if_news(app, channel, was_healthy, detail).await;
+}
+
+/// Keeps what a part of the daemon that uses the channel found, in place of what it found before, and tells where that
+/// is news.
+pub async fn found(
+    app: &App,
+    channel: &Arc<OpenChannel>,
+    part: &'static str,
+    findings: Vec<Finding>,
+) {
+    let was_healthy = channel.is_healthy();
+    let worst = findings.iter().max_by_key(|finding| finding.standing);
+    let detail = worst.map_or_else(String::new, |finding| finding.say.clone());
+    if worst.is_some_and(|finding| finding.standing == Standing::Broken) {
+        tracing::warn!(channel = %channel.id, "{detail}");
+    }
+    channel.status().found.insert(part, findings);
+    tell_if_news(app, channel, was_healthy, detail).await;
+}
+
+/// Tells people where a channel broke or works again.
+async fn tell_if_news(app: &App, channel: &Arc<OpenChannel>, was_healthy: bool, detail: String) {
+    let healthy = channel.is_healthy();
     if healthy != was_healthy {
         let tell = TellHealth {
             channel: channel.no,
@@ -153,13 +205,88 @@ async fn keep(app: &App, channel: &Arc<OpenChannel>, findings: Vec<Finding>) {
     }
 }
 
-/// Sweeps what is only in memory.
+/// Sweeps what is of no use any more, from memory and from the store.
 pub async fn sweep(app: App) {
+    let mut store_swept_at: Option<Instant> = None;
+    let mut files_swept_at: Option<Instant> = None;
     loop {
         tokio::select! {
             () = app.stopping.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => app.chat_limits.forget_quiet(),
         }
+        if store_swept_at.is_none_or(|at| at.elapsed() >= SWEEP_STORE_EVERY) {
+            match sweep_store(&app).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "entries of no more use were removed"),
+                Err(error) => {
+                    tracing::warn!(%error, "the store could not be swept; it is tried again")
+                }
+            }
+            store_swept_at = Some(Instant::now());
+        }
+        if files_swept_at.is_none_or(|at| at.elapsed() >= SWEEP_FILES_EVERY) {
+            let sweeping = Arc::clone(&app);
+            let swept = tokio::task::spawn_blocking(move || {
+                sweeping.blobs.sweep(|| files_in_use(&*sweeping.store))
+            });
+            match swept.await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(removed)) => tracing::info!(removed, "files that nothing names were removed"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the files could not be swept; it is tried again");
+                }
+                Err(error) => tracing::error!(%error, "sweeping the files failed"),
+            }
+            files_swept_at = Some(Instant::now());
+        }
+    }
+}
+
+/// The names of all files that attachments and contacts' pictures use.
+fn files_in_use(store: &dyn Store) -> anyhow::Result<HashSet<String>> {
+    let mut named = HashSet::new();
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let stretch = AttachmentEntry::scan(store, &[], after.as_deref(), READ_AT_ONCE)?;
+        let more = stretch.len() == READ_AT_ONCE;
+        for (key, entry) in stretch {
+            named.insert(entry.content);
+            after = Some(key);
+        }
+        if !more {
+            break;
+        }
+    }
+    let mut before = None;
+    loop {
+        let stretch = store.contacts(&Scope::whole_desk(), before, READ_AT_ONCE)?;
+        for contact in &stretch {
+            named.extend(contact.avatar.iter().map(|avatar| avatar.content.clone()));
+        }
+        match stretch.last() {
+            Some(last) => before = Some(last.id),
+            None => return Ok(named),
+        }
+    }
+}
+
+/// Removes from the store what is of no use any more; how much that was.
+async fn sweep_store(app: &App) -> anyhow::Result<usize> {
+    let mut removed = 0;
+    loop {
+        let looking = Arc::clone(app);
+        let found = tokio::task::spawn_blocking(move || {
+            useless(&*looking.store, looking.clock.now(), SWEPT_AT_ONCE)
+        });
+        let found = found.await??;
+        if found.is_empty() || app.stopping.is_cancelled() {
+            return Ok(removed);
+        }
+        let gone = app.writer.write(Sweep { found }).await?;
+        if gone == 0 {
+            return Ok(removed);
+        }
+        removed += gone;
     }
 }
 

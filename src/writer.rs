@@ -188,6 +188,13 @@ impl Writer {
         self.head.clone()
     }
 
+    /// Whether a decision of about `bytes` would find room now: for what is costly to prepare. Others may take the room
+    /// in between.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.queue.capacity() > 0 && self.memory.available_permits() >= bytes.div_ceil(1024)
+    }
+
     /// How many decisions wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -131,6 +131,8 @@ fn help_and_version_are_0_and_name_every_command() {
         &["health", "--help"],
         &["channel", "--help"],
         &["channel", "list", "--help"],
+        &["channel", "add", "--help"],
+        &["channel", "remove", "--help"],
         &["token", "--help"],
         &["token", "create", "--help"],
         &["token", "list", "--help"],

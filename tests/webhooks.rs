@@ -4,6 +4,8 @@ mod support;
 
 #[path = "webhooks/bombs.rs"]
 mod bombs;
+#[path = "webhooks/deletions.rs"]
+mod deletions;
 #[path = "webhooks/fixtures.rs"]
 mod fixtures;
 #[path = "webhooks/flood.rs"]

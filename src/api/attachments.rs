@@ -143,7 +143,7 @@ async fn download(
     let entry = paging::read(&app, move |app| {
         visible(app, &caller, id)?.ok_or_else(|| Problem::not_found("attachment"))
     });
-    uploads::serve(&app, &entry.await?, &headers, save).await
+    uploads::serve(&app, &entry.await?.into(), &headers, save).await
 }
 
 /// An attachment whose message the caller may see, or an upload of the caller's own. What was in a message that its

@@ -38,16 +38,13 @@ pub struct Registered {
 
 fn open(app: &App, caller: &Caller, id: &str) -> Result<Arc<OpenChannel>, Problem> {
     let entry = visible(app, caller, id)?;
-    app.channels
-        .get_no(entry.no)
-        .map(Arc::clone)
-        .ok_or_else(|| {
-            Problem::conflict(
-                "channel-closed",
-                "The channel is closed",
-                "It is no longer in the configuration. Put it back, and start the daemon again.",
-            )
-        })
+    app.channels.get_no(entry.no).ok_or_else(|| {
+        Problem::conflict(
+            "channel-closed",
+            "The channel is closed",
+            "It is no longer in the configuration. Put it back, and start the daemon again.",
+        )
+    })
 }
 
 fn call_problem(error: CallError) -> Problem {
@@ -144,7 +141,7 @@ async fn fetch_missed(
     let refuse = |detail: String| {
         Problem::conflict("no-catch-up", "The channel cannot be caught up", detail)
     };
-    match catch_up::is_on(&app, &channel) {
+    match catch_up::is_on(&channel) {
         Ok(()) => {}
         Err(Not::Able) => {
             let title = channel.kind.title;

@@ -19,7 +19,7 @@ pub enum State {
     Up,
     /// Something does not work.
     Broken,
-    /// It is no longer in the configuration; its history is left.
+    /// It was removed, or cannot be opened; its history is left.
     Closed,
 }
 
@@ -162,16 +162,20 @@ pub fn state_of(open: Option<&OpenChannel>) -> State {
     }
 }
 
-/// The same in words.
+/// The same in words. `why_closed` is what keeps one that is set up from being open.
 #[must_use]
-pub fn detail(open: Option<&OpenChannel>) -> String {
+pub fn detail(open: Option<&OpenChannel>, why_closed: Option<&str>) -> String {
     let Some(open) = open else {
-        return "It is no longer in the configuration. Its history stays; put it back to receive and answer.".to_owned();
+        return match why_closed {
+            Some(why) => format!("It cannot be opened: {why}"),
+            None => {
+                "It was removed. Its history stays; add it again to receive and answer.".to_owned()
+            }
+        };
     };
     let status = open.status();
     let broken = status
-        .findings
-        .iter()
+        .all_findings()
         .find(|finding| finding.standing == Standing::Broken);
     match (broken, status.last_event_at) {
         (Some(finding), _) => finding.say.clone(),
@@ -182,7 +186,12 @@ pub fn detail(open: Option<&OpenChannel>) -> String {
 
 /// How a channel does, with what was looked at.
 #[must_use]
-pub fn health_of(entry: &ChannelEntry, open: Option<&OpenChannel>, public_url: &str) -> Health {
+pub fn health_of(
+    entry: &ChannelEntry,
+    open: Option<&OpenChannel>,
+    why_closed: Option<&str>,
+    public_url: &str,
+) -> Health {
     let status = open.map(|open| open.status().clone()).unwrap_or_default();
     let mut findings: Vec<Finding> = status.findings.iter().map(Finding::from).collect();
     if let Some(open) = open {
@@ -194,17 +203,17 @@ pub fn health_of(entry: &ChannelEntry, open: Option<&OpenChannel>, public_url: &
         .iter()
         .find_map(|worst| findings.iter().find(|finding| finding.standing == *worst));
     let next = match (open, to_mend) {
-        (None, _) => Some(
-            "Put the channel back into the configuration, or leave it: its history stays."
-                .to_owned(),
-        ),
+        (None, _) => Some(match why_closed {
+            Some(why) => why.to_owned(),
+            None => "Add the channel again, or leave it: its history stays.".to_owned(),
+        }),
         (Some(_), Some(finding)) => Some(finding.say.clone()),
         (Some(_), None) => None,
     };
     Health {
         id: entry.id.clone(),
         state: state_of(open),
-        detail: detail(open),
+        detail: detail(open, why_closed),
         findings,
         next,
         looked_at: status.looked_at,
@@ -254,7 +263,35 @@ fn deliveries(open: &OpenChannel, public_url: &str) -> Option<Finding> {
             }
         };
     }
+    if open.channel.poll().is_some() {
+        return match (status.last_event_at, status.polled_at) {
+            (_, None) => finding(
+                Found::Doubtful,
+                format!("{title} has not been asked for messages since the daemon started."),
+            ),
+            (Some(came_at), Some(at)) => finding(
+                Found::Fine,
+                format!("{title} was last asked {at}; something last came {came_at}."),
+            ),
+            (None, Some(at)) => finding(
+                Found::Fine,
+                format!("{title} was last asked {at}; nothing has come since the daemon started."),
+            ),
+        };
+    }
     open.channel.webhook()?;
+    let by_itself = open.channel.register();
+    if by_itself.is_some_and(deskbell_sdk::register::Register::by_itself)
+        && status.last_event_at.is_none()
+        && status.last_rejected_at.is_none()
+    {
+        return finding(
+            Found::Fine,
+            format!(
+                "{title} has delivered nothing since the daemon started; it was told where to deliver by the daemon."
+            ),
+        );
+    }
     let address = webhook_url(public_url, &open.id);
     // Until something is delivered again.
     if let Some((at, number)) = status.undelivered

@@ -1,5 +1,7 @@
-//! `/api/v1/channels`: the channels, how each does, and what to do next. In this version they stand in the
-//! configuration and are read only here.
+//! `/api/v1/channels`: the channels, how each does, and what to do next. Those of the configuration are read only here;
+//! `channel_changes` has what makes and changes the others.
+
+use std::sync::Arc;
 
 use axum::extract::State;
 use deskbell_sdk::settings::SettingValue;
@@ -11,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::body::Query;
+use super::channel_changes;
 use super::channel_health::{Health, State as HealthState, detail, health_of, state_of};
 use super::cursor::Position;
 use super::extract::{MayRead, Slug};
@@ -18,15 +21,19 @@ use super::paging::{self, List, Look};
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
-use crate::channels::OpenChannel;
+use crate::channels::{OpenChannel, SetUpIn};
 use crate::store::entry::{ChannelEntry, Right};
 use crate::store::record::ChannelNo;
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(channels))
-        .routes(routes!(channel))
+        .routes(routes!(channels, channel_changes::add))
+        .routes(routes!(
+            channel,
+            channel_changes::change,
+            channel_changes::remove
+        ))
         .routes(routes!(health))
 }
 
@@ -66,8 +73,15 @@ pub struct Channel {
     pub reply_window_seconds: Option<i64>,
     /// The longest text of an answer, in characters; `null`: no limit.
     pub text_limit: Option<usize>,
+    /// Where it was set up; `null` where only its history is left.
+    pub source: Option<Source>,
     /// Whether the channel stands in the configuration and can be changed only there.
     pub read_only: bool,
+    /// Whether what was missed is fetched; `null` where it is not open.
+    pub catch_up: Option<bool>,
+    /// The platform's address, where it is not the connector's own; for administrators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_base: Option<String>,
     /// Its settings, without secrets; for administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<Vec<Setting>>,
@@ -82,6 +96,17 @@ pub struct Channel {
     /// Since when the channel is known.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Time,
+}
+
+/// Where a channel was set up, which is where it is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ChannelSource)]
+pub enum Source {
+    /// In the configuration.
+    File,
+    /// Through this API.
+    Api,
 }
 
 /// Where a website chat is.
@@ -140,7 +165,7 @@ async fn channels(
         let later = all.filter(|entry| after.is_none_or(|after| entry.no > *after));
         Ok(later.take(limit).collect())
     };
-    let look = |entry: &&ChannelEntry| {
+    let look = |entry: &Arc<ChannelEntry>| {
         let visible = caller.scope.allows(entry.no);
         Ok(if visible {
             Look::Take(shown(&app, &caller, entry))
@@ -169,7 +194,7 @@ async fn channel(
     Slug(id): Slug,
 ) -> Result<axum::Json<Channel>, Problem> {
     let entry = visible(&app, &caller, &id)?;
-    Ok(axum::Json(shown(&app, &caller, entry)))
+    Ok(axum::Json(shown(&app, &caller, &entry)))
 }
 
 /// How a channel does
@@ -186,19 +211,21 @@ async fn health(
     Slug(id): Slug,
 ) -> Result<axum::Json<Health>, Problem> {
     let entry = visible(&app, &caller, &id)?;
+    let why_closed = app.channels.why_closed(entry.no);
     Ok(axum::Json(health_of(
-        entry,
-        open(&app, entry),
+        &entry,
+        app.channels.get_no(entry.no).as_deref(),
+        why_closed.as_deref(),
         &app.public_url(),
     )))
 }
 
-/// The channel with this slug, where the caller may see it.
-pub(super) fn visible<'a>(
-    app: &'a Daemon,
+/// The channel with this slug, where the caller may know of it.
+pub(super) fn visible(
+    app: &Daemon,
     caller: &Caller,
     id: &str,
-) -> Result<&'a ChannelEntry, Problem> {
+) -> Result<Arc<ChannelEntry>, Problem> {
     let known = app
         .channels
         .number_of(id)
@@ -208,12 +235,17 @@ pub(super) fn visible<'a>(
         .ok_or_else(|| Problem::not_found("channel"))
 }
 
-fn open<'a>(app: &'a Daemon, entry: &ChannelEntry) -> Option<&'a OpenChannel> {
-    app.channels.get_no(entry.no).map(AsRef::as_ref)
-}
-
-fn shown(app: &Daemon, caller: &Caller, entry: &ChannelEntry) -> Channel {
-    let open = open(app, entry);
+/// A channel as this caller sees it.
+pub(super) fn shown(app: &Daemon, caller: &Caller, entry: &ChannelEntry) -> Channel {
+    let open = app.channels.get_no(entry.no);
+    let open = open.as_deref();
+    let why_closed = app.channels.why_closed(entry.no);
+    let is_admin = caller.may(Right::Admin);
+    let source = match (open.map(|open| open.set_up_in), &why_closed) {
+        (Some(SetUpIn::File), _) => Some(Source::File),
+        (Some(SetUpIn::Api), _) | (None, Some(_)) => Some(Source::Api),
+        (None, None) => None,
+    };
     let public_url = app.public_url();
     let limits = open.map(|open| open.channel.limits()).unwrap_or_default();
     let status = open.map(|open| open.status().clone()).unwrap_or_default();
@@ -228,7 +260,7 @@ fn shown(app: &Daemon, caller: &Caller, entry: &ChannelEntry) -> Channel {
         ),
         name: open.map_or_else(|| entry.name.clone(), |open| open.name.clone()),
         state: state_of(open),
-        detail: detail(open),
+        detail: detail(open, why_closed.as_deref()),
         webhook_url: has_webhook.then(|| webhook_url(&public_url, &entry.id)),
         chat: is_chat.then(|| Chat {
             script_url: script_url(&public_url, &entry.id),
@@ -236,8 +268,13 @@ fn shown(app: &Daemon, caller: &Caller, entry: &ChannelEntry) -> Channel {
         }),
         reply_window_seconds: limits.reply_window_ms.map(|ms| ms / 1000),
         text_limit: limits.text_chars,
-        read_only: true,
-        settings: open.filter(|_| caller.may(Right::Admin)).map(settings),
+        source,
+        read_only: source == Some(Source::File),
+        catch_up: open.map(|open| open.catch_up),
+        api_base: open
+            .filter(|_| is_admin)
+            .and_then(|open| open.settings.api_base().map(str::to_owned)),
+        settings: open.filter(|_| is_admin).map(settings),
         last_event_at: status.last_event_at,
         rejected_deliveries: status.rejected,
         last_rejected_at: status.last_rejected_at,

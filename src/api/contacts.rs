@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use deskbell_sdk::text::MAX_NAME_CHARS;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -14,8 +16,9 @@ use super::extract::{Id, MayRead, MayWrite, present};
 use super::filters;
 use super::paging::{self, List, Look};
 use super::problem::Problem;
+use super::uploads;
 use crate::app::App;
-use crate::desk::contacts::ChangeContact;
+use crate::desk::contacts::{ChangeContact, MergeContacts, Merged, standing};
 use crate::id::ContactId;
 use crate::store::record::ContactRecord;
 use crate::view::Contact;
@@ -32,6 +35,8 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(contacts))
         .routes(routes!(contact, change))
+        .routes(routes!(merge))
+        .routes(routes!(avatar))
 }
 
 /// Which contacts are wanted.
@@ -100,7 +105,7 @@ async fn contacts(
 
 /// One contact
 ///
-/// With who they are in each channel that you may read.
+/// With who they are in each channel that you may read. For one that was merged into another, the other is shown.
 #[utoipa::path(
     get, path = "/api/v1/contacts/{id}", tag = "contacts", operation_id = "getContact",
     params(("id" = String, Path, description = "`cus_…`")),
@@ -112,12 +117,56 @@ async fn contact(
     Id(id): Id<ContactId>,
 ) -> Result<axum::Json<Contact>, Problem> {
     let found = paging::read(&app, move |app| {
-        let found = app.store.contact(&caller.scope, id)?;
+        let found = app
+            .store
+            .contact(&caller.scope, standing(&*app.store, id)?)?;
         found
             .map(|found| app.view().contact(&caller.scope, &found))
             .ok_or_else(no_contact)
     });
     found.await.map(axum::Json)
+}
+
+/// Which picture is wanted.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct AvatarQuery {
+    /// From `avatar_url`: makes the address of each picture another, for caches. Whatever it says, the newest comes.
+    #[serde(rename = "v")]
+    v: Option<String>,
+}
+
+/// The picture of a contact
+///
+/// As the platform has it, at most 2 MiB.
+#[utoipa::path(
+    get, path = "/api/v1/contacts/{id}/avatar", tag = "contacts", operation_id = "getAvatar",
+    params(("id" = String, Path, description = "`cus_…`"), AvatarQuery),
+    responses(
+        (status = 200, description = "The picture", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "You have it already"),
+    ),
+)]
+async fn avatar(
+    State(app): State<App>,
+    MayRead(caller): MayRead,
+    Id(id): Id<ContactId>,
+    Query(_version): Query<AvatarQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let found = paging::read(&app, move |app| {
+        let contact = app
+            .store
+            .contact(&caller.scope, id)?
+            .ok_or_else(no_contact)?;
+        contact
+            .avatar
+            .clone()
+            .ok_or_else(|| Problem::not_found("picture"))
+    });
+    let file = uploads::File::from(found.await?);
+    uploads::serve(&app, &file, &headers, false).await
 }
 
 /// What changes of a contact. A field that is left out stays; `null` empties it.
@@ -206,6 +255,51 @@ async fn change(
     };
     let changed = app.writer.write(decision).await?.ok_or_else(no_contact)?;
     Ok(axum::Json(app.view().contact(&caller.scope, &changed)))
+}
+
+/// Which contact goes.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ContactMerge)]
+pub struct Merge {
+    /// The contact that is merged into the one of the address, and is gone afterwards: `cus_…`.
+    contact_id: String,
+}
+
+/// Merge two contacts
+///
+/// For a person who writes in several channels: the contact `contact_id` gives its identities, conversations and what
+/// the other lacks to the contact of the address, and is gone. What it wrote keeps its place. This cannot be undone.
+#[utoipa::path(
+    post, path = "/api/v1/contacts/{id}/merge", tag = "contacts", operation_id = "mergeContacts",
+    params(("id" = String, Path, description = "`cus_…`: the contact that stays")), request_body = Merge,
+    responses((status = 200, description = "The contact that stays, after it", body = Contact)),
+)]
+async fn merge(
+    State(app): State<App>,
+    MayWrite(caller): MayWrite,
+    Id(into): Id<ContactId>,
+    Json(merge): Json<Merge>,
+) -> Result<axum::Json<Contact>, Problem> {
+    let unknown = || Problem::field("/contact_id", "There is no such contact.");
+    let from: ContactId = merge.contact_id.parse().map_err(|_| unknown())?;
+    let decision = MergeContacts {
+        scope: caller.scope.clone(),
+        into,
+        from,
+    };
+    match app.writer.write(decision).await? {
+        Merged::Into(whole) => Ok(axum::Json(app.view().contact(&caller.scope, &whole))),
+        Merged::Unknown(id) if id == into => Err(no_contact()),
+        Merged::Unknown(_) => Err(unknown()),
+        Merged::Same => Err(Problem::field(
+            "/contact_id",
+            "A contact cannot be merged into itself.",
+        )),
+        Merged::Beyond => Err(Problem::forbidden(
+            "One of the two is known in channels that you may not see. Ask an administrator to merge them.",
+        )),
+    }
 }
 
 fn no_contact() -> Problem {

@@ -43,6 +43,11 @@ const TAGS: &[(&str, &str)] = &[
     ("tokens", "API tokens."),
     ("session", "Who is signed in."),
     ("quarantine", "What could not be understood."),
+    (
+        "data-deletions",
+        "People who asked a platform to be forgotten.",
+    ),
+    ("exports", "Taking the history away, and in."),
 ];
 
 /// The API as OpenAPI 3.1 describes it, from the code.

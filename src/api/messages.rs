@@ -249,7 +249,7 @@ fn answer_kind(
     new: &NewMessage,
 ) -> Result<Kind, Problem> {
     let Some(channel) = app.channels.get_no(conversation.channel) else {
-        let detail = "This channel is no longer in the configuration; only its history is left. Open it again to answer.";
+        let detail = "This channel is not open; only its history is left. `GET /api/v1/channels/{id}` says why. Open it again to answer.";
         return Err(Problem::conflict(
             "channel-closed",
             "The channel is closed",
@@ -263,9 +263,9 @@ fn answer_kind(
         return Ok(Kind::ServedHere);
     }
     let Some(sender) = channel.channel.send() else {
-        return Err(sending_unavailable(channel));
+        return Err(sending_unavailable(&channel));
     };
-    let windows = crate::outbox::windows(channel);
+    let windows = crate::outbox::windows(&channel);
     if windows.at(conversation, app.clock.now()) == Window::Closed {
         return Err(window_closed(app, conversation, windows));
     }

@@ -6,35 +6,41 @@ pub mod attachments;
 pub mod auth;
 pub mod body;
 pub mod channel_actions;
+pub mod channel_changes;
 pub mod channel_health;
 pub mod channels;
 pub mod chat;
+pub mod connectors;
 pub mod contacts;
 pub mod conversations;
 pub mod cursor;
+pub mod deletions;
 pub mod docs;
+pub mod exports;
 pub mod extract;
 pub mod feed;
 pub mod filters;
 pub mod headers;
 pub mod idempotency;
+pub mod imports;
 pub mod me;
 pub mod messages;
 pub mod ops;
 pub mod pages;
 pub mod paging;
 pub mod problem;
+pub mod problems;
 pub mod quarantine;
 pub mod stream;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
 pub mod uploads;
 pub mod webhooks;
 
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -46,8 +52,10 @@ pub fn router(app: App) -> axum::Router {
     let router = resources
         .merge(chat::router(&app))
         .merge(docs::router())
+        .merge(deletions::pages())
         .merge(ops::router())
         .merge(pages::router())
+        .merge(problems::router())
         .merge(webhooks::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
@@ -65,10 +73,14 @@ fn resources() -> OpenApiRouter<App> {
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())
+        .merge(connectors::router())
         .merge(attachments::router())
         .merge(tokens::router())
         .merge(me::router())
         .merge(quarantine::router())
+        .merge(deletions::router())
+        .merge(exports::router())
+        .merge(imports::router())
 }
 
 async fn nothing_here() -> Problem {
@@ -80,12 +92,8 @@ async fn nothing_here() -> Problem {
     )
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = if uri.path().starts_with("/api/v1/channels") {
-        "Channels stand in the configuration in this version: change them there, and start the daemon again.".to_owned()
-    } else {
-        format!("This address does not take {method}; `Allow` says what it takes.")
-    };
+async fn wrong_method(method: Method) -> Problem {
+    let detail = format!("This address does not take {method}; `Allow` says what it takes.");
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",

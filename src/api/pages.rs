@@ -51,6 +51,18 @@ async fn desk(State(app): State<App>, headers: HeaderMap) -> Result<Response, Pr
     Ok(response)
 }
 
+/// A page of a few words in the desk's look. `title` and `body` are ours: nothing foreign may stand in them.
+pub(super) fn plain_page(title: &str, body: &str, headers: &HeaderMap) -> Response {
+    let page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{title} · Deskbell</title>\n<link rel=\"icon\" type=\"image/svg+xml\" href=\"/assets/icon.svg\">\n\
+         <link rel=\"stylesheet\" href=\"/assets/feed.css\">\n</head>\n<body>\n<header><h1>Deskbell</h1></header>\n\
+         <main>\n{body}</main>\n</body>\n</html>\n"
+    );
+    page_response(Asset::of(&page).response(HTML, headers))
+}
+
 fn page_response(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(

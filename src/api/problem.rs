@@ -40,6 +40,10 @@ impl Problem {
     /// A problem.
     #[must_use]
     pub fn new(status: StatusCode, name: &str, title: &str, detail: impl Into<String>) -> Self {
+        debug_assert!(
+            super::problems::is_explained(name),
+            "{name} has no page below /docs/problems"
+        );
         Self {
             r#type: format!("/docs/problems/{name}"),
             title: title.to_owned(),
@@ -117,6 +121,27 @@ impl Problem {
             pointer: pointer.to_owned(),
             detail,
         });
+        problem
+    }
+
+    /// 422: fields that do not do, all of them.
+    #[must_use]
+    pub fn fields(errors: Vec<FieldProblem>) -> Self {
+        let told = errors.iter().take(3);
+        let told: Vec<_> = told
+            .map(|field| format!("{}: {}", field.pointer, field.detail))
+            .collect();
+        let more = match errors.len().saturating_sub(told.len()) {
+            0 => String::new(),
+            more => format!(" And {more} more: `errors` has all."),
+        };
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid",
+            "A field does not do",
+            format!("{}{more}", told.join(" ")),
+        );
+        problem.errors = errors;
         problem
     }
 

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use deskbell_sdk::client::{BoxFuture, CallError, Http};
+use deskbell_sdk::health::Finding;
+use deskbell_sdk::register::Register;
 use deskbell_sdk::settings::SettingValue;
 use deskbell_sdk::visitors::{ClaimedIdentity, IdentityRefused, Visitors};
 use deskbell_sdk::webhook::shared_secret;
@@ -20,16 +23,17 @@ use tower::ServiceExt as _;
 use crate::access::Access;
 use crate::app::{App, Daemon, StoreHandle};
 use crate::blobs::Blobs;
-use crate::channels::{Channels, OpenChannel};
+use crate::channels::{Channels, OpenChannel as Opened};
 use crate::clock::Clock;
 use crate::config::{
-    Auth, Bell, Config, Engine, Hooks, Limits, Log, LogFormat, Secrets, Source,
-    Store as StoreConfig,
+    Auth, Bell, ChannelConfig, Config, Engine, Hooks, Limits, Log, LogFormat, Origin, Secrets,
+    Source, Store as StoreConfig,
 };
-use crate::desk::access::{BeginSession, MakeToken};
+use crate::desk::access::{BeginSession, MakeToken, OpenChannel};
 use crate::desk::arrivals::Arrivals;
 use crate::id::{ConversationId, MessageId, TokenId};
 use crate::live::Live;
+use crate::provision::Provisioner;
 use crate::store::Store;
 use crate::store::entry::{ChannelEntry, Right, TokenEntry, secret_hash};
 use crate::store::memory::MemoryStore;
@@ -39,7 +43,7 @@ use crate::writer::Writer;
 /// The website chat `shop`, whose visitors the daemon serves.
 pub(super) const SHOP: ChannelNo = ChannelNo(1);
 /// The channel `page` of a platform.
-pub(super) const PAGE: ChannelNo = ChannelNo(2);
+pub(crate) const PAGE: ChannelNo = ChannelNo(2);
 /// The channel `old`, of which only the history is left.
 pub(super) const OLD: ChannelNo = ChannelNo(3);
 
@@ -89,9 +93,9 @@ impl As {
 const COOKIE: &str = "canary-cookie";
 
 /// A desk in memory.
-pub(super) struct Desk {
+pub(crate) struct Desk {
     /// The daemon.
-    pub(super) app: App,
+    pub(crate) app: App,
     /// What it serves.
     pub(super) router: Router,
     _folder: tempfile::TempDir,
@@ -188,7 +192,13 @@ impl Visitors for WebsiteChat {
     }
 }
 
-struct Platform(Secret);
+struct Platform {
+    secret: Secret,
+    page: String,
+}
+
+/// The pages that were told to deliver no more, and whether others of their app still want deliveries.
+pub(super) static LEFT: Mutex<Vec<(String, bool)>> = Mutex::new(Vec::new());
 
 impl Channel for Platform {
     fn limits(&self) -> deskbell_sdk::Limits {
@@ -201,11 +211,49 @@ impl Channel for Platform {
     fn webhook(&self) -> Option<&dyn Webhook> {
         Some(self)
     }
+
+    fn register(&self) -> Option<&dyn Register> {
+        Some(self)
+    }
+}
+
+impl Register for Platform {
+    fn wants(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    fn register<'a>(
+        &'a self,
+        _: &'a dyn Http,
+        _: &'a str,
+        _: &'a [&'static str],
+    ) -> BoxFuture<'a, Result<(), CallError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn registered<'a>(
+        &'a self,
+        _: &'a dyn Http,
+        _: &'a str,
+        _: &'a [&'static str],
+    ) -> BoxFuture<'a, Result<Vec<Finding>, CallError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn unregister<'a>(
+        &'a self,
+        _: &'a dyn Http,
+        app_is_shared: bool,
+    ) -> BoxFuture<'a, Result<(), CallError>> {
+        let mut left = LEFT.lock().expect("not poisoned");
+        left.push((self.page.clone(), app_is_shared));
+        Box::pin(std::future::ready(Err(CallError::retry("the line is cut"))))
+    }
 }
 
 impl Webhook for Platform {
     fn verify(&self, request: &deskbell_sdk::Request<'_>) -> Result<Verified, Rejected> {
-        shared_secret(request, "x-secret", &self.0)
+        shared_secret(request, "x-secret", &self.secret)
     }
 
     fn decode(&self, _: &Verified) -> Result<Vec<Inbound>, Malformed> {
@@ -218,9 +266,10 @@ fn open_chat(_: &Settings) -> Result<Box<dyn Channel>, SettingProblem> {
 }
 
 fn open_platform(settings: &Settings) -> Result<Box<dyn Channel>, SettingProblem> {
-    Ok(Box::new(Platform(
-        settings.required_secret("secret")?.clone(),
-    )))
+    Ok(Box::new(Platform {
+        secret: settings.required_secret("secret")?.clone(),
+        page: settings.required_text("page")?.to_owned(),
+    }))
 }
 
 const CHAT: Kind = Kind {
@@ -279,10 +328,35 @@ fn config(folder: PathBuf) -> Config {
             retry: Vec::new(),
             allow_private_addresses: false,
         },
-        channels: Vec::new(),
+        channels: vec![
+            configured("shop", CHAT, Settings::default()),
+            configured("page", PLATFORM, page_settings()),
+        ],
         source: Source::Nothing,
         warnings: Vec::new(),
     }
+}
+
+fn configured(id: &str, kind: Kind, settings: Settings) -> ChannelConfig {
+    ChannelConfig {
+        id: id.to_owned(),
+        connector: kind.id,
+        name: format!("The {id}"),
+        settings,
+        catch_up: true,
+        origin: Origin::WholeFile(Arc::from(std::path::Path::new("shop.toml"))),
+    }
+}
+
+fn page_settings() -> Settings {
+    let values = BTreeMap::from([
+        ("page".to_owned(), SettingValue::Text("4242".to_owned())),
+        (
+            "secret".to_owned(),
+            SettingValue::Secret(Secret::new(PAGE_SECRET)),
+        ),
+    ]);
+    Settings::checked(PLATFORM.settings, values, None).expect("settings")
 }
 
 fn channels() -> Channels {
@@ -293,17 +367,8 @@ fn channels() -> Channels {
         name: format!("The {id}"),
         created_at: noon(),
     };
-    let values = BTreeMap::from([
-        ("page".to_owned(), SettingValue::Text("4242".to_owned())),
-        (
-            "secret".to_owned(),
-            SettingValue::Secret(Secret::new(PAGE_SECRET)),
-        ),
-    ]);
-    let settings = Settings::checked(PLATFORM.settings, values, None).expect("settings");
-    let shop =
-        OpenChannel::open(SHOP, "shop", "The shop", CHAT, Settings::default()).expect("opens");
-    let page = OpenChannel::open(PAGE, "page", "The page", PLATFORM, settings).expect("opens");
+    let shop = Opened::open(SHOP, "shop", "The shop", CHAT, Settings::default()).expect("opens");
+    let page = Opened::open(PAGE, "page", "The page", PLATFORM, page_settings()).expect("opens");
     let all = vec![
         known(SHOP, "shop", "chat"),
         known(PAGE, "page", "platform"),
@@ -313,11 +378,21 @@ fn channels() -> Channels {
 }
 
 /// Opens a desk.
-pub(super) async fn desk() -> Desk {
+pub(crate) async fn desk() -> Desk {
     let folder = tempfile::tempdir().expect("a folder");
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let clock = Clock::standing_at(noon());
     let (writer, _thread) = Writer::start(Arc::clone(&store), clock.clone(), 7).expect("a thread");
+    let channels = channels();
+    for known in channels.all_known() {
+        let number = OpenChannel {
+            id: known.id.clone(),
+            connector: known.connector.clone(),
+            name: known.name.clone(),
+            free: known.no,
+        };
+        writer.write(number).await.expect("written");
+    }
     let config = config(folder.path().to_owned());
     let local = Secret::new("dbk_canary-local");
     let app: App = Arc::new(Daemon {
@@ -327,7 +402,8 @@ pub(super) async fn desk() -> Desk {
         clock,
         store: StoreHandle(store),
         writer,
-        channels: channels(),
+        channels,
+        provisioner: Provisioner::new(&[CHAT, PLATFORM], Secret::new("canary-server-key"), &[]),
         blobs: Blobs::open(&folder.path().join("attachments")).expect("a folder"),
         live: Live::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
@@ -393,11 +469,13 @@ impl Desk {
             order: number,
             metadata: BTreeMap::new(),
             send_token: None,
+            album: None,
         };
         let arrivals = Arrivals {
             events: vec![(channel, Event::Message(Box::new(message)))],
             received_at: self.app.clock.now(),
             raw: None,
+            cursor: None,
         };
         let outcome = self.app.writer.write(arrivals).await.expect("written");
         outcome.messages[0]

@@ -15,6 +15,7 @@ use crate::desk::access::KeepUpload;
 use crate::desk::replies::kind_of;
 use crate::id::AttachmentId;
 use crate::store::entry::AttachmentEntry;
+use crate::store::record::AvatarRecord;
 use crate::view::{Attachment, AttachmentState};
 
 /// What a browser may show in the page; everything else it may only save (M08).
@@ -128,28 +129,59 @@ pub fn shown(entry: &AttachmentEntry, url: String) -> Attachment {
     }
 }
 
+/// A file that is given out.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// SHA-256 of the content in hex.
+    content: String,
+    /// File name.
+    name: Option<String>,
+    /// Sniffed type.
+    mime_type: String,
+}
+
+impl From<AttachmentEntry> for File {
+    fn from(entry: AttachmentEntry) -> Self {
+        Self {
+            content: entry.content,
+            name: entry.name,
+            mime_type: entry.mime_type,
+        }
+    }
+}
+
+impl From<AvatarRecord> for File {
+    fn from(avatar: AvatarRecord) -> Self {
+        Self {
+            content: avatar.content,
+            name: None,
+            mime_type: avatar.mime_type,
+        }
+    }
+}
+
 /// Gives the bytes out such that no browser runs them.
 pub async fn serve(
     app: &App,
-    entry: &AttachmentEntry,
+    file: &File,
     headers: &HeaderMap,
     save: bool,
 ) -> Result<Response, Problem> {
-    let etag = format!("\"{}\"", entry.content);
+    let etag = format!("\"{}\"", file.content);
     let known = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| known.split(',').any(|one| one.trim() == etag)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    let (app, content) = (Arc::clone(app), entry.content.clone());
+    let (app, content) = (Arc::clone(app), file.content.clone());
     let read = tokio::task::spawn_blocking(move || app.blobs.read(&content)).await;
     let bytes = match read {
         Ok(Ok(bytes)) => Bytes::from(bytes),
         _ => return Err(Problem::unavailable("The file cannot be read right now.")),
     };
-    let playable = entry.mime_type.starts_with("audio/") || entry.mime_type.starts_with("video/");
-    let inline = !save && (playable || SHOWN_INLINE.contains(&entry.mime_type.as_str()));
+    let playable = file.mime_type.starts_with("audio/") || file.mime_type.starts_with("video/");
+    let inline = !save && (playable || SHOWN_INLINE.contains(&file.mime_type.as_str()));
     let total = bytes.len();
     let (status, bytes, range) = match headers
         .get(header::RANGE)
@@ -168,10 +200,10 @@ pub async fn serve(
     let value = |text: &str| {
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
     };
-    headers.insert(header::CONTENT_TYPE, value(&entry.mime_type));
+    headers.insert(header::CONTENT_TYPE, value(&file.mime_type));
     headers.insert(
         header::CONTENT_DISPOSITION,
-        value(&disposition(inline, entry.name.as_deref())),
+        value(&disposition(inline, file.name.as_deref())),
     );
     headers.insert(header::ETAG, value(&etag));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

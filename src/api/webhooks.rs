@@ -26,10 +26,7 @@ async fn webhook(
     request: HttpRequest,
 ) -> Result<Response, Problem> {
     let started = Instant::now();
-    let channel = app
-        .channels
-        .get(&id)
-        .ok_or_else(|| Problem::not_found("channel"))?;
+    let channel = app.channels.get(&id).ok_or_else(|| not_open(&app, &id))?;
     let Some(webhook) = channel.channel.webhook() else {
         return Err(Problem::not_found(
             "webhook: this channel takes no deliveries",
@@ -75,7 +72,7 @@ async fn webhook(
                 headers: &parts.headers,
                 body: &body,
             };
-            let result = take(&app, channel, &request).await;
+            let result = take(&app, &channel, &request).await;
             let outcome = match &result {
                 Ok(_) => "accepted",
                 Err(Refused::Unproven(_)) => "unproven",
@@ -120,6 +117,18 @@ async fn webhook(
                 .insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
             Ok(response)
         }
+    }
+}
+
+/// A channel that is not open: where it is set up and only cannot be opened, platforms are to try again.
+fn not_open(app: &App, id: &str) -> Problem {
+    let no = app.channels.number_of(id);
+    match no.and_then(|no| app.channels.why_closed(no)) {
+        Some(_) => Problem::unavailable(
+            "This channel cannot be opened right now; its operator is told why.",
+        )
+        .retry_after(60),
+        None => Problem::not_found("channel"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Talking to a running daemon.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
@@ -10,6 +11,9 @@ use super::Remote;
 use crate::config::{self, Overrides};
 use crate::registry::KINDS;
 use crate::run::LOCAL_FILE;
+
+/// How long a call may take that carries a history: a day. Whether it goes on is looked at as it does.
+const LONGEST_CALL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A daemon to talk to.
 pub(super) struct Daemon {
@@ -104,20 +108,65 @@ impl Daemon {
                 Ok(serde_json::from_str(&text)?)
             };
         }
-        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        bail!(
-            "{}: {}",
-            problem["title"].as_str().unwrap_or(status.as_str()),
-            problem["detail"].as_str().unwrap_or("no detail")
-        )
+        bail!(problem(status, &text))
     }
 
-    fn unreachable(&self) -> String {
+    /// A call of the API whose answer is read piece by piece. Any answer but a good one is an error.
+    pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response> {
+        let request = self.long_request(reqwest::Method::GET, path)?;
+        let answer = request.send().await.with_context(|| self.unreachable())?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let text = answer.text().await.context("the answer broke off")?;
+        bail!(problem(status, &text))
+    }
+
+    /// A request of the API that may take long, with the token.
+    pub(super) fn long_request(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+    ) -> Result<reqwest::RequestBuilder> {
+        let token = self
+            .token
+            .as_ref()
+            .ok_or_else(|| anyhow!("a token is needed: --token or DESKBELL_TOKEN"))?;
+        let request = self
+            .client()?
+            .request(method, format!("{}/api/v1/{path}", self.server));
+        Ok(request.bearer_auth(token).timeout(LONGEST_CALL))
+    }
+
+    /// What to say where nothing answers.
+    pub(super) fn unreachable(&self) -> String {
         format!(
             "the daemon at {} does not answer; is it running?",
             self.server
         )
     }
+}
+
+/// What a daemon's problem says.
+pub(super) fn problem(status: reqwest::StatusCode, text: &str) -> String {
+    let problem: Value = serde_json::from_str(text).unwrap_or_default();
+    told(&problem, status.as_str())
+}
+
+/// A problem in words; where several fields do not do, a line for each.
+fn told(problem: &Value, status: &str) -> String {
+    let title = problem["title"].as_str().unwrap_or(status);
+    let fields = problem["errors"].as_array().filter(|all| all.len() > 1);
+    let Some(fields) = fields else {
+        let detail = problem["detail"].as_str().unwrap_or("no detail");
+        return format!("{title}: {detail}");
+    };
+    let lines = fields.iter().map(|field| {
+        let text = |key: &str| field[key].as_str().unwrap_or_default().to_owned();
+        format!("\n  {}: {}", text("pointer"), text("detail"))
+    });
+    format!("{title}:{}", lines.collect::<String>())
 }
 
 /// Where a daemon of this machine keeps its data. A configuration that cannot be read is an error of its own: falling

@@ -1,9 +1,12 @@
 //! The command line: one file a command.
 
+mod channel;
 mod check;
 mod client;
+mod export;
 mod health;
-mod list;
+mod import;
+mod progress;
 mod register;
 mod serve;
 mod token;
@@ -41,13 +44,17 @@ enum Command {
     /// Channels of a running daemon
     Channel {
         #[command(subcommand)]
-        command: ChannelCommand,
+        command: channel::ChannelCommand,
     },
     /// API tokens of a running daemon
     Token {
         #[command(subcommand)]
         command: token::TokenCommand,
     },
+    /// Takes the whole history away: messages, files, contacts, as JSON Lines
+    Export(export::Export),
+    /// Takes an exported history in; what is here already stays as it is
+    Import(import::Import),
     /// Prints the API's description (OpenAPI 3.1)
     Openapi,
     /// Prints the completions of a shell
@@ -55,14 +62,6 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum ChannelCommand {
-    /// Lists the channels and how they stand
-    List(Remote),
-    /// Makes a channel's platform deliver to the daemon, and says what the platform has now
-    Register(register::Register),
 }
 
 /// Which daemon a command talks to. On the daemon's own machine nothing need be given: both are found in a file of the
@@ -92,13 +91,10 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Health(remote) => health::run(&remote),
-        Command::Channel {
-            command: ChannelCommand::List(remote),
-        } => list::run(&remote),
-        Command::Channel {
-            command: ChannelCommand::Register(register),
-        } => register.run(),
+        Command::Channel { command } => command.run(),
         Command::Token { command } => command.run(),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };

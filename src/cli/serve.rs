@@ -10,7 +10,9 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{configuration, runtime, say};
 use crate::config::{Config, LogFormat, Overrides};
@@ -33,6 +35,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        keep_memory_private();
         let overrides = Overrides {
             listen: self.listen,
             data_dir: self.data_dir,
@@ -81,7 +84,9 @@ fn announce(started: &Started) {
     say(&format!("  Set up    {}", started.setup_url));
     say("            (opens an administrator's session; works once)");
     if started.channels.is_empty() {
-        say("  Channels  none; add one to the configuration as [[channels]]");
+        say(
+            "  Channels  none; add one with `deskbell channel add`, or to the configuration as [[channels]]",
+        );
     }
     for (id, title, line) in &started.channels {
         say(&format!("  Channel   {id} ({title}): {line}"));
@@ -92,16 +97,33 @@ fn announce(started: &Started) {
 }
 
 fn log(config: &Config) {
-    let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let levels: Targets = config
+        .log
+        .level
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry().with(levels);
     // Where something has set up the log already, that stands.
     let _ = match config.log.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => log.with(lines.json()).try_init(),
+        LogFormat::Text => log.with(lines.with_target(false)).try_init(),
     };
+}
+
+/// Secrets are in memory while the daemon runs: a crash writes none of it to a disk, and other processes of the same
+/// user cannot read it (K05).
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    // Where the system refuses, the daemon is no worse than others.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = setrlimit(Resource::Core, none);
 }
 
 /// Many systems begin with 1,024 open files, which is fewer than the connections that are allowed.
@@ -111,4 +133,15 @@ fn raise_file_limit() {
     limit.current = limit.maximum;
     // What cannot be raised stays as it is; connections beyond it are refused one by one.
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn k05_no_memory_is_dumped() {
+        use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+        super::keep_memory_private();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+    }
 }

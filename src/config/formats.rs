@@ -156,6 +156,16 @@ pub fn is_slug(text: &str) -> bool {
         && !text.starts_with('-')
 }
 
+/// A name that people read, as it is kept; else what is wrong with it.
+pub fn checked_name(text: &str) -> Result<String, String> {
+    (NAME.parse)(text)
+}
+
+/// A platform's address (`api_base`), as it is kept; else what is wrong with it.
+pub fn checked_address(text: &str) -> Result<String, String> {
+    (API_BASE.parse)(text)
+}
+
 fn web_address(text: &str) -> Result<Url, String> {
     let address = Url::parse(text).map_err(|_| format!("expected {}", WEB_ADDRESS.expected))?;
     let refused = if !matches!(address.scheme(), "http" | "https") {

@@ -8,7 +8,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("store", &["engine", "url", "cache_mib"]),
     ("auth", &["bootstrap_token"]),
     ("log", &["level", "format"]),
-    ("secrets", &["key"]),
+    ("secrets", &["key", "previous_keys"]),
     ("tls", &["certificate", "key"]),
     (
         "limits",

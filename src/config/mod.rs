@@ -35,7 +35,7 @@ use ipnet::IpNet;
 use url::Url;
 
 pub use environment::process_environment;
-pub use formats::is_slug;
+pub use formats::{checked_address, checked_name, is_slug};
 pub use origin::{ConfigError, Origin};
 
 use reader::{Reader, Section};
@@ -119,7 +119,7 @@ pub struct Auth {
 /// `[log]`: what is logged.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// A level, or levels of parts, as `tracing_subscriber::EnvFilter` reads them: `info,deskbell::store=debug`.
+    /// A level, or levels of parts, as `tracing_subscriber::filter::Targets` reads them: `info,deskbell::store=debug`.
     pub level: String,
     /// How a line looks.
     pub format: LogFormat,
@@ -139,6 +139,8 @@ pub enum LogFormat {
 pub struct Secrets {
     /// What encrypts them; `None`: a key is made in `data_dir`.
     pub key: Option<Secret>,
+    /// Former keys: what they encrypted is still read, and encrypted anew at the start; at most 16.
+    pub previous_keys: Vec<Secret>,
 }
 
 /// `[tls]`: PEM files that could be read when the configuration was loaded.
@@ -220,7 +222,8 @@ impl Config {
             .channels
             .iter()
             .flat_map(|channel| channel.settings.secrets());
-        own.into_iter().flatten().chain(channels)
+        let previous = &self.secrets.previous_keys;
+        own.into_iter().flatten().chain(previous).chain(channels)
     }
 }
 

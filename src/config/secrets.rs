@@ -38,6 +38,47 @@ impl Reader<'_> {
         }
     }
 
+    /// A list of secrets, at most so many. In the environment it is written as in TOML, or is texts with commas
+    /// between them.
+    pub(super) fn secret_list(
+        &mut self,
+        section: &mut Section,
+        key: &str,
+        most: usize,
+    ) -> Vec<Secret> {
+        let Some(entry) = section.take(key) else {
+            return Vec::new();
+        };
+        let (node, path) = (entry.node, section.path_of(key));
+        let origin = node.origin;
+        let unquoted = |text: &str| Node {
+            origin: origin.clone(),
+            value: Value::Unquoted(text.trim().to_owned()),
+        };
+        let items = match node.value {
+            Value::List(items) => items,
+            Value::Unquoted(text) => match tree::parse_value(&text, &origin) {
+                Some(Value::List(items)) => items,
+                _ if text.trim().is_empty() => Vec::new(),
+                _ => text.split(',').map(unquoted).collect(),
+            },
+            value => {
+                let node = Node { origin, value };
+                let expected = format!("a list, each item {EXPECTED}");
+                self.refuse_type(&node, &path, &expected);
+                return Vec::new();
+            }
+        };
+        if items.len() > most {
+            self.refuse(origin, &path, format!("has more than {most} items"));
+            return Vec::new();
+        }
+        let items = items.into_iter().enumerate();
+        items
+            .filter_map(|(index, item)| self.secret_node(item, &format!("{path}[{index}]")))
+            .collect()
+    }
+
     /// A secret.
     pub(super) fn secret_node(&mut self, node: Node, path: &str) -> Option<Secret> {
         match node.value {

@@ -24,6 +24,9 @@ const BOOTSTRAP_TOKEN_CHARACTERS: usize = 20;
 /// Characters of an encryption key below which we warn.
 const SECRETS_KEY_CHARACTERS: usize = 32;
 
+/// Most former encryption keys.
+const PREVIOUS_KEYS: usize = 16;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
@@ -176,8 +179,9 @@ fn secrets(reader: &mut Reader<'_>, root: &mut Section) -> Secrets {
             "secrets.key has fewer than 32 characters; one from openssl rand -hex 32 is harder to guess".to_owned(),
         );
     }
+    let previous_keys = reader.secret_list(&mut section, "previous_keys", PREVIOUS_KEYS);
     reader.close(section);
-    Secrets { key }
+    Secrets { key, previous_keys }
 }
 
 fn tls(reader: &mut Reader<'_>, root: &mut Section) -> Option<Tls> {

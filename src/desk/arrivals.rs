@@ -1,12 +1,12 @@
 //! What came from a platform: each delivery once, in whatever order.
 
 use deskbell_sdk::{
-    Activity, Author, DeliveryState, Direction, Event, MessageChange, NewAttachment, NewMessage,
-    Receipt, Source, Time, text,
+    Activity, AttachmentKind, Author, DeliveryState, Direction, Event, MessageChange,
+    NewAttachment, NewMessage, Receipt, Source, Time, text,
 };
 
 use super::changes::{delivery, merge};
-use super::{Decision, contacts, conversations, outbox};
+use super::{Decision, albums, contacts, conversations, media, outbox, profiles};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
@@ -14,10 +14,10 @@ use crate::store::entry::{
     external_key,
 };
 use crate::store::record::{
-    AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord, DeliveryRecord,
-    Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
+    Album, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord,
+    DeliveryRecord, Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
 };
-use crate::store::{Found, RawDelivery};
+use crate::store::{Found, Put, RawDelivery};
 
 /// How far in the future a platform's time may lie before it is taken for nonsense: a day, in milliseconds.
 const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -26,6 +26,13 @@ const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
 const WATERMARK_FUTURE_MS: i64 = 5 * 60 * 1000;
 /// How much of an undecodable part is kept where the operator sees it; the whole delivery is in the log.
 const QUARANTINE_BYTES: usize = 64 * 1024;
+
+/// How many attachments of one message are kept one by one. Platforms allow some tens; the rest is counted in one
+/// attachment of kind `unsupported`, and stays in the delivery as it came.
+const MAX_ATTACHMENTS: usize = 100;
+/// How many parts of one delivery that could not be understood are kept one by one, so that a platform gone mad does
+/// not fill the store; the rest is counted in one entry, and stays in the delivery as it came.
+const MAX_QUARANTINED: u32 = 20;
 
 /// A delivery, decoded and routed.
 #[derive(Clone, Debug)]
@@ -36,6 +43,8 @@ pub struct Arrivals {
     pub received_at: Time,
     /// The delivery as it came, where it is to be kept.
     pub raw: Option<RawDelivery>,
+    /// Where reading at the platform stands after it: kept in the same step, or not at all.
+    pub cursor: Option<Put>,
 }
 
 /// What became of a delivery.
@@ -58,6 +67,7 @@ impl Decision for Arrivals {
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Outcome> {
         let mut outcome = Outcome::default();
+        let mut uncounted = None;
         for (channel, event) in &self.events {
             let arrival = Arrival {
                 channel: *channel,
@@ -77,8 +87,12 @@ impl Decision for Arrivals {
                     continue;
                 }
                 Event::Undecodable { raw, why } => {
-                    arrival.quarantine(draft, raw, why);
                     outcome.quarantined += 1;
+                    if outcome.quarantined <= MAX_QUARANTINED {
+                        arrival.quarantine(draft, raw, why);
+                    } else {
+                        uncounted = Some(arrival);
+                    }
                     continue;
                 }
             };
@@ -88,11 +102,21 @@ impl Decision for Arrivals {
                 outcome.known += 1;
             }
         }
+        if let Some(arrival) = uncounted {
+            let why = format!(
+                "{} more parts of the same delivery could not be understood. The whole delivery is in the log.",
+                outcome.quarantined - MAX_QUARANTINED
+            );
+            arrival.quarantine(draft, "", &why);
+        }
         // A delivery that only repeats what is known need not be kept twice.
         if let Some(raw) = &self.raw
             && (outcome.new > 0 || outcome.ignored > 0 || outcome.quarantined > 0)
         {
             draft.keep_raw(raw.clone());
+        }
+        if let Some(cursor) = &self.cursor {
+            draft.put(cursor.clone());
         }
         Ok(outcome)
     }
@@ -102,14 +126,17 @@ impl Decision for Arrivals {
     }
 }
 
-struct Arrival {
-    channel: ChannelNo,
-    received_at: Time,
+/// Where and when something came.
+pub(super) struct Arrival {
+    /// The channel.
+    pub(super) channel: ChannelNo,
+    /// When it reached the daemon.
+    pub(super) received_at: Time,
 }
 
 impl Arrival {
     /// A platform's time, or the arrival where that is nonsense.
-    fn sensible(&self, time: Time) -> Time {
+    pub(super) fn sensible(&self, time: Time) -> Time {
         if time.as_millis() <= 0 || time > self.received_at.plus_millis(FUTURE_MS) {
             self.received_at
         } else {
@@ -131,6 +158,12 @@ impl Arrival {
             && let Some(echoed) = outbox::echoed(draft, self.channel, token, &new.external_id)?
         {
             return Ok(echoed);
+        }
+        if let Some(album) = &new.album
+            && let Some(id) = draft.message_by_external_id(self.channel, &albums::key(album))?
+            && let Some(begun) = draft.message(self.channel, id)?
+        {
+            return self.further_part(draft, new, &begun);
         }
         let sent_at = self.sensible(new.sent_at);
         let customer = contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
@@ -163,17 +196,35 @@ impl Arrival {
             metadata: new.metadata.clone(),
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
+            album: None,
         };
         if new.direction == Direction::Outbound {
             message.changes = delivery(DeliveryState::Sent, sent_at);
         }
-        self.apply_waiting_changes(draft, &mut message)?;
+        if let Some(album) = &new.album {
+            message.album = Some(Box::new(Album {
+                key: albums::key(album),
+                parts: vec![self.part(new, &message.attachments)],
+            }));
+        }
+        self.apply_waiting_changes(draft, &mut message, &new.external_id)?;
         apply_receipts(&conversation, &mut message);
         conversations::count_in(draft, &mut conversation, &message)?;
         for reaction in &message.changes.reactions {
             if matches!(reaction.author, AuthorRecord::Contact(..)) && reaction.emoji.is_some() {
                 conversations::customer_acted(&mut conversation, reaction.at);
             }
+        }
+        media::want(draft, &message, |_| true);
+        if message.is_from_customer() {
+            let waiting_since = conversation.waiting_since.unwrap_or(self.received_at);
+            profiles::want(
+                draft,
+                self.channel,
+                &new.customer.id,
+                customer.id,
+                waiting_since,
+            )?;
         }
         let conversation_id = conversation.id;
         draft.create_message(message, conversation);
@@ -192,15 +243,25 @@ impl Arrival {
         })
     }
 
-    fn attachments(
+    pub(super) fn attachments(
         &self,
         draft: &mut Draft<'_>,
         message: MessageId,
         new: &[NewAttachment],
     ) -> Found<Vec<AttachmentRecord>> {
-        new.iter()
+        let mut kept = new
+            .iter()
+            .take(MAX_ATTACHMENTS)
             .map(|attachment| self.attachment(draft, message, attachment))
-            .collect()
+            .collect::<Found<Vec<_>>>()?;
+        if new.len() > MAX_ATTACHMENTS {
+            let rest = NewAttachment {
+                name: Some(format!("{} more attachments", new.len() - MAX_ATTACHMENTS)),
+                ..NewAttachment::of_kind(AttachmentKind::Unsupported)
+            };
+            kept.push(self.attachment(draft, message, &rest)?);
+        }
+        Ok(kept)
     }
 
     fn attachment(
@@ -242,24 +303,23 @@ impl Arrival {
         Ok(record)
     }
 
-    fn apply_waiting_changes(
+    /// Merges what came for a message before the message itself.
+    pub(super) fn apply_waiting_changes(
         &self,
         draft: &mut Draft<'_>,
         message: &mut MessageRecord,
+        external_id: &str,
     ) -> Found<()> {
-        let Some(external_id) = &message.external_id else {
-            return Ok(());
-        };
         let key = external_key(self.channel, external_id);
-        let Some(waiting) = draft.entry::<WaitingChanges>(&key)? else {
-            return Ok(());
-        };
-        draft.put(WaitingChanges::remove(key));
-        let mut changes = waiting.changes;
+        let mut changes = MessageChanges::default();
+        if let Some(waiting) = draft.entry::<WaitingChanges>(&key)? {
+            draft.put(WaitingChanges::remove(key));
+            changes = waiting.changes;
+        }
         for reaction in &mut changes.reactions {
             self.resolve(draft, reaction)?;
         }
-        merge_into(message, &changes);
+        merge_into(message, external_id, &changes);
         Ok(())
     }
 
@@ -276,7 +336,8 @@ impl Arrival {
         Ok(())
     }
 
-    fn apply_waiting_receipts(
+    /// Takes in the receipts that came before the thread began.
+    pub(super) fn apply_waiting_receipts(
         &self,
         draft: &mut Draft<'_>,
         conversation: &mut ConversationRecord,
@@ -327,8 +388,8 @@ impl Arrival {
             self.resolve(draft, reaction)?;
         }
         let mut message = (*known).clone();
-        merge_into(&mut message, &more);
-        if message.changes == known.changes {
+        merge_into(&mut message, external_id, &more);
+        if message == *known {
             return Ok(changed);
         }
         message.version += 1;
@@ -534,6 +595,7 @@ impl Arrival {
             metadata: activity.metadata.clone(),
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
+            album: None,
         };
         conversations::count_in(draft, &mut conversation, &message)?;
         draft.create_message(message, conversation);
@@ -574,21 +636,22 @@ pub(super) fn attach_upload(
     draft.put(entry.put(record.id.key().to_vec()));
 }
 
-/// Merges changes into a message. How far it has come is nothing that can happen to a message of the customer's (W17).
-fn merge_into(message: &mut MessageRecord, more: &MessageChanges) {
-    if message.direction == Direction::Inbound && more.delivery.is_some() {
-        let more = MessageChanges {
-            delivery: None,
-            ..more.clone()
-        };
-        merge(&mut message.changes, &more);
-    } else {
-        merge(&mut message.changes, more);
+/// Merges changes of the platform's message `external_id` into the message that it is, or is a part of. How far it has
+/// come is nothing that can happen to a message of the customer's (W17).
+fn merge_into(message: &mut MessageRecord, external_id: &str, more: &MessageChanges) {
+    let mut more = match &mut message.album {
+        Some(album) => albums::merge_into_part(album, external_id, more),
+        None => more.clone(),
+    };
+    if message.direction == Direction::Inbound {
+        more.delivery = None;
     }
+    merge(&mut message.changes, &more);
+    albums::settle(message);
 }
 
 /// Moves an outbound message as far as the receipts of its thread say. What never left stays where it is (W17).
-fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord) {
+pub(super) fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord) {
     let left_us = message.changes.delivery.as_ref().is_some_and(|delivery| {
         matches!(
             delivery.state,
@@ -614,3 +677,6 @@ fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,7 @@ impl Decision for TakeFound {
 impl TakeFound {
     fn arrive(&self, draft: &mut Draft<'_>, event: Event) -> Found<()> {
         let arrivals = Arrivals {
+            cursor: None,
             events: vec![(self.channel, event)],
             received_at: self.received_at,
             raw: None,

@@ -20,6 +20,7 @@ use crate::store::{Place, Read, Scope};
 fn shown(direction: Direction, external_id: &str, text: &str, at_ms: i64) -> NewMessage {
     let customer = Person::with_id("2001");
     NewMessage {
+        album: None,
         thread: "2001".to_owned(),
         author: match direction {
             Direction::Inbound => Author::Contact(customer.clone()),

@@ -7,7 +7,8 @@ use deskbell_sdk::{Person, Time, text};
 use super::Decision;
 use crate::id::ContactId;
 use crate::store::draft::Draft;
-use crate::store::record::{ChannelNo, ContactRecord, Identity};
+use crate::store::entry::{Entry, MergedContact};
+use crate::store::record::{AvatarRecord, ChannelNo, ContactRecord, Identity};
 use crate::store::{Found, Scope};
 
 /// The contact of a person, made or brought up to date by what the platform tells of them. `told_at` is the
@@ -59,20 +60,53 @@ pub fn known_or_new(
         }],
         created_at: draft.now(),
         updated_at: draft.now(),
+        avatar: None,
     };
     draft.create_contact(contact.clone());
     Ok(Arc::new(contact))
 }
 
-/// Writes a changed contact, and its name into its conversations.
+/// What a platform told of a person when it was asked: the name, unless a person of the shop gave one, and the picture.
+/// `None` leaves what is known.
+pub fn told(
+    draft: &mut Draft<'_>,
+    contact: ContactId,
+    name: Option<&str>,
+    avatar: Option<&AvatarRecord>,
+) -> Found<()> {
+    let Some(known) = draft.contact(&Scope::whole_desk(), contact)? else {
+        return Ok(());
+    };
+    let mut contact = (*known).clone();
+    if let Some(name) = name.and_then(text::clean_name)
+        && contact.name.as_ref() != Some(&name)
+        && draft.now() > contact.named_at
+    {
+        contact.name = Some(name);
+        contact.named_at = draft.now();
+    }
+    if avatar.is_some() {
+        contact.avatar = avatar.cloned();
+    }
+    if contact != *known {
+        change(draft, contact)?;
+    }
+    Ok(())
+}
+
+/// Writes a changed contact, and its name and picture into its conversations.
 fn change(draft: &mut Draft<'_>, mut contact: ContactRecord) -> Found<Arc<ContactRecord>> {
     contact.version += 1;
     contact.updated_at = draft.now();
     draft.update_contact(contact.clone());
+    let avatar = contact.avatar.as_ref().map(|avatar| &avatar.content);
     for conversation in draft.conversations_of(contact.id)? {
-        if conversation.contact_name != contact.name {
+        if conversation.contact_name != contact.name
+            || conversation.contact_avatar.as_ref() != avatar
+        {
             let mut conversation = (*conversation).clone();
             conversation.contact_name.clone_from(&contact.name);
+            conversation.contact_avatar = avatar.cloned();
             conversation.version += 1;
             draft.update_conversation(conversation);
         }
@@ -128,4 +162,97 @@ impl Decision for ChangeContact {
         }
         change(draft, contact).map(Some)
     }
+}
+
+/// A person of the shop says that two contacts are one: `from` goes over into `into` and is gone.
+#[derive(Clone, Debug)]
+pub struct MergeContacts {
+    /// What the caller may see.
+    pub scope: Scope,
+    /// The contact that stays.
+    pub into: ContactId,
+    /// The contact that goes.
+    pub from: ContactId,
+}
+
+/// How a merging ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// The contact that stayed, after it.
+    Into(Arc<ContactRecord>),
+    /// The caller knows no contact of the first or of the second id.
+    Unknown(ContactId),
+    /// They are the same already.
+    Same,
+    /// One of them is known in channels that the caller may not see, which would be decided over as well.
+    Beyond,
+}
+
+impl Decision for MergeContacts {
+    type Answer = Merged;
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<Merged> {
+        if self.into == self.from {
+            return Ok(Merged::Same);
+        }
+        let Some(into) = draft.contact(&self.scope, self.into)? else {
+            return Ok(Merged::Unknown(self.into));
+        };
+        let Some(from) = draft.contact(&self.scope, self.from)? else {
+            return Ok(Merged::Unknown(self.from));
+        };
+        let seen = |contact: &ContactRecord| {
+            contact
+                .identities
+                .iter()
+                .all(|identity| self.scope.allows(identity.channel))
+        };
+        if !seen(&into) || !seen(&from) {
+            return Ok(Merged::Beyond);
+        }
+        let mut whole = (*into).clone();
+        whole.identities.extend(from.identities.iter().cloned());
+        whole.identities.sort();
+        whole.identities.dedup();
+        if whole.name.is_none() {
+            whole.name.clone_from(&from.name);
+            whole.named_at = from.named_at;
+        }
+        whole.avatar = whole.avatar.or_else(|| from.avatar.clone());
+        whole.email = whole.email.or_else(|| from.email.clone());
+        whole.phone = whole.phone.or_else(|| from.phone.clone());
+        whole.remark = match (whole.remark, &from.remark) {
+            (Some(one), Some(other)) if one != *other => Some(format!("{one}\n{other}")),
+            (one, other) => one.or_else(|| other.clone()),
+        };
+        whole.created_at = whole.created_at.min(from.created_at);
+        let conversations = draft.conversations_of(from.id)?;
+        let whole = change(draft, whole)?;
+        for conversation in conversations {
+            let mut conversation = (*conversation).clone();
+            conversation.contact = whole.id;
+            conversation.contact_name.clone_from(&whole.name);
+            conversation.contact_avatar =
+                whole.avatar.as_ref().map(|avatar| avatar.content.clone());
+            conversation.version += 1;
+            draft.update_conversation(conversation);
+        }
+        draft.delete_contact(&from);
+        let merged = MergedContact {
+            into: whole.id,
+            at: draft.now(),
+        };
+        draft.put(merged.put(from.id.key().to_vec()));
+        Ok(Merged::Into(whole))
+    }
+}
+
+/// The contact that stands for `id` now, where it was merged into another.
+pub fn standing(store: &(impl crate::store::Read + ?Sized), id: ContactId) -> Found<ContactId> {
+    let mut id = id;
+    // No contact is merged into one that is gone, so this comes to an end.
+    while let Some(merged) = MergedContact::get(store, &id.key())? {
+        id = merged.into;
+    }
+    Ok(id)
 }

@@ -64,6 +64,7 @@ pub fn known_or_new(
         staff_read_up_to: MessageId(0),
         created_at: now,
         last_activity_at: now,
+        contact_avatar: contact.avatar.as_ref().map(|avatar| avatar.content.clone()),
     };
     draft.create_conversation(conversation.clone());
     Ok(conversation)
@@ -99,6 +100,71 @@ pub fn count_in(
         Direction::Outbound if is_under_way(message) => {}
         Direction::Outbound => answered(draft, conversation, message.place())?,
     }
+    Ok(())
+}
+
+/// Takes in that a message grew by a part at `part`: it may have moved to an earlier place by it, and is no second
+/// message.
+pub fn grow(
+    draft: &Draft<'_>,
+    conversation: &mut ConversationRecord,
+    message: &MessageRecord,
+    part: Place,
+    received_at: Time,
+) -> Found<()> {
+    conversation.version += 1;
+    conversation.last_activity_at = conversation.last_activity_at.max(received_at);
+    match message.direction {
+        Direction::Inbound => {
+            customer_acted(conversation, part.sent_at);
+            if conversation.status != Status::Open {
+                conversation.status = Status::Open;
+                conversation.snoozed_until = None;
+            }
+            if message.place() <= conversation.answered_up_to
+                && conversation.waiting_since.is_some()
+            {
+                conversation.waiting_since = None;
+                let up_to = conversation.answered_up_to;
+                walk_back(draft, conversation.id, up_to, |other| {
+                    if other.is_from_customer() && other.id != message.id {
+                        conversation.waiting_since =
+                            earlier(conversation.waiting_since, other.received_at);
+                    }
+                })?;
+            }
+        }
+        Direction::Outbound => answered(draft, conversation, part)?,
+    }
+    let newest = draft.messages(conversation.id, Place::LAST, 2)?;
+    let other = newest.iter().find(|other| other.id != message.id);
+    let stands_last = conversation
+        .last_message
+        .as_ref()
+        .is_some_and(|last| last.place.id == message.id);
+    if stands_last {
+        conversation.last_message = None;
+        if let Some(other) = other {
+            show_last(conversation, other);
+        }
+    }
+    show_last(conversation, message);
+    Ok(())
+}
+
+/// Counts an entry in that was written elsewhere and comes from there as history: nobody is told of it, so that it is
+/// neither unread nor does it open anything again. Who still waits is found as ever.
+pub fn count_in_history(
+    draft: &Draft<'_>,
+    conversation: &mut ConversationRecord,
+    message: &MessageRecord,
+) -> Found<()> {
+    let (status, snoozed_until) = (conversation.status, conversation.snoozed_until);
+    let unread_count = conversation.unread_count;
+    count_in(draft, conversation, message)?;
+    conversation.status = status;
+    conversation.snoozed_until = snoozed_until;
+    conversation.unread_count = unread_count;
     Ok(())
 }
 
@@ -345,7 +411,11 @@ impl Decision for MarkRead {
 }
 
 /// Counts what arrived after the new read position among what was unread `before` it.
-fn unread_after(draft: &Draft<'_>, before: &ConversationRecord, up_to: MessageId) -> Found<u32> {
+pub(super) fn unread_after(
+    draft: &Draft<'_>,
+    before: &ConversationRecord,
+    up_to: MessageId,
+) -> Found<u32> {
     let mut to_find = before.unread_count;
     let mut unread = 0;
     let mut behind = Place::LAST;

@@ -5,26 +5,59 @@
 //! group failed), so deciding changes nothing but the draft.
 
 pub mod access;
+pub mod albums;
 pub mod arrivals;
 pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;
 pub mod changes;
+pub mod channels;
 mod claims;
 pub mod contacts;
 pub mod conversations;
+pub mod deletions;
+pub mod import;
+pub mod media;
 pub mod outbox;
 #[cfg(test)]
 mod outbox_tests;
+pub mod profiles;
 #[cfg(test)]
 mod properties;
 pub mod replies;
+pub mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod visits;
 
+use deskbell_sdk::Time;
+
 use crate::store::Found;
 use crate::store::draft::Draft;
+
+/// What comes next for an item of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is done with.
+    Done,
+    /// It is due again at this time.
+    At(Time),
+}
+
+/// A wait that doubles from `first_ms` with each attempt up to `longest_ms`, spread by `jitter` (0 to 1) so that many
+/// who failed together do not come together again. In milliseconds.
+fn doubled(attempts: u32, first_ms: i64, longest_ms: i64, jitter: f64) -> i64 {
+    let doubled = first_ms
+        .saturating_mul(1 << attempts.saturating_sub(1).min(20))
+        .min(longest_ms);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "a wait of minutes, spread"
+    )]
+    let spread = (doubled as f64 * (0.5 + 0.5 * jitter)) as i64;
+    spread
+}
 
 /// A command that the desk decides.
 pub trait Decision: Send + 'static {

@@ -8,7 +8,7 @@ use deskbell_sdk::send::PartPlan;
 use deskbell_sdk::{DeliveryState, Time};
 
 use super::changes::{self, delivery};
-use super::{Decision, conversations};
+use super::{Decision, Next, conversations};
 use crate::id::{ConversationId, MessageId, WorkId};
 use crate::store::draft::Draft;
 use crate::store::entry::{Entry, PartRecord, WorkEntry, WorkState};
@@ -29,8 +29,11 @@ const PAUSED_WAIT_MS: i64 = 30 * 1000;
 const NOT_SENT_AFTER_MS: i64 = 20 * 1000;
 /// How long the fate of a send is looked for, in milliseconds.
 const LOOK_FOR_MS: i64 = 60 * 1000;
-/// How often it is looked for, in milliseconds.
-const LOOK_EVERY_MS: i64 = 3 * 1000;
+/// When it is first looked for, in milliseconds. Platforms let a channel look rarely (Meta: twice a second), so each
+/// further look waits longer, and one comes right when an absence begins to tell.
+const FIRST_LOOK_MS: i64 = 3 * 1000;
+/// How often it is looked for once an absence tells, in milliseconds.
+const LATE_LOOK_MS: i64 = 10 * 1000;
 
 /// What the platform gives back with a part, where it can: which message and part it is.
 #[must_use]
@@ -144,6 +147,7 @@ impl Decision for Begin {
             );
             return Ok(None);
         }
+        item.entry.looking_since = None;
         let attempts = item.entry.state.attempts() + 1;
         item.entry.state = WorkState::Attempting {
             attempts,
@@ -190,15 +194,6 @@ pub struct Finish {
     pub jitter: f64,
 }
 
-/// What comes next for an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// It is done with.
-    Done,
-    /// It is due again at this time.
-    At(Time),
-}
-
 impl Decision for Finish {
     type Answer = Next;
 
@@ -225,7 +220,8 @@ impl Decision for Finish {
             Ended::Refused(code, say) => item.fail(draft, DeliveryState::Failed, code, say, false),
             Ended::Unknown => item.look(draft, now),
             Ended::NotSeen | Ended::Unanswered | Ended::Untold => {
-                let looking_since = item.entry.state.since().unwrap_or(now);
+                // Not since the attempt began: a large file is on its way for minutes.
+                let looking_since = item.entry.looking_since.unwrap_or(now);
                 let for_ms = now.as_millis() - looking_since.as_millis();
                 if self.ended == Ended::NotSeen && for_ms >= NOT_SENT_AFTER_MS {
                     item.again(draft, now, 0, self.jitter);
@@ -452,15 +448,7 @@ impl Item {
             self.fail(draft, DeliveryState::Failed, "gave-up", say, true);
             return;
         }
-        let doubled = FIRST_WAIT_MS
-            .saturating_mul(1 << attempts.saturating_sub(1).min(20))
-            .min(LONGEST_WAIT_MS);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            reason = "a wait of minutes, spread"
-        )]
-        let spread = (doubled as f64 * (0.5 + 0.5 * jitter)) as i64;
+        let spread = super::doubled(attempts, FIRST_WAIT_MS, LONGEST_WAIT_MS, jitter);
         self.entry.state = WorkState::Waiting { attempts };
         self.entry.due_at = now.plus_millis(spread.max(after_ms));
         self.keep(draft);
@@ -471,7 +459,17 @@ impl Item {
         let attempts = self.entry.state.attempts();
         let since = self.entry.state.since().unwrap_or(since);
         self.entry.state = WorkState::Looking { attempts, since };
-        self.entry.due_at = draft.now().plus_millis(LOOK_EVERY_MS);
+        let now = draft.now();
+        let looking_since = *self.entry.looking_since.get_or_insert(now);
+        let for_ms = now.as_millis() - looking_since.as_millis();
+        let wait_ms = if for_ms < FIRST_LOOK_MS {
+            FIRST_LOOK_MS
+        } else if for_ms < NOT_SENT_AFTER_MS {
+            (2 * for_ms).min(NOT_SENT_AFTER_MS - for_ms + 500)
+        } else {
+            LATE_LOOK_MS
+        };
+        self.entry.due_at = now.plus_millis(wait_ms);
         self.keep(draft);
     }
 

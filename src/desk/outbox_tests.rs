@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use deskbell_sdk::{Author, DeliveryState, Direction, Event, NewMessage, Person, Time};
 use proptest::prelude::*;
 
-use super::outbox::{Begin, Ended, Finish, Next, Resume, Windows, send_token};
+use super::Next;
+use super::outbox::{Begin, Ended, Finish, Resume, Windows, send_token};
 use super::replies::{Kind, Write, Written};
 use super::testing::{BASE_MS, CHANNEL, Desk};
 use crate::id::{MessageId, WorkId};
@@ -31,6 +32,7 @@ fn incoming(direction: Direction, external_id: &str, token: Option<String>, at_m
         order: 0,
         metadata: BTreeMap::new(),
         send_token: token,
+        album: None,
     }))
 }
 
@@ -236,6 +238,23 @@ fn f13_a_lost_answer_is_looked_for_and_never_sent_blindly() {
         "a late echo settles it"
     );
     assert!(answer.conversation().waiting_since.is_none());
+}
+
+#[test]
+fn f13_a_large_file_that_was_long_on_its_way_is_not_missed_too_soon() {
+    let mut answer = Answer::queued(1);
+    answer.begin();
+    // Six minutes of upload, and no answer: the platform may have got it only now.
+    answer.desk.now += 6 * 60_000;
+    answer.finish(0, Ended::Unknown);
+    answer.desk.now += 3_000;
+    answer.finish(0, Ended::NotSeen);
+    let state = answer.item().expect("it waits").state;
+    assert!(matches!(state, WorkState::Looking { .. }), "{state:?}");
+    answer.desk.now += 20_000;
+    answer.finish(0, Ended::NotSeen);
+    let state = answer.item().expect("it waits").state;
+    assert!(matches!(state, WorkState::Waiting { .. }), "{state:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn at(step: i64) -> Time {
     Time::from_millis(BASE_MS + step * 1000)
 }
 
-fn message(thread: &str, external_id: &str, direction: Direction, step: i64) -> Event {
+pub(super) fn message(thread: &str, external_id: &str, direction: Direction, step: i64) -> Event {
     let customer = Person {
         id: thread.to_owned(),
         name: Some(format!("Name {thread} {step}")),
@@ -43,7 +43,30 @@ fn message(thread: &str, external_id: &str, direction: Direction, step: i64) -> 
         order: 0,
         metadata: BTreeMap::new(),
         send_token: None,
+        album: None,
     }))
+}
+
+/// A part of one of two albums, the customer's and the shop's. Each part has a time of its own, or shares it and has an
+/// order; other messages stand between the parts.
+fn album_part(number: i64) -> Event {
+    let (thread, direction) = if number % 2 == 0 {
+        ("t1", Direction::Inbound)
+    } else {
+        ("t2", Direction::Outbound)
+    };
+    let Event::Message(mut part) = message(thread, &format!("p{number}"), direction, 0) else {
+        unreachable!("a message")
+    };
+    part.album = Some(format!("album of {thread}"));
+    part.text = (number % 3 != 0).then(|| format!("caption {number}"));
+    part.sent_at = at(number / 4 * 5).plus_millis(250);
+    part.customer.name = Some(format!("Name {thread} by part {number}"));
+    part.order = u64::try_from(number).expect("small");
+    part.reply_to = (number > 3).then(|| format!("m{number}"));
+    part.metadata = BTreeMap::from([("part".to_owned(), number.into())]);
+    part.attachments[0].external_id = Some(format!("file {number}"));
+    Event::Message(part)
 }
 
 /// The desk in words, without what arrival decides: ids, arrival times, and the time of a delivery state.
@@ -87,8 +110,11 @@ fn in_words(store: &MemoryStore) -> Vec<String> {
                 .map(|one| (&one.by, one.at, &one.emoji))
                 .collect();
             words.push(format!(
-                "{} {author} {:?} {:?} {:?} {:?} {:?} {:?} {}",
+                "{} {author} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
                 conversation.thread,
+                message.part_ids,
+                message.reply_to,
+                message.metadata,
                 message.external_id,
                 message.text,
                 message.changes.edit,
@@ -99,7 +125,11 @@ fn in_words(store: &MemoryStore) -> Vec<String> {
                     .as_ref()
                     .map(|delivery| delivery.state),
                 reactions,
-                message.attachments.len(),
+                message
+                    .attachments
+                    .iter()
+                    .map(|attachment| &attachment.external_id)
+                    .collect::<Vec<_>>(),
             ));
         }
     }
@@ -108,9 +138,15 @@ fn in_words(store: &MemoryStore) -> Vec<String> {
 }
 
 /// Everything that can happen in two threads, each message with its own time.
-fn events() -> impl Strategy<Value = Vec<Event>> {
+pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     let thread = || prop_oneof![Just("t1"), Just("t2")];
-    let id = || (0..8_i64).prop_map(|number| format!("m{number}"));
+    let id = || {
+        prop_oneof![
+            2 => (0..8_i64).prop_map(|number| format!("m{number}")),
+            1 => (0..8_i64).prop_map(|number| format!("p{number}")),
+        ]
+    };
+    let part = (0..8_i64).prop_map(album_part);
     let step = || 0..20_i64;
     // A message's thread, direction and time follow from its id, as they do at a platform.
     let message = (0..8_i64).prop_map(|number| {
@@ -175,7 +211,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
             metadata: BTreeMap::new(),
         })
     });
-    let one = prop_oneof![4 => message, 1 => edit, 2 => reaction, 1 => deletion, 2 => receipt, 1 => activity];
+    let one = prop_oneof![4 => message, 4 => part, 1 => edit, 2 => reaction, 1 => deletion, 2 => receipt, 1 => activity];
     proptest::collection::vec(one, 1..40)
 }
 

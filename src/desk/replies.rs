@@ -141,6 +141,7 @@ impl Decision for Write {
                 Kind::Queued(_) => delivery(DeliveryState::Queued, now),
             },
             part_ids: Vec::new(),
+            album: None,
         };
         let mut conversation = (*known).clone();
         conversations::count_in(draft, &mut conversation, &message)?;
@@ -155,6 +156,7 @@ impl Decision for Write {
                 state: WorkState::Waiting { attempts: 0 },
                 due_at: now,
                 created_at: now,
+                looking_since: None,
             };
             draft.put(work.put(work.id.key().to_vec()));
         }

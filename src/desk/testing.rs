@@ -49,6 +49,7 @@ impl Desk {
             events: vec![(CHANNEL, event.clone())],
             received_at,
             raw: None,
+            cursor: None,
         });
         let outcomes = self.decide(&arrivals.collect::<Vec<_>>());
         outcomes

@@ -77,7 +77,11 @@ impl Decision for Come {
             }
             (Some((hash, visit)), Some(own)) if self.takes_along(draft, &visit, &own)? => {
                 let conversation = visit.conversation;
-                draft.put(Reservation { conversation }.put(self.key_of(&own.thread)));
+                let reservation = Reservation {
+                    conversation,
+                    promised_at: now,
+                };
+                draft.put(reservation.put(self.key_of(&own.thread)));
                 // Whoever sits down next in that browser must not come back to it as a stranger.
                 end(draft, hash, &visit, now);
                 visit.thread
@@ -134,7 +138,7 @@ impl Come {
         let begun = draft.conversation_by_thread(self.channel, &thread)?;
         let reserved = draft.entry::<Reservation>(&self.key_of(&thread))?;
         let taken_along = match (&begun, &reserved) {
-            (None, Some(Reservation { conversation })) => {
+            (None, Some(Reservation { conversation, .. })) => {
                 draft.conversation(&Scope::of_channels([self.channel]), *conversation)?
             }
             _ => None,
@@ -160,11 +164,16 @@ impl Come {
             return Ok(conversation.id);
         }
         let key = self.key_of(thread);
-        if let Some(reservation) = draft.entry::<Reservation>(&key)? {
-            return Ok(reservation.conversation);
-        }
-        let conversation = ConversationId(draft.new_id());
-        draft.put(Reservation { conversation }.put(key));
+        let conversation = match draft.entry::<Reservation>(&key)? {
+            Some(reservation) => reservation.conversation,
+            None => ConversationId(draft.new_id()),
+        };
+        // The promise lasts as long as the newest token that carries it.
+        let reservation = Reservation {
+            conversation,
+            promised_at: draft.now(),
+        };
+        draft.put(reservation.put(key));
         Ok(conversation)
     }
 }

@@ -42,6 +42,10 @@ pub async fn take(
         status.rejected += 1;
         Refused::Unproven(rejected)
     })?;
+    // Where too much waits already, nothing is spent on more of it.
+    if !app.writer.has_room(verified.body().len()) {
+        return Err(Refused::NotDurable(WriteError::Busy));
+    }
     let events = match decode(app, channel, &verified).await {
         Ok(Ok(events)) => events,
         Ok(Err(malformed)) => return Err(Refused::Malformed(malformed)),
@@ -74,22 +78,11 @@ pub async fn take(
         events,
         received_at,
         raw: Some(raw),
+        cursor: None,
     };
     match app.writer.write(arrivals).await {
         Ok(outcome) => {
-            for (kind, number) in [
-                ("new", outcome.new),
-                ("known", outcome.known),
-                ("ignored", outcome.ignored),
-                ("quarantined", outcome.quarantined),
-            ] {
-                let labels = [
-                    ("channel", channel.id.clone()),
-                    ("outcome", kind.to_owned()),
-                ];
-                metrics::counter!("deskbell_inbound_events_total", &labels)
-                    .increment(u64::from(number));
-            }
+            count_outcome(channel, &outcome);
             Ok(outcome)
         }
         Err(WriteError::Poison) => {
@@ -142,7 +135,7 @@ async fn decode(
             .iter()
             .all(|decoder| decoder.kind.id != sibling.kind.id)
         {
-            decoders.push(Arc::clone(sibling));
+            decoders.push(sibling);
         }
     }
     let delivery = verified.clone();
@@ -188,12 +181,12 @@ struct Routed {
 /// Gives each event to the channel of its account.
 fn route(app: &App, channel: &Arc<OpenChannel>, events: Vec<(&'static str, Inbound)>) -> Routed {
     let mut routed = Routed::default();
+    let siblings = app.channels.of_app(channel);
     for (kind, inbound) in events {
         let target = match &inbound.account {
             None => Some(channel.no),
-            Some(account) => app
-                .channels
-                .of_app(channel)
+            Some(account) => siblings
+                .iter()
                 .find(|sibling| {
                     sibling.kind.id == kind && sibling.channel.account() == Some(account)
                 })
@@ -208,8 +201,29 @@ fn route(app: &App, channel: &Arc<OpenChannel>, events: Vec<(&'static str, Inbou
     routed
 }
 
+/// Counts what became of a delivery.
+pub(super) fn count_outcome(channel: &OpenChannel, outcome: &Outcome) {
+    for (kind, number) in [
+        ("new", outcome.new),
+        ("known", outcome.known),
+        ("ignored", outcome.ignored),
+        ("quarantined", outcome.quarantined),
+    ] {
+        let labels = [
+            ("channel", channel.id.clone()),
+            ("outcome", kind.to_owned()),
+        ];
+        metrics::counter!("deskbell_inbound_events_total", &labels).increment(u64::from(number));
+    }
+}
+
 /// Tells the operator what the platform told us.
-async fn hear(app: &App, no: ChannelNo, alert: &Alert, now: Time) -> Result<(), WriteError> {
+pub(super) async fn hear(
+    app: &App,
+    no: ChannelNo,
+    alert: &Alert,
+    now: Time,
+) -> Result<(), WriteError> {
     if let Some(channel) = app.channels.get_no(no) {
         let mut status = channel.status();
         status.last_alert = Some((now, alert.text.clone()));
@@ -256,7 +270,7 @@ async fn quarantine_whole(
 }
 
 /// Says in the log why parts were dropped, where that is ever to be looked into.
-fn count(channel: &OpenChannel, events: &[(ChannelNo, Event)]) {
+pub(super) fn count(channel: &OpenChannel, events: &[(ChannelNo, Event)]) {
     for (_, event) in events {
         match event {
             Event::Ignored { why } => {

@@ -4,23 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use deskbell_sdk::client::BoxFuture;
 use deskbell_sdk::send::{Fate, LostSend, Outbound, OutboundFile, Part, PartPlan, SendError};
 
 use crate::app::App;
 use crate::channels::OpenChannel;
-use crate::desk::outbox::{
-    Begin, Ended, Errand, Finish, Next, Resume, Windows, contents, send_token,
-};
-use crate::http_client::{PlatformClient, upload_client};
+use crate::desk::Next;
+use crate::desk::outbox::{Begin, Ended, Errand, Finish, Resume, Windows, contents, send_token};
+use crate::http_client::{PlatformClient, upload_client, upload_time};
 use crate::id::WorkId;
-use crate::store::ChannelNo;
 use crate::store::entry::{Entry, WorkEntry, WorkState};
+use crate::store::{ChannelNo, Found};
+use crate::work::{Executor, Item};
 use crate::writer::WriteError;
 
 /// How long a channel that cannot send is left alone.
 const CLOSED_WAIT_MS: i64 = 30_000;
-/// How long one call may take in all; a platform that is silent for longer has told nothing.
-const CALL_TIME: Duration = Duration::from_secs(30);
+/// How much longer than its HTTP call a connector may take; a platform that is silent for longer has told nothing.
+const MORE_TIME: Duration = Duration::from_secs(5);
 
 /// The windows of a channel.
 #[must_use]
@@ -34,16 +35,53 @@ pub fn windows(channel: &OpenChannel) -> Windows {
     }
 }
 
+/// Sends answers, for the runtime.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outbox;
+
+impl Executor for Outbox {
+    fn name(&self) -> &'static str {
+        "answer"
+    }
+
+    fn on_record(
+        &self,
+        app: &App,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Found<Vec<(Vec<u8>, Item)>> {
+        let items = WorkEntry::scan(&*app.store, &[], after, limit)?;
+        let seen = |(key, entry): (Vec<u8>, WorkEntry)| {
+            let item = Item {
+                id: entry.id,
+                line: entry.conversation.0,
+                due_at: entry.due_at,
+                rank: 0,
+            };
+            (key, item)
+        };
+        Ok(items.into_iter().map(seen).collect())
+    }
+
+    fn carry_out<'a>(
+        &'a self,
+        app: &'a App,
+        work: WorkId,
+    ) -> BoxFuture<'a, Result<Next, WriteError>> {
+        Box::pin(carry_out(app, work))
+    }
+}
+
 /// Takes an item one step further, and says what comes next for it.
-pub async fn carry_out(app: &App, work: WorkId) -> Result<Next, WriteError> {
+async fn carry_out(app: &App, work: WorkId) -> Result<Next, WriteError> {
     let entry = match WorkEntry::get(&*app.store, &work.key()) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Ok(Next::Done),
         Err(error) => return Err(WriteError::Store(error.to_string())),
     };
-    // A channel that was taken out of the configuration, or whose credentials are broken, keeps its answers.
+    // A channel that was taken out, or whose credentials are broken, keeps its answers.
     let later = Next::At(app.clock.now().plus_millis(CLOSED_WAIT_MS));
-    let Some(channel) = app.channels.get_no(entry.channel).map(Arc::clone) else {
+    let Some(channel) = app.channels.get_no(entry.channel) else {
         return Ok(later);
     };
     if channel.channel.send().is_none() || channel.status().sending_paused {
@@ -84,7 +122,7 @@ async fn record(app: &App, errand: &Errand, ended: Ended) -> Result<Next, WriteE
         work: errand.work,
         part: errand.part,
         ended,
-        jitter: jitter(),
+        jitter: crate::secrets::jitter(),
     };
     loop {
         match app.writer.write(finish.clone()).await {
@@ -104,7 +142,7 @@ async fn look(app: &App, channel: &Arc<OpenChannel>, work: WorkId) -> Result<Nex
     let Some(sender) = channel.channel.send() else {
         return Ok(Next::Done);
     };
-    let ended = match (client(channel), part(app, &errand).await) {
+    let ended = match (client(channel, 0), part(app, &errand).await) {
         (Ok(http), Ok(part)) => {
             let token = send_token(errand.message.id, errand.part);
             let lost = LostSend {
@@ -116,7 +154,8 @@ async fn look(app: &App, channel: &Arc<OpenChannel>, work: WorkId) -> Result<Nex
             };
             // Looking reads the channel's history, for which platforms set a limit of its own.
             let _turn = channel.reading_turn().await;
-            match tokio::time::timeout(CALL_TIME, sender.fate(&http, lost)).await {
+            let time = upload_time(0) + MORE_TIME;
+            match tokio::time::timeout(time, sender.fate(&http, lost)).await {
                 Ok(Fate::Sent(sent)) => Ended::Sent(sent.external_id),
                 Ok(Fate::NotSent) => Ended::NotSent,
                 Ok(Fate::NotSeen) => Ended::NotSeen,
@@ -130,13 +169,14 @@ async fn look(app: &App, channel: &Arc<OpenChannel>, work: WorkId) -> Result<Nex
     record(app, &errand, ended).await
 }
 
-fn client(channel: &OpenChannel) -> Result<PlatformClient, reqwest::Error> {
+/// The client for a call that carries so many bytes.
+fn client(channel: &OpenChannel, body_bytes: u64) -> Result<PlatformClient, reqwest::Error> {
     let base = channel
         .settings
         .api_base()
         .or(channel.kind.api_base)
         .unwrap_or_default();
-    Ok(PlatformClient::new(upload_client()?, base))
+    Ok(PlatformClient::new(upload_client(body_bytes)?, base))
 }
 
 /// Sends one part. Whatever is not the platform's own clear word is `Unknown`.
@@ -144,16 +184,20 @@ async fn send(app: &App, channel: &Arc<OpenChannel>, errand: &Errand) -> Ended {
     let Some(sender) = channel.channel.send() else {
         return Ended::Retry(None);
     };
-    let http = match client(channel) {
+    let part = match part(app, errand).await {
+        Ok(part) => part,
+        Err(say) => return Ended::Refused("attachment-missing".to_owned(), say),
+    };
+    let body_bytes = match &part {
+        Part::Text(_) => 0,
+        Part::File(file) => file.bytes.len() as u64,
+    };
+    let http = match client(channel, body_bytes) {
         Ok(http) => http,
         Err(error) => {
             tracing::error!(%error, "there is no HTTP client");
             return Ended::Retry(None);
         }
-    };
-    let part = match part(app, errand).await {
-        Ok(part) => part,
-        Err(say) => return Ended::Refused("attachment-missing".to_owned(), say),
     };
     let token = send_token(errand.message.id, errand.part);
     let outbound = Outbound {
@@ -163,7 +207,8 @@ async fn send(app: &App, channel: &Arc<OpenChannel>, errand: &Errand) -> Ended {
         reply_to: errand.reply_to.as_deref(),
         window_extended: errand.window_extended,
     };
-    let result = tokio::time::timeout(CALL_TIME, sender.send(&http, outbound)).await;
+    let time = upload_time(body_bytes) + MORE_TIME;
+    let result = tokio::time::timeout(time, sender.send(&http, outbound)).await;
     match result {
         Ok(Ok(sent)) => Ended::Sent(sent.external_id),
         Ok(Err(SendError::Retry { after, say })) => {
@@ -237,7 +282,7 @@ pub enum Sign {
 
 /// Gives the customer of a thread a sign, where the platform shows it. Nobody waits for it.
 pub fn give_sign(app: &App, no: ChannelNo, thread: &str, sign: Sign) {
-    let Some(channel) = app.channels.get_no(no).map(Arc::clone) else {
+    let Some(channel) = app.channels.get_no(no) else {
         return;
     };
     if channel.channel.send().is_none() || channel.status().sending_paused {
@@ -245,7 +290,7 @@ pub fn give_sign(app: &App, no: ChannelNo, thread: &str, sign: Sign) {
     }
     let thread = thread.to_owned();
     tokio::spawn(async move {
-        let (Some(sender), Ok(http)) = (channel.channel.send(), client(&channel)) else {
+        let (Some(sender), Ok(http)) = (channel.channel.send(), client(&channel, 0)) else {
             return;
         };
         let given = match sign {
@@ -256,9 +301,4 @@ pub fn give_sign(app: &App, no: ChannelNo, thread: &str, sign: Sign) {
             tracing::debug!(channel = %channel.id, "a sign to the customer was not taken: {error}");
         }
     });
-}
-
-/// A number between 0 and 1.
-fn jitter() -> f64 {
-    f64::from(u32::try_from(crate::secrets::random_seed() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }

@@ -145,6 +145,10 @@ fn refusal(request: &Request<Incoming>, http2: bool, head: Option<Head>) -> Opti
         None => Some("The request could not be told from the one before it."),
         Some(head) => match head.fault {
             Some(fault) => Some(fault.detail()),
+            // `GET desk HTTP/1.1`: the words of a tunnel, which only CONNECT may use.
+            None if request.uri().authority().is_some() && request.uri().scheme().is_none() => {
+                Some("Send a path that begins with a slash.")
+            }
             None => host_fault(request.headers(), request.version()),
         },
     };

@@ -131,8 +131,22 @@ pub enum Table {
     ReadPositions = 12,
     /// The daemon's own settings.
     Settings = 13,
-    /// What was decided and is still to be done.
+    /// Answers that are still to be sent.
     Work = 14,
+    /// Contacts that were merged into others.
+    MergedContacts = 30,
+    /// Who wants to be forgotten.
+    Deletions = 31,
+    /// Files of messages that are still to be fetched.
+    Fetches = 20,
+    /// People who are still to be looked up.
+    Lookups = 21,
+    /// When people were last looked up.
+    Profiles = 22,
+    /// How the channels that were made through the API are set up, by slug.
+    ChannelSetups = 15,
+    /// What was imported and has another id here.
+    ImportedIds = 32,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use deskbell_sdk::Time;
 
 use super::change::{EventBody, Group, LogEvent, Put, RawDelivery, Table};
-use super::entry::{Entry, external_key};
+use super::entry::{ChannelEntry, Entry, external_key};
 use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 use super::{Found, Read, Scope};
 use crate::id::{ContactId, ConversationId, Ids, MessageId};
@@ -68,6 +68,11 @@ impl<'a> Draft<'a> {
     /// A new id.
     pub fn new_id(&mut self) -> u64 {
         self.ids.next(self.now)
+    }
+
+    /// Gives only ids above `id` from now on: one that was given elsewhere is kept here.
+    pub fn stay_above(&mut self, id: u64) {
+        self.ids.stay_above(id);
     }
 
     /// How many changes there are so far.
@@ -167,6 +172,20 @@ impl<'a> Draft<'a> {
         self.log(EventBody::ContactUpdated { contact });
     }
 
+    /// Removes a contact whose identities others have taken over, or nobody has any more.
+    pub fn delete_contact(&mut self, contact: &ContactRecord) {
+        let body = EventBody::ContactUpdated {
+            contact: Arc::new(contact.clone()),
+        };
+        let channels = body.channels();
+        self.contacts.insert(contact.id, None);
+        self.by_identity.retain(|_, owner| *owner != contact.id);
+        self.log(EventBody::ContactDeleted {
+            contact: contact.id,
+            channels,
+        });
+    }
+
     /// Writes that a channel works or not.
     pub fn channel_health(&mut self, channel: ChannelNo, healthy: bool, detail: String) {
         self.log(EventBody::ChannelHealth {
@@ -196,12 +215,40 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The bytes of an entry of a side table.
+    pub fn value(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>> {
+        match self.entries.get(&(table, key.to_vec())) {
+            Some(value) => Ok(value.clone()),
+            None => self.base.get(table, key),
+        }
+    }
+
     /// A message.
     pub fn message(&self, channel: ChannelNo, id: MessageId) -> Found<Option<Arc<MessageRecord>>> {
         match self.messages.get(&id) {
             Some(message) => Ok((message.channel == channel).then(|| Arc::clone(message))),
             None => self.base.message(&self.desk, channel, id),
         }
+    }
+
+    /// Every channel that was ever known.
+    pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
+        let mut channels: HashMap<Vec<u8>, ChannelEntry> =
+            ChannelEntry::scan(self.base, &[], None, usize::MAX)?
+                .into_iter()
+                .collect();
+        for ((table, key), value) in &self.entries {
+            if *table != Table::Channels {
+                continue;
+            }
+            match value {
+                Some(value) => channels.insert(key.clone(), ChannelEntry::from_bytes(value)?),
+                None => channels.remove(key),
+            };
+        }
+        let mut channels: Vec<_> = channels.into_values().collect();
+        channels.sort_by_key(|channel| channel.no);
+        Ok(channels)
     }
 
     /// The message that has this id at the platform.

@@ -1,8 +1,8 @@
 //! The typed entries of the side tables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use deskbell_sdk::{DeliveryState, Time};
+use deskbell_sdk::{DeliveryState, Source, Time};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -11,7 +11,8 @@ use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
 use super::{Found, Read, StoreError};
 use crate::id::{
-    AttachmentId, ConversationId, MessageId, QuarantineId, SessionId, TokenId, UserId, WorkId,
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, SessionId, TokenId, UserId,
+    WorkId,
 };
 
 /// An entry of a side table. Written as a MessagePack array: fields are only appended, with a default.
@@ -107,6 +108,70 @@ impl Entry for ChannelEntry {
     const TABLE: Table = Table::Channels;
 }
 
+/// How a channel that was made through the API is set up. Key: the slug. Once the channel is removed there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelSetup {
+    /// The connector.
+    pub connector: String,
+    /// The name.
+    pub name: String,
+    /// What was given of the connector's settings, by key.
+    pub settings: BTreeMap<String, KeptSetting>,
+    /// The platform's address, where it is not the connector's own.
+    pub api_base: Option<String>,
+    /// Whether what was missed is fetched.
+    pub catch_up: bool,
+    /// When it was last changed.
+    pub changed_at: Time,
+}
+
+impl ChannelSetup {
+    /// About how many bytes of memory it holds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let values = self.settings.iter().map(|(key, value)| {
+            let bytes = match value {
+                KeptSetting::Text(text) => text.len(),
+                KeptSetting::Flag(_) => 0,
+                KeptSetting::List(items) => items.iter().map(|item| item.len() + 24).sum(),
+                KeptSetting::Sealed(value) => value.sealed.len() + 64,
+            };
+            key.len() + bytes + 64
+        });
+        self.name.len() + values.sum::<usize>()
+    }
+}
+
+impl Entry for ChannelSetup {
+    const TABLE: Table = Table::ChannelSetups;
+}
+
+/// A setting as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeptSetting {
+    /// A text or a choice.
+    Text(String),
+    /// A flag.
+    Flag(bool),
+    /// A list.
+    List(Vec<String>),
+    /// A secret.
+    Sealed(SealedValue),
+}
+
+/// A secret as it is kept: without the daemon's key it is nothing (K01).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedValue {
+    /// The name of the key that sealed it.
+    pub key: String,
+    /// What makes each sealing a different one.
+    #[serde(with = "serde_bytes")]
+    pub nonce: Vec<u8>,
+    /// The secret, sealed.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
+}
+
 /// Changes of a message that has not come yet. Key: [`external_key`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingChanges {
@@ -140,6 +205,9 @@ impl Entry for WaitingReceipts {
 pub struct Reservation {
     /// The id.
     pub conversation: ConversationId,
+    /// When it was last promised.
+    #[serde(default)]
+    pub promised_at: Time,
 }
 
 impl Entry for Reservation {
@@ -284,6 +352,97 @@ impl Entry for QuarantineEntry {
     const TABLE: Table = Table::Quarantine;
 }
 
+/// A contact that was merged into another. Key: its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedContact {
+    /// The contact that has taken over its identities and conversations; it may have been merged itself since.
+    pub into: ContactId,
+    /// When.
+    pub at: Time,
+}
+
+impl Entry for MergedContact {
+    const TABLE: Table = Table::MergedContacts;
+}
+
+/// A person asked the platform to be forgotten. Kept under two keys: [`DeletionEntry::key_of_person`], by which a
+/// repeated request is known, and [`DeletionEntry::key_of_code`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionEntry {
+    /// By which the person can ask how it stands: unguessable.
+    pub code: String,
+    /// The channel.
+    pub channel: ChannelNo,
+    /// The platform's id of the person.
+    pub person: String,
+    /// Who that is here, where the platform uses the same id for messages.
+    pub contact: Option<ContactId>,
+    /// When it was first asked.
+    pub requested_at: Time,
+    /// When the shop said that it is done.
+    pub done_at: Option<Time>,
+}
+
+impl DeletionEntry {
+    /// Before the keys by person.
+    pub const BY_PERSON: &'static [u8] = b"p";
+
+    /// The key by person.
+    #[must_use]
+    pub fn key_of_person(channel: ChannelNo, person: &str) -> Vec<u8> {
+        [Self::BY_PERSON, &external_key(channel, person)].concat()
+    }
+
+    /// The key by code.
+    #[must_use]
+    pub fn key_of_code(code: &str) -> Vec<u8> {
+        [b"c", code.as_bytes()].concat()
+    }
+}
+
+impl Entry for DeletionEntry {
+    const TABLE: Table = Table::Deletions;
+}
+
+/// Where the poller of a channel stands. Key: [`poll_key`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollCursor {
+    /// Where the next look begins, in the platform's words; empty: at the platform's own beginning.
+    pub next: String,
+    /// When the platform was last looked at; while nothing happens it is some minutes old.
+    pub looked_at: Time,
+}
+
+impl Entry for PollCursor {
+    const TABLE: Table = Table::Cursors;
+}
+
+/// The key of the cursor of a channel's poller.
+#[must_use]
+pub fn poll_key(channel: ChannelNo) -> Vec<u8> {
+    [&channel.0.to_be_bytes()[..], b"poll"].concat()
+}
+
+/// What was imported and has another id here: because it was here already, or because its id was taken. Key:
+/// [`imported_key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedId {
+    /// Its id here.
+    pub id: u64,
+    /// Whether the import made it, so that a later export of the same desk may change it; else it was here before.
+    pub made: bool,
+}
+
+impl Entry for ImportedId {
+    const TABLE: Table = Table::ImportedIds;
+}
+
+/// The key of an imported thing: a letter that says what it is, and its id where it came from.
+#[must_use]
+pub fn imported_key(what: u8, id: u64) -> Vec<u8> {
+    [&[what][..], &id.to_be_bytes()].concat()
+}
+
 /// Up to where a person or token has read a conversation. Key: the conversation's id and the reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadPosition {
@@ -327,6 +486,9 @@ pub struct WorkEntry {
     pub due_at: Time,
     /// When it was decided.
     pub created_at: Time,
+    /// Since when the fate of the next part is looked for.
+    #[serde(default)]
+    pub looking_since: Option<Time>,
 }
 
 impl Entry for WorkEntry {
@@ -424,6 +586,89 @@ impl WorkState {
             Self::Attempting { since, .. } | Self::Looking { since, .. } => Some(since),
         }
     }
+}
+
+/// Files of one message that are to be fetched. Key: the id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchEntry {
+    /// Its id.
+    pub id: WorkId,
+    /// The channel.
+    pub channel: ChannelNo,
+    /// The message.
+    pub message: MessageId,
+    /// What is still missing.
+    pub files: Vec<FetchFile>,
+    /// When it was decided.
+    pub created_at: Time,
+}
+
+impl Entry for FetchEntry {
+    const TABLE: Table = Table::Fetches;
+}
+
+impl FetchEntry {
+    /// When the next of its files is due.
+    #[must_use]
+    pub fn due_at(&self) -> Time {
+        let next = self.files.iter().map(|file| file.due_at).min();
+        next.unwrap_or(self.created_at)
+    }
+}
+
+/// A file that is to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchFile {
+    /// The attachment.
+    pub attachment: AttachmentId,
+    /// Its place in its message, from 0.
+    pub place: usize,
+    /// Where the message said that it is.
+    pub source: Source,
+    /// How often it was tried; an attempt counts from before it is made.
+    pub attempts: u32,
+    /// Whether what the message said no longer works.
+    pub is_gone: bool,
+    /// When it is due.
+    pub due_at: Time,
+}
+
+/// A person who is to be looked up at the platform. Key: the id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupEntry {
+    /// Its id.
+    pub id: WorkId,
+    /// The channel.
+    pub channel: ChannelNo,
+    /// Who it is here.
+    pub contact: ContactId,
+    /// Who it is at the platform.
+    pub person: String,
+    /// Since when the person waits for an answer: the longest goes first.
+    pub waiting_since: Time,
+    /// How often it was tried; an attempt counts from before it is made.
+    pub attempts: u32,
+    /// When it is due.
+    pub due_at: Time,
+    /// When it was decided.
+    pub created_at: Time,
+}
+
+impl Entry for LookupEntry {
+    const TABLE: Table = Table::Lookups;
+}
+
+/// When a person was last looked up. Key: [`external_key`] of the person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileEntry {
+    /// The look-up that is under way.
+    pub pending: Option<WorkId>,
+    /// When the last one ended.
+    pub looked_at: Option<Time>,
+}
+
+impl Entry for ProfileEntry {
+    const TABLE: Table = Table::Profiles;
 }
 
 /// The state of delivery that a thread's receipts give to what we sent at `sent_at`.

@@ -297,6 +297,32 @@ impl Read for MemoryStore {
         }))
     }
 
+    fn messages_after(
+        &self,
+        scope: &Scope,
+        after: MessageId,
+        limit: usize,
+    ) -> Found<Vec<Arc<MessageRecord>>> {
+        Ok(self.read(|inner| {
+            let later = inner.messages.values().filter(|message| message.id > after);
+            let seen = later.filter(|message| scope.allows(message.channel));
+            seen.take(limit).cloned().collect()
+        }))
+    }
+
+    fn conversations_after(
+        &self,
+        scope: &Scope,
+        after: ConversationId,
+        limit: usize,
+    ) -> Found<Vec<Arc<ConversationRecord>>> {
+        Ok(self.read(|inner| {
+            let later = inner.conversations.values().filter(|one| one.id > after);
+            let seen = later.filter(|one| scope.allows(one.channel));
+            seen.take(limit).cloned().collect()
+        }))
+    }
+
     fn get(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>> {
         Ok(self.read(|inner| inner.tables.get(&(table, key.to_vec())).cloned()))
     }

@@ -147,6 +147,22 @@ pub trait Read: Send + Sync {
         limit: usize,
     ) -> Found<Vec<Arc<ContactRecord>>>;
 
+    /// Entries of every kind with an id above `after`, in the order of arrival, at most `limit`.
+    fn messages_after(
+        &self,
+        scope: &Scope,
+        after: MessageId,
+        limit: usize,
+    ) -> Found<Vec<Arc<MessageRecord>>>;
+
+    /// Conversations with an id above `after`, oldest first, at most `limit`.
+    fn conversations_after(
+        &self,
+        scope: &Scope,
+        after: ConversationId,
+        limit: usize,
+    ) -> Found<Vec<Arc<ConversationRecord>>>;
+
     /// One entry of a side table. Side tables are the daemon's own; what of them is shown is decided by their readers.
     fn get(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>>;
 

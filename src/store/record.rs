@@ -140,6 +140,40 @@ pub struct MessageRecord {
     /// The platform's ids of its further parts, where it is several messages there: the second part's first.
     #[serde(default)]
     pub part_ids: Vec<Option<String>>,
+    /// What it is made of, where it is an album of the platform's.
+    #[serde(default)]
+    pub album: Option<Box<Album>>,
+}
+
+/// Several messages of the platform's that were sent together and are one message here. Of the message's own fields the
+/// text, the attachments, the quotation, the place, the details, the edit and the deletion follow from the parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Album {
+    /// The id by which a further part finds the message; it is like an id of the platform's.
+    pub key: String,
+    /// The parts that have come, in the platform's order.
+    pub parts: Vec<AlbumPart>,
+}
+
+/// One of the platform's messages in an album.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlbumPart {
+    /// The platform's id of it.
+    pub external_id: String,
+    /// The platform's time.
+    pub sent_at: Time,
+    /// The platform's own order.
+    pub order: u64,
+    /// Its text as it first came.
+    pub text: Option<String>,
+    /// The platform's id of the message it quotes.
+    pub reply_to: Option<String>,
+    /// What the platform added.
+    pub metadata: BTreeMap<String, Value>,
+    /// Which of the message's attachments came with it.
+    pub attachments: Vec<AttachmentId>,
+    /// Its newest edit, and when it was taken back; nothing else happens to a part alone.
+    pub changes: MessageChanges,
 }
 
 impl MessageRecord {
@@ -158,6 +192,7 @@ impl MessageRecord {
         self.external_id
             .iter()
             .chain(self.part_ids.iter().flatten())
+            .chain(self.album.iter().map(|album| &album.key))
             .map(String::as_str)
     }
 
@@ -389,6 +424,9 @@ pub struct ConversationRecord {
     pub created_at: Time,
     /// Arrival of the last event that a person caused.
     pub last_activity_at: Time,
+    /// SHA-256 of the contact's picture in hex.
+    #[serde(default)]
+    pub contact_avatar: Option<String>,
 }
 
 /// The newest entry of a conversation, as lists show it.
@@ -426,6 +464,18 @@ pub struct ContactRecord {
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,
+    /// The picture.
+    #[serde(default)]
+    pub avatar: Option<AvatarRecord>,
+}
+
+/// The picture of a person, as the platform had it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvatarRecord {
+    /// SHA-256 of the content in hex.
+    pub content: String,
+    /// Sniffed type.
+    pub mime_type: String,
 }
 
 /// Who a contact is in one channel.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use deskbell_sdk::{AttachmentKind, Time};
 
 use crate::channels::Channels;
-use crate::id::MessageId;
+use crate::id::{ContactId, MessageId};
 use crate::store::change::{EventBody, LogEvent};
 use crate::store::record::{
     AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ContactRecord, ConversationRecord,
@@ -211,7 +211,10 @@ impl View<'_> {
         Contact {
             id: contact.id,
             name: contact.name.clone(),
-            avatar_url: None,
+            avatar_url: contact
+                .avatar
+                .as_ref()
+                .map(|avatar| avatar_url(contact.id, &avatar.content)),
             email: contact.email.clone(),
             phone: contact.phone.clone(),
             remark: contact.remark.clone(),
@@ -299,8 +302,17 @@ fn contact_summary(conversation: &ConversationRecord) -> ContactSummary {
     ContactSummary {
         id: conversation.contact,
         name: conversation.contact_name.clone(),
-        avatar_url: None,
+        avatar_url: conversation
+            .contact_avatar
+            .as_ref()
+            .map(|content| avatar_url(conversation.contact, content)),
     }
+}
+
+/// Where the picture of a contact is served. The address changes with the picture, so that none is shown that is old.
+fn avatar_url(contact: ContactId, content: &str) -> String {
+    let version = content.get(..16).unwrap_or(content);
+    format!("/api/v1/contacts/{contact}/avatar?v={version}")
 }
 
 /// An author; the customer of the conversation goes by the name that is known now.

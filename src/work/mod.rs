@@ -1,141 +1,80 @@
 //! The runtime of work items: what was decided together with an event and is still to be done.
 //!
-//! Items stand in lanes, one a conversation. A lane is carried out in order by a task of its own, so that a dead
-//! platform or a doubtful send delays nobody else. Nothing is in memory only: after a crash the items are read again,
-//! and one that was being attempted is looked into before anything else is done.
+//! Executors plug in by [`Executor`] and do not know one another. Where order matters, [`lanes`] carries items out one
+//! after the other, a lane for each conversation; where it does not, [`pool`] carries out a few at once for each
+//! channel. Nothing is in memory only: after a crash the items are read again.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+pub mod lanes;
+pub mod pool;
+
 use std::time::Duration;
 
 use deskbell_sdk::Time;
+use deskbell_sdk::client::BoxFuture;
 
 use crate::app::App;
-use crate::desk::outbox::Next;
-use crate::id::{ConversationId, WorkId};
-use crate::store::entry::{Entry, WorkEntry};
+use crate::desk::Next;
+use crate::id::WorkId;
+use crate::store::Found;
+use crate::writer::WriteError;
+
+pub use lanes::Lanes;
 
 /// How many items are read at once.
 const BATCH: usize = 512;
 /// How soon an item is tried again whose step could not be recorded.
 const STORE_WAIT: Duration = Duration::from_millis(500);
 
-/// The lanes that have something to do.
-#[derive(Debug, Default)]
-pub struct Lanes {
-    waiting: Mutex<HashMap<ConversationId, VecDeque<(WorkId, Time)>>>,
+/// An item as the runtime sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its id.
+    pub id: WorkId,
+    /// What it stands in line with: a conversation in [`lanes`], a channel in [`pool`].
+    pub line: u64,
+    /// When it is due.
+    pub due_at: Time,
+    /// Which of those that are due goes first in [`pool`]: the lowest.
+    pub rank: i64,
 }
 
-impl Lanes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, VecDeque<(WorkId, Time)>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Carries out items of one kind.
+pub trait Executor: Send + Sync + 'static {
+    /// The name in logs and metrics.
+    fn name(&self) -> &'static str;
 
-    /// How many items wait, for the metrics.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lock().values().map(VecDeque::len).sum()
-    }
+    /// Items on record behind the key `after`, by key, at most `limit`. Keys grow: what is new is always behind.
+    fn on_record(
+        &self,
+        app: &App,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Found<Vec<(Vec<u8>, Item)>>;
 
-    /// Whether nothing waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
-    /// Puts an item at the end of its lane. Says whether the lane was empty and needs a task.
-    fn add(&self, entry: &WorkEntry) -> bool {
-        let mut lanes = self.lock();
-        let lane = lanes.entry(entry.conversation).or_default();
-        lane.push_back((entry.id, entry.due_at));
-        lane.len() == 1
-    }
-
-    /// The item that is due next in a lane.
-    fn front(&self, lane: ConversationId) -> Option<(WorkId, Time)> {
-        self.lock().get(&lane)?.front().copied()
-    }
-
-    /// The front item is done with. Says whether the lane has another.
-    fn pop(&self, lane: ConversationId) -> bool {
-        let mut lanes = self.lock();
-        let Some(items) = lanes.get_mut(&lane) else {
-            return false;
-        };
-        items.pop_front();
-        if items.is_empty() {
-            lanes.remove(&lane);
-            return false;
-        }
-        true
-    }
-
-    fn due(&self, lane: ConversationId, at: Time) {
-        if let Some(front) = self.lock().get_mut(&lane).and_then(VecDeque::front_mut) {
-            front.1 = at;
-        }
-    }
+    /// Takes an item one step further, and says what comes next for it.
+    fn carry_out<'a>(
+        &'a self,
+        app: &'a App,
+        work: WorkId,
+    ) -> BoxFuture<'a, Result<Next, WriteError>>;
 }
 
-/// Takes up what is on record, and then what comes, until the daemon stops.
-pub async fn run(app: App) {
-    let mut head = app.writer.head();
-    let mut last: Option<Vec<u8>> = None;
+/// Reads what is new behind `last`, and moves it.
+fn what_is_new(
+    app: &App,
+    executor: &dyn Executor,
+    last: &mut Option<Vec<u8>>,
+    mut take: impl FnMut(Item),
+) -> Found<()> {
     loop {
-        head.borrow_and_update();
-        if let Err(error) = take_up(&app, &mut last) {
-            tracing::error!(%error, "waiting work cannot be read; it is tried again");
-            tokio::time::sleep(STORE_WAIT).await;
-            continue;
-        }
-        tokio::select! {
-            () = app.stopping.cancelled() => return,
-            changed = head.changed() => if changed.is_err() { return },
-        }
-    }
-}
-
-/// Takes up the items behind `last`: ids grow, so that what is new is always behind.
-fn take_up(app: &App, last: &mut Option<Vec<u8>>) -> crate::store::Found<()> {
-    loop {
-        let items = WorkEntry::scan(&*app.store, &[], last.as_deref(), BATCH)?;
+        let items = executor.on_record(app, last.as_deref(), BATCH)?;
         let whole = items.len() < BATCH;
-        for (key, entry) in items {
+        for (key, item) in items {
             *last = Some(key);
-            if app.lanes.add(&entry) {
-                tokio::spawn(lane(Arc::clone(app), entry.conversation));
-            }
+            take(item);
         }
         if whole {
             return Ok(());
-        }
-    }
-}
-
-/// Carries out a lane until it is empty.
-async fn lane(app: App, lane: ConversationId) {
-    while let Some((work, due_at)) = app.lanes.front(lane) {
-        let wait = due_at.as_millis() - app.clock.now().as_millis();
-        if let Ok(wait_ms) = u64::try_from(wait) {
-            tokio::select! {
-                () = app.stopping.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
-            }
-        }
-        if app.stopping.is_cancelled() {
-            return;
-        }
-        match crate::outbox::carry_out(&app, work).await {
-            Ok(Next::At(due_at)) => app.lanes.due(lane, due_at),
-            Ok(Next::Done) => {
-                if !app.lanes.pop(lane) {
-                    return;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a step of an answer could not be recorded; it is tried again");
-                tokio::time::sleep(STORE_WAIT).await;
-            }
         }
     }
 }

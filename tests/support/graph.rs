@@ -4,6 +4,7 @@
 //! It has a runtime of its own, so that it answers whatever the test is doing. What it cannot know of Meta it does not
 //! pretend: it follows Meta's documentation, and nothing here proves how Meta behaves.
 mod app;
+mod files;
 mod reading;
 mod sending;
 mod server;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use files::Hosted;
+pub(crate) use files::Served;
 pub(crate) use state::{Attempt, Executed};
 use state::{Message, Person, State};
 
@@ -314,6 +317,49 @@ impl Graph {
     /// The fields that the Page is subscribed to, where it is.
     pub(crate) fn subscribed_fields(&self) -> Option<Vec<String>> {
         self.shared.state().subscribed_fields.clone()
+    }
+
+    /// Serves a file at the stand-in's own address: these answers one after the other, and then the last. Its address.
+    pub(crate) fn serves(&self, name: &str, answers: impl IntoIterator<Item = Served>) -> String {
+        let hosted = Hosted {
+            answers: answers.into_iter().collect(),
+            asked: 0,
+        };
+        let mut state = self.shared.state();
+        state.files.hosted.insert(name.to_owned(), hosted);
+        format!("{}/files/{name}", self.url)
+    }
+
+    /// How often a file was asked for.
+    pub(crate) fn times_fetched(&self, name: &str) -> usize {
+        let state = self.shared.state();
+        state.files.hosted.get(name).map_or(0, |file| file.asked)
+    }
+
+    /// Where the attachments of a message are from now on, for who asks for the message.
+    pub(crate) fn attachments_are(&self, mid: &str, urls: &[&str]) {
+        let urls = urls.iter().map(|&url| url.to_owned()).collect();
+        let mut state = self.shared.state();
+        state.files.of_messages.insert(mid.to_owned(), urls);
+    }
+
+    /// The messages whose attachments were asked for.
+    pub(crate) fn messages_asked(&self) -> Vec<String> {
+        self.shared.state().messages_asked.clone()
+    }
+
+    /// The name and the picture's address of a person who has written.
+    pub(crate) fn profile_is(&self, psid: &str, name: &str, picture: &str) {
+        self.knows(psid);
+        let mut state = self.shared.state();
+        let person = state.people.get_mut(psid).expect("known");
+        person.name = name.to_owned();
+        person.picture = Some(picture.to_owned());
+    }
+
+    /// Whom was asked for, in order.
+    pub(crate) fn people_asked(&self) -> Vec<String> {
+        self.shared.state().people_asked.clone()
     }
 
     /// Tells the callback that everything sent to this person so far was delivered. The callback's status, 0 for none.

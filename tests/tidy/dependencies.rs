@@ -43,6 +43,88 @@ fn table(text: &str, heading: &str) -> Vec<(String, String)> {
     .collect()
 }
 
+/// Crates that unpack archives or decode pictures, by their names or parts of them. Strangers' files are kept as they
+/// came: what opens none has no bomb in it.
+const OPENS_FILES: &[&str] = &[
+    "zip",
+    "tar",
+    "rar",
+    "7z",
+    "sevenz",
+    "cpio",
+    "flate",
+    "inflate",
+    "xz",
+    "lzma",
+    "bzip",
+    "zstd",
+    "cab",
+    "archive",
+    "image",
+    "png",
+    "jpeg",
+    "gif",
+    "webp",
+    "tiff",
+    "avif",
+    "exr",
+    "svg",
+    "pdf",
+    "docx",
+    "office",
+    "calamine",
+    "thumbnail",
+    "ffmpeg",
+];
+
+fn opens_files(tree: &Tree) -> Complaints {
+    let manifests = tree
+        .files
+        .iter()
+        .filter(|file| file.path.ends_with("Cargo.toml"));
+    let mut found = Vec::new();
+    for file in manifests {
+        for (line, name, _) in entries(&file.text, "dependencies") {
+            let parts = name.split(['-', '_']);
+            let opens = parts.into_iter().any(|part| {
+                OPENS_FILES
+                    .iter()
+                    .any(|word| part.starts_with(word) || part.ends_with(word))
+            });
+            if opens {
+                let sentence = format!(
+                    "`{name}`: what strangers sent is never unpacked or decoded here (M09, M10)"
+                );
+                found.push(complaint(file, line, &sentence));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn m09_m10_nothing_that_strangers_sent_is_unpacked_or_decoded() {
+    hold(
+        opens_files,
+        &[
+            ("Cargo.toml", "[workspace.dependencies]\nzip = \"2\"\n"),
+            ("Cargo.toml", "[dependencies]\nasync-tar.workspace = true\n"),
+            (
+                "connectors/new/Cargo.toml",
+                "[dependencies]\nimage = \"0.25\"\n",
+            ),
+            (
+                "connectors/new/Cargo.toml",
+                "[dependencies]\nasync_zip = \"0.25\"\n",
+            ),
+        ],
+        &[(
+            "Cargo.toml",
+            "[dependencies]\ntower.workspace = true\nbrotli = \"8\"\n",
+        )],
+    );
+}
+
 fn explained(tree: &Tree) -> Complaints {
     let text = |path: &str| {
         tree.file(path)

@@ -36,6 +36,50 @@ fn f11_only_the_clock_reads_the_clock() {
     );
 }
 
+/// Words of hashers whose collisions anybody can compute, and of engines whose patterns may take for ever.
+const BREAKABLE: [&str; 6] = [
+    "fxhash",
+    "rustc_hash",
+    "FnvHashMap",
+    "FxHashMap",
+    "fancy_regex",
+    "pcre2",
+];
+
+fn no_breakable_maps_or_patterns(tree: &Tree) -> Complaints {
+    let mut found = Vec::new();
+    for file in tree.rust("") {
+        for (line, text) in lines(&file.code()) {
+            if BREAKABLE.iter().any(|word| has_words(text, word)) {
+                found.push(complaint(
+                    file,
+                    line,
+                    "strangers choose our keys and words: the maps of the standard library hash with a secret, and search is by plain words (D04, D05)",
+                ));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn d05_maps_cannot_be_flooded_and_patterns_cannot_explode() {
+    hold(
+        no_breakable_maps_or_patterns,
+        &[
+            ("src/live/mod.rs", "use rustc_hash::FxHashMap;\n"),
+            (
+                "src/api/filters.rs",
+                "fn f() { fancy_regex::Regex::new(q); }\n",
+            ),
+        ],
+        &[(
+            "src/live/mod.rs",
+            "use std::collections::HashMap; // no fxhash\n",
+        )],
+    );
+}
+
 fn expectations_say_why(tree: &Tree) -> Complaints {
     let mut found = Vec::new();
     for file in tree.rust("") {

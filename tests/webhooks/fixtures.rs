@@ -33,6 +33,22 @@ fn fixtures() -> Vec<(String, Vec<u8>, Vec<Value>)> {
         .collect()
 }
 
+/// The same with addresses that the daemon does not ask: one with a user name is refused before any look-up. The test
+/// is not to reach Meta.
+fn fetched_nowhere(text: &str) -> String {
+    let mut text = text.to_owned();
+    for slashes in ["//", "\\/\\/"] {
+        for host in ["scontent.", "video.", "cdn.", "lookaside."] {
+            let (real, named) = (
+                format!("https:{slashes}{host}"),
+                format!("https:{slashes}nobody@{host}"),
+            );
+            text = text.replace(&real, &named);
+        }
+    }
+    text
+}
+
 #[tokio::test]
 async fn every_kind_of_delivery_is_kept_as_what_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -41,9 +57,10 @@ async fn every_kind_of_delivery_is_kept_as_what_it_is() {
     let fixtures = fixtures();
     assert!(fixtures.len() >= 30, "{}", fixtures.len());
     for (name, body, _) in &fixtures {
+        let body = String::from_utf8(body.clone()).expect("text");
         assert_eq!(
             daemon
-                .deliver_bytes("shop-page", APP_SECRET, body.clone())
+                .deliver_bytes("shop-page", APP_SECRET, fetched_nowhere(&body).into_bytes())
                 .await,
             200,
             "{name}"
@@ -124,9 +141,9 @@ async fn every_kind_of_delivery_is_kept_as_what_it_is() {
                 }
                 "undecodable" => {
                     undecodable += 1;
-                    let raw = &event["raw"];
+                    let raw = fetched_nowhere(event["raw"].as_str().expect("a text"));
                     assert!(
-                        quarantine.iter().any(|entry| entry["raw"] == *raw),
+                        quarantine.iter().any(|entry| entry["raw"] == raw),
                         "{name}: not shown to the operator: {raw}"
                     );
                 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::support::calls::until;
+use crate::support::graph::{Graph, Page};
 use crate::support::{
     APP_SECRET, Daemon, PAGE, client, config, envelope, message, now_ms, signature,
 };
@@ -26,7 +27,17 @@ fn limit_files(daemon: &Daemon, bytes: Option<u64>) -> bool {
 #[tokio::test]
 async fn f08_while_the_store_cannot_write_senders_are_asked_to_come_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    let daemon = Daemon::start(folder.path(), &config(""));
+    let graph = Graph::start(Page {
+        app_id: "4242424242".to_owned(),
+        app_secret: APP_SECRET.to_owned(),
+        page_id: PAGE.to_owned(),
+        page_token: "invented-page-token".to_owned(),
+        version: "v25.0".to_owned(),
+        human_agent: false,
+    });
+    graph.knows("2001");
+    let with_graph = config("").replace("http://127.0.0.1:9", graph.url());
+    let daemon = Daemon::start(folder.path(), &with_graph);
     let delivery = |mid: &str| envelope(PAGE, &[message("2001", mid, "kept?", now_ms())]);
     assert_eq!(
         daemon
@@ -34,6 +45,15 @@ async fn f08_while_the_store_cannot_write_senders_are_asked_to_come_again() {
             .await,
         200
     );
+    // Nothing is to be on its way to the disk when it fails: the person is looked up and the daemon started afresh.
+    until(
+        "the person has a name",
+        Duration::from_secs(60),
+        async || daemon.get("feed").await["data"][0]["contact"]["name"].is_string(),
+    )
+    .await;
+    daemon.stop();
+    let daemon = Daemon::start_as_it_is(folder.path());
     if !limit_files(&daemon, Some(1)) {
         panic!(
             "this system does not let one process limit another's files, without which nothing is proven here"

@@ -134,6 +134,7 @@ fn message(wire: WireMessage) -> Event {
         order: 0,
         metadata: BTreeMap::new(),
         send_token: None,
+        album: None,
     }))
 }
 

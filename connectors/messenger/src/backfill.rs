@@ -282,6 +282,7 @@ fn read_message(
         (Direction::Inbound, Author::Contact(customer.clone()))
     };
     Ok(NewMessage {
+        album: None,
         thread: customer.id.clone(),
         customer,
         external_id: shown.id.into_string(),

@@ -18,6 +18,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use attachments::fetched_from;
+
 use crate::wire::{Change, Entry, Envelope, Item};
 
 /// Meta promises at most 1,000 updates a delivery; what goes far beyond is no honest delivery.

@@ -2,18 +2,22 @@
 //!
 //! Meta delivers to one address an app (`POST /webhooks/{channel_id}`), signed with the app's secret; a delivery may
 //! hold events of several Pages, which the daemon sends to their channels. The connector receives everything that the
-//! platform tells about a conversation, sends texts and files, and can tell whether its credentials work. `README.md`
-//! has the set-up.
+//! platform tells about a conversation, sends texts and files, finds the files that came and the names and pictures of
+//! people, and can tell whether its credentials work. `README.md` has the set-up.
 
+mod ask;
 mod backfill;
 mod call;
 mod decode;
 mod graph;
 mod health;
+mod media;
+mod profile;
 mod register;
 mod send;
 mod wire;
 
+use deskbell_sdk::deletion::{DeletionRequest, Deletions, signed_request};
 use deskbell_sdk::webhook::{hmac_sha256_prefixed, same_secret};
 use deskbell_sdk::{
     AppKey, Channel, Inbound, Kind, Limits, Malformed, Rejected, Reply, Request, Secret, Setting,
@@ -164,6 +168,10 @@ impl Channel for Messenger {
         Some(self)
     }
 
+    fn deletions(&self) -> Option<&dyn Deletions> {
+        Some(self)
+    }
+
     fn send(&self) -> Option<&dyn deskbell_sdk::send::Send> {
         Some(self)
     }
@@ -176,8 +184,23 @@ impl Channel for Messenger {
         Some(self)
     }
 
+    fn media(&self) -> Option<&dyn deskbell_sdk::media::Media> {
+        Some(self)
+    }
+
+    fn profiles(&self) -> Option<&dyn deskbell_sdk::profile::Profiles> {
+        Some(self)
+    }
+
     fn health(&self) -> Option<&dyn deskbell_sdk::health::Health> {
         Some(&self.graph)
+    }
+}
+
+/// Meta's data-deletion callback: a form with a `signed_request`.
+impl Deletions for Messenger {
+    fn requested(&self, request: &Request<'_>) -> Result<DeletionRequest, Rejected> {
+        signed_request(request, &self.app_secrets)
     }
 }
 

@@ -64,6 +64,7 @@ const META: Platform<'static> = Platform {
     refused: |_| meta_error(400, 10, 2_018_278),
     refused_code: "10/2018278",
     words: "IN FREMDER SPRACHE",
+    token_in_path: false,
 };
 
 fn signature(body: &[u8]) -> String {

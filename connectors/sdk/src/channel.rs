@@ -102,6 +102,11 @@ pub trait Channel: Send + Sync {
         None
     }
 
+    /// Passes on that a person wants to be forgotten.
+    fn deletions(&self) -> Option<&dyn crate::deletion::Deletions> {
+        None
+    }
+
     /// Can tell whether its credentials work.
     fn health(&self) -> Option<&dyn Health> {
         None

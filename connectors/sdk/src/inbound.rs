@@ -139,6 +139,10 @@ pub struct NewMessage {
     pub metadata: BTreeMap<String, Value>,
     /// What we gave with our own send and the platform gives back, by which an echo finds its reply.
     pub send_token: Option<String>,
+    /// The platform's id of the album that it is a part of, where the platform tells pictures that were sent together
+    /// one by one. All parts of an album are one message at the desk, whose parts stand by `sent_at` and `order`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub album: Option<String>,
 }
 
 /// An attachment as the platform tells it.

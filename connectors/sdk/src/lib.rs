@@ -7,6 +7,7 @@
 pub mod backfill;
 pub mod channel;
 pub mod client;
+pub mod deletion;
 pub mod external_id;
 pub mod health;
 pub mod inbound;

@@ -6,12 +6,12 @@ use crate::client::{BoxFuture, CallError, Http};
 use crate::inbound::Source;
 use crate::secret::Secret;
 
-/// An attachment whose bytes are wanted.
+/// An attachment, or the picture of a person, whose bytes are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted<'a> {
     /// Where the platform said they are.
     pub source: &'a Source,
-    /// The platform's id of the message.
+    /// The platform's id of the message; empty for the picture of a person.
     pub message: &'a str,
     /// Which of the message's attachments it is, from 0.
     pub place: usize,
@@ -26,7 +26,8 @@ pub struct Wanted<'a> {
 pub struct Located {
     /// The address. It may hold a token, so it is never logged or shown.
     pub url: Secret,
-    /// The `Authorization` header that goes with it; it is given only to the platform's own address.
+    /// The `Authorization` header that goes with it. It is given only to the channel's `api_base` and to what
+    /// [`Media::hosts`] names, and after a redirection to another origin to nobody.
     pub authorization: Option<Secret>,
 }
 
@@ -38,6 +39,12 @@ impl fmt::Debug for Located {
 
 /// Finds the bytes of attachments. Without it, an address that a message told is fetched as it is.
 pub trait Media: Send + Sync {
+    /// The domains from which the platform gives files, each with what is below it: `cdn.example`. `None`: from any host
+    /// of the public internet. The channel's `api_base` need not be named.
+    fn hosts(&self) -> Option<&[&str]> {
+        None
+    }
+
     /// Where the bytes are now. `Refused`: they are gone for good, or the platform never gives them.
     fn locate<'a>(
         &'a self,

@@ -8,12 +8,11 @@ use crate::client::{BoxFuture, CallError, Http};
 use crate::inbound::Inbound;
 
 /// What one look at the platform brought.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Polled {
-    /// What happened, oldest first.
-    pub events: Vec<Inbound>,
-    /// The platform's answer as it came, kept beside what was decided of it.
-    pub raw: Bytes,
+    /// What came, oldest first, each as the platform wrote it. Each is decoded alone, so that one that cannot be
+    /// understood takes no other with it.
+    pub updates: Vec<Bytes>,
     /// Where the next look begins. The daemon keeps it in the same durable step as the events, and only then looks
     /// again: what a platform takes as a confirmation is never given before.
     pub next: String,
@@ -31,8 +30,17 @@ pub trait Poll: Send + Sync {
         since: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Polled, CallError>>;
 
+    /// Says what happened in one of [`Polled::updates`]. Pure; what cannot be understood is
+    /// [`crate::Event::Undecodable`].
+    fn decode(&self, update: &Bytes) -> Vec<Inbound>;
+
     /// How long one look may wait at the platform.
     fn longest_wait(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// How long the platform keeps what nobody fetches; `None`: for ever, or it can be read later in another way.
+    fn keeps_for(&self) -> Option<Duration> {
+        None
     }
 }

@@ -28,9 +28,10 @@ pub(super) async fn guard(
         .iter()
         .find(|(name, _)| *name == "channel")
         .map(|(_, value)| value);
-    let visitors = named
-        .and_then(|id| super::channel(&app, id).ok())
-        .map(|(_, visitors)| visitors);
+    let channel = named.and_then(|id| super::channel(&app, id).ok());
+    let visitors = channel
+        .as_ref()
+        .and_then(|channel| channel.channel.visitors());
     let origin = origin_of(request.headers());
     // A channel that is not there is a 404 further on, which no page of another origin needs to read.
     let (Some(visitors), Some(origin)) = (visitors, origin) else {

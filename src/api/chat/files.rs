@@ -73,5 +73,5 @@ pub(super) async fn download(
     if !visible {
         return Err(none());
     }
-    uploads::serve(&app, &entry, &headers, false).await
+    uploads::serve(&app, &entry.into(), &headers, false).await
 }

@@ -57,6 +57,7 @@ pub(super) async fn send(
         events: vec![(visitor.channel.no, Event::Message(Box::new(message)))],
         received_at,
         raw: None,
+        cursor: None,
     };
     let outcome = app.writer.write(arrivals).await?;
     visitor.channel.status().last_event_at = Some(received_at);
@@ -157,6 +158,7 @@ fn arrived(
         order: 0,
         metadata: BTreeMap::new(),
         send_token: None,
+        album: None,
     })
 }
 

@@ -63,13 +63,26 @@ pub fn router(app: &App) -> Router<App> {
 }
 
 /// The channel with this slug, where it serves visitors.
-fn channel<'a>(
-    app: &'a Daemon,
-    id: &str,
-) -> Result<(&'a Arc<OpenChannel>, &'a dyn Visitors), Problem> {
+fn channel(app: &Daemon, id: &str) -> Result<Arc<OpenChannel>, Problem> {
     let channel = app.channels.get(id);
-    let found = channel.and_then(|channel| Some((channel, channel.channel.visitors()?)));
-    found.ok_or_else(|| Problem::not_found("website chat"))
+    let found = channel.filter(|channel| channel.channel.visitors().is_some());
+    found.ok_or_else(|| {
+        let no = app.channels.number_of(id);
+        match no.and_then(|no| app.channels.why_closed(no)) {
+            // Its operator mends it: the page is to try again.
+            Some(_) => Problem::unavailable("This chat cannot be opened right now."),
+            None => no_chat(),
+        }
+    })
+}
+
+/// How a channel serves visitors.
+fn visitors(channel: &OpenChannel) -> Result<&dyn Visitors, Problem> {
+    channel.channel.visitors().ok_or_else(no_chat)
+}
+
+fn no_chat() -> Problem {
+    Problem::not_found("website chat")
 }
 
 /// The script that a page includes: compressed once, revalidated by its hash.
@@ -81,8 +94,8 @@ async fn script(
     let id = file
         .strip_suffix(".js")
         .ok_or_else(|| Problem::not_found("page"))?;
-    let (_, visitors) = channel(&app, id)?;
-    let asset = super::assets::text(visitors.script());
+    let channel = channel(&app, id)?;
+    let asset = super::assets::text(visitors(&channel)?.script());
     let mut response = asset.response("text/javascript; charset=utf-8", &headers);
     let headers = response.headers_mut();
     headers.insert(
@@ -108,7 +121,7 @@ struct Visitor {
 impl Visitor {
     /// Who brings the token of a visit to this channel, from the page it was given to (V02).
     fn of(app: &Daemon, channel_id: &str, headers: &HeaderMap) -> Result<Self, Problem> {
-        let (channel, _) = channel(app, channel_id)?;
+        let channel = channel(app, channel_id)?;
         let token = super::auth::bearer_of(headers).ok_or_else(ended)?;
         let hash = secret_hash(token);
         let now = app.clock.now();
@@ -122,7 +135,7 @@ impl Visitor {
             ));
         }
         Ok(Self {
-            channel: Arc::clone(channel),
+            channel,
             visit,
             hash,
         })

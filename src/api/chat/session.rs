@@ -43,12 +43,12 @@ pub(super) async fn open(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (channel, visitors) = super::channel(&app, &id)?;
+    let channel = super::channel(&app, &id)?;
     app.chat_limits.session(address)?;
     let opening: Opening = super::json(&headers, body).await?;
     let identity = match &opening.identity {
         None => None,
-        Some(identity) => Some(proven(visitors, identity)?),
+        Some(identity) => Some(proven(super::visitors(&channel)?, identity)?),
     };
     let token = format!("dbv_{}", random_text());
     let come = Come {

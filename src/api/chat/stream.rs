@@ -133,6 +133,8 @@ impl Reader {
             tokio::select! {
                 biased;
                 () = self.app.stopping.cancelled() => return None,
+                // Removed or changed: the page comes back, and hears whether it still may.
+                () = self.visitor.channel.ended().cancelled() => return None,
                 received = self.live.recv() => match received {
                     Ok(VisitorEvent::Log(event)) => if let Some(text) = self.show(&event) {
                         return Some(text);

@@ -45,7 +45,11 @@ function make(tag, attributes = {}, ...children) {
 
 function customerOf(message) {
   const author = message.author ?? {};
-  return message.contact?.name || message.conversation?.contact?.name || (author.type === "contact" ? author.name : null) || "Visitor";
+  const name = message.contact?.name || message.conversation?.contact?.name || (author.type === "contact" ? author.name : null);
+  if (name) return name;
+  // Several who gave no name are told apart by the end of their id.
+  const id = message.contact?.id ?? message.conversation?.contact?.id ?? "";
+  return id ? `Visitor ${id.slice(-4).toUpperCase()}` : "Visitor";
 }
 
 function whoWrote(message) {
@@ -91,6 +95,12 @@ function itemNode(message) {
   if (message.edited_at && !message.deleted_at) extra.append(make("span", {}, "edited"));
   const delivery = deliveryNode(message.delivery);
   if (delivery) extra.append(delivery);
+  const again = message.direction === "outbound" && ["failed", "unknown"].includes(message.delivery?.state);
+  if (message.conversation_id && (message.direction === "inbound" || again) && !message.deleted_at) {
+    const button = make("button", { class: "answer-button", type: "button", "aria-label": `Answer ${customerOf(message)}` }, again ? "Write again" : "Answer");
+    button.addEventListener("click", () => openAnswer(message.id));
+    extra.append(button);
+  }
   return make("li", { class: `item${kind}` },
     make("span", { class: `avatar ${connector}`, "aria-hidden": "true" }, initials(customerOf(message))),
     make("div", { class: "line" },
@@ -101,6 +111,66 @@ function itemNode(message) {
     extra);
 }
 
+// ---------------------------------------------------------------------------------------------------- answering
+
+/** Opens the form below a message; one that is open already gets the focus. */
+function openAnswer(id) {
+  const { node, message } = items.get(id) ?? {};
+  if (!node) return;
+  const open = node.querySelector("form");
+  if (open) return open.elements.text.focus();
+  const text = make("textarea", { name: "text", rows: "3", required: "", dir: "auto", "aria-label": `Answer to ${customerOf(message)}` });
+  if (message.direction === "outbound") text.value = message.text ?? "";
+  const send = make("button", { class: "button send", type: "submit" }, "Send");
+  const cancel = make("button", { class: "button", type: "button" }, "Cancel");
+  const trouble = make("p", { class: "trouble", role: "alert" });
+  const form = make("form", { class: "answer" }, text, make("div", { class: "answer-bar" }, send, cancel, make("small", {}, "Ctrl + Enter sends")), trouble);
+  const close = () => {
+    form.remove();
+    items.get(id)?.node.querySelector(".answer-button")?.focus();
+  };
+  cancel.addEventListener("click", close);
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") close();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      form.requestSubmit();
+    }
+  });
+  // The same words sent again are the same answer, whatever became of the first try.
+  let key = null;
+  text.addEventListener("input", () => { key = null; });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!text.value.trim() || send.disabled) return;
+    key ??= Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    send.disabled = true;
+    trouble.textContent = "";
+    try {
+      await sendAnswer(message.conversation_id, text.value, key);
+      close();
+    } catch (reason) {
+      trouble.textContent = reason.words ?? "The answer did not reach Deskbell. It is still here: try again in a moment.";
+      send.disabled = false;
+    }
+  });
+  node.append(form);
+  text.focus();
+}
+
+async function sendAnswer(conversation, text, key) {
+  const answer = await fetch(`/api/v1/conversations/${encodeURIComponent(conversation)}/messages`, {
+    method: "POST",
+    credentials: "same-origin",
+    headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+    body: JSON.stringify({ text }),
+  });
+  if (answer.ok) return;
+  const refused = new Error(`the server answered ${answer.status}`);
+  try { refused.words = (await answer.json()).detail; } catch { /* no problem document: the general words do */ }
+  throw refused;
+}
+
 // ---------------------------------------------------------------------------------------------------- the list
 
 const list = at("feed");
@@ -108,7 +178,14 @@ const list = at("feed");
 function place(message, end) {
   const known = items.get(message.id);
   const node = itemNode(known ? { ...known.message, ...message } : message);
-  if (known) known.node.replaceWith(node);
+  if (known) {
+    // An answer that is being written stays where it is.
+    const form = known.node.querySelector("form.answer");
+    const focused = form?.contains(document.activeElement) ? document.activeElement : null;
+    known.node.replaceWith(node);
+    if (form) node.append(form);
+    focused?.focus();
+  }
   else if (end) list.append(node);
   else list.prepend(node);
   items.set(message.id, { message: known ? { ...known.message, ...message } : message, node });
@@ -153,7 +230,7 @@ function showWaiting() {
 
 /** A desk that is open for a week must not grow for a week: now and then it starts again with the newest page. */
 async function trim() {
-  if (items.size > KEPT && !inUse()) await readList();
+  if (items.size > KEPT && !inUse() && !list.querySelector("form.answer")) await readList();
 }
 
 // ---------------------------------------------------------------------------------------------------- the server

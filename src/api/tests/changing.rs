@@ -324,3 +324,111 @@ async fn a_contact_changes_field_by_field_and_null_empties() {
     .await
     .problem(404);
 }
+
+#[tokio::test]
+async fn two_contacts_become_one_and_the_old_address_still_leads_there() {
+    let desk = desk().await;
+    let mut contacts = Vec::new();
+    for (channel, person) in [(SHOP, "anna"), (PAGE, "2001"), (SHOP, "bela")] {
+        let (conversation, _) = desk.arrive(channel, person, "x").await;
+        let path = format!("/api/v1/conversations/{conversation}");
+        let seen = desk.found(As::Admin, &path).await;
+        let contact = seen["contact"]["id"].as_str().expect("an id").to_owned();
+        contacts.push((contact, path));
+    }
+    let [(anna, _), (elsewhere, there), (bela, also)] = contacts.try_into().expect("three");
+    let of = |id: &str| format!("/api/v1/contacts/{id}");
+    patch(
+        &desk,
+        &of(&elsewhere),
+        &json!({ "email": "anna@shop.example", "remark": "fern" }),
+    )
+    .await;
+    patch(
+        &desk,
+        &of(&anna),
+        &json!({ "name": "Anna N.", "remark": "tea" }),
+    )
+    .await;
+    let merge = async |who: As, into: &str, from: &str| {
+        let path = format!("{}/merge", of(into));
+        desk.json(who, Method::POST, &path, &json!({ "contact_id": from }))
+            .await
+    };
+    for (into, from) in [(&anna, &anna), (&anna, &"cus_0000000000009".to_owned())] {
+        assert_eq!(
+            merge(As::Admin, into, from).await.bad_field(),
+            "/contact_id"
+        );
+    }
+    assert_eq!(
+        merge(As::Admin, &anna, "nonsense").await.bad_field(),
+        "/contact_id"
+    );
+    merge(As::Admin, "cus_0000000000009", &anna)
+        .await
+        .problem(404);
+    // Who sees one of them only learns nothing of the other.
+    assert_eq!(
+        merge(As::Writer, &anna, &elsewhere).await.bad_field(),
+        "/contact_id"
+    );
+    merge(As::Reader, &anna, &bela).await.problem(403);
+
+    let merged = merge(As::Admin, &anna, &elsewhere).await;
+    assert_eq!(merged.status, 200, "{}", merged.text());
+    let merged = merged.json();
+    assert_eq!(
+        (
+            &merged["id"],
+            &merged["name"],
+            &merged["email"],
+            &merged["remark"]
+        ),
+        (
+            &json!(anna),
+            &json!("Anna N."),
+            &json!("anna@shop.example"),
+            &json!("tea\nfern")
+        )
+    );
+    assert_eq!(
+        merged["identities"],
+        json!([
+            { "channel_id": "shop", "external_id": "anna" },
+            { "channel_id": "page", "external_id": "2001" }
+        ])
+    );
+    let talk = desk.found(As::Admin, &there).await;
+    assert_eq!(
+        (&talk["contact"]["id"], &talk["contact"]["name"]),
+        (&json!(anna), &json!("Anna N."))
+    );
+    // What comes next is hers.
+    let (again, _) = desk.arrive(PAGE, "2001", "and another thing").await;
+    let talk = desk
+        .found(As::Admin, &format!("/api/v1/conversations/{again}"))
+        .await;
+    assert_eq!(talk["contact"]["id"], json!(anna));
+    assert_eq!(
+        desk.found(As::Admin, &of(&elsewhere)).await["id"],
+        json!(anna)
+    );
+    let all = desk.found(As::Admin, "/api/v1/contacts").await;
+    assert_eq!(all["data"].as_array().map(Vec::len), Some(2));
+
+    // A part of her lies where the writer of the shop sees nothing.
+    merge(As::Writer, &bela, &anna).await.problem(403);
+    // One that was merged is merged on with the one it went into.
+    assert_eq!(merge(As::Admin, &bela, &anna).await.status, 200);
+    assert_eq!(
+        desk.found(As::Admin, &of(&elsewhere)).await["id"],
+        json!(bela)
+    );
+    for path in [&there, &also] {
+        assert_eq!(
+            desk.found(As::Admin, path).await["contact"]["id"],
+            json!(bela)
+        );
+    }
+}

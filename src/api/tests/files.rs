@@ -140,6 +140,7 @@ async fn what_was_taken_back_is_gone_with_its_files() {
         events,
         received_at: desk.app.clock.now(),
         raw: None,
+        cursor: None,
     };
     desk.app.writer.write(taken_back).await.expect("written");
     desk.get(As::Writer, &format!("/api/v1/attachments/{id}"))

@@ -328,6 +328,53 @@ async fn contacts_are_found_by_name_address_and_number() {
 }
 
 #[tokio::test]
+async fn d04_no_words_make_a_search_explode() {
+    let desk = desk().await;
+    for number in 0..50 {
+        let text = format!("{}{number}", "aaaaaaaaab".repeat(200));
+        desk.arrive(SHOP, &format!("{}{number}", "a".repeat(150)), &text)
+            .await;
+    }
+    let mut patterns: Vec<String> = [
+        "(a+)+$",
+        "(a|aa)+$",
+        "(.*)*b",
+        "^(([a-z])+.)+[A-Z]([a-z])+$",
+        "a{1,1000}{1,1000}",
+        "[[:alpha:]",
+        "(?R)",
+        "\\1",
+        "%",
+        "_",
+        "*",
+        "?",
+        "\u{0}",
+        "\u{fdfa}",
+        "e\u{301}",
+        "ß",
+        "\u{130}",
+        "\u{feff}",
+        "'; DROP TABLE contacts; --",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    patterns.extend((1..=40).map(|times| "a".repeat(times * 5)));
+    patterns.extend((1..=20).map(|times| "\u{fdfa}".repeat(times * 10)));
+    patterns.extend((1..=20).map(|times| format!("{}!", "e\u{301}\u{327}".repeat(times * 20))));
+    let mut answered = 0;
+    for list in ["contacts", "conversations"] {
+        for pattern in &patterns {
+            let encoded: String = pattern.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let path = format!("/api/v1/{list}?q={encoded}");
+            let status = desk.get(As::Admin, &path).await.status.as_u16();
+            assert!(matches!(status, 200 | 400 | 422), "{pattern:?}: {status}");
+            answered += usize::from(status == 200);
+        }
+    }
+    assert!(patterns.len() >= 99 && answered > 100, "{answered}");
+}
+
+#[tokio::test]
 async fn t07_what_a_list_does_not_know_is_told_by_name() {
     let desk = desk().await;
     let (conversation, _) = desk.arrive(SHOP, "anna", "x").await;

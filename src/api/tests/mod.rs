@@ -2,6 +2,8 @@
 
 mod admin;
 mod changing;
+mod channel_changes;
+mod exports;
 mod files;
 mod http;
 mod lists;

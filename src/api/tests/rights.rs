@@ -6,6 +6,9 @@ use tower::ServiceExt as _;
 
 use crate::api::docs::document;
 use crate::api::testing::{As, Desk, SHOP, desk};
+use crate::desk::profiles::{After, FinishLookup, NoteProfiles};
+use crate::store::entry::{Entry, LookupEntry};
+use crate::store::record::AvatarRecord;
 
 /// A route of the document.
 struct Route {
@@ -45,7 +48,10 @@ fn routes() -> Vec<Route> {
 
 impl Route {
     fn is_for_admins(&self) -> bool {
-        matches!(self.tag.as_str(), "tokens" | "quarantine")
+        matches!(
+            self.tag.as_str(),
+            "tokens" | "quarantine" | "data-deletions" | "exports"
+        )
     }
 
     fn is_for_everybody(&self) -> bool {
@@ -88,8 +94,31 @@ struct Things {
     quarantined: String,
 }
 
+/// Gives the only person that is to be looked up a picture.
+async fn give_picture(desk: &Desk) {
+    let waiting = LookupEntry::scan(&*desk.app.store, &[], None, 10).expect("readable");
+    let content = desk.app.blobs.keep(b"canary-picture").expect("kept");
+    let lookup = FinishLookup {
+        work: waiting[0].1.id,
+        name: None,
+        avatar: Some(AvatarRecord {
+            content,
+            mime_type: "image/png".to_owned(),
+        }),
+        after: After::Enough,
+        jitter: 0.0,
+    };
+    desk.app.writer.write(lookup).await.expect("written");
+}
+
 async fn things(desk: &Desk) -> Things {
+    let note = NoteProfiles {
+        channel: SHOP,
+        can: true,
+    };
+    desk.app.writer.write(note).await.expect("written");
     let (conversation, _) = desk.arrive(SHOP, "canary-visitor", "canary-words").await;
+    give_picture(desk).await;
     let conversation = conversation.to_string();
     let seen = desk
         .found(As::Admin, &format!("/api/v1/conversations/{conversation}"))

@@ -80,7 +80,7 @@ async fn where_no_answer_goes_out_409_says_what_to_do() {
     let (old, _) = desk.arrive(OLD, "anna", "x").await;
     for (id, name, words) in [
         (page, "sending-unavailable", "Platform"),
-        (old, "channel-closed", "configuration"),
+        (old, "channel-closed", "Open it again"),
     ] {
         let answer = write(&desk, id, &json!({ "text": "hello" }), None).await;
         let detail = answer.problem(409);

@@ -54,11 +54,12 @@ fn the_example_is_good_with_everything_in_it() {
     ] {
         shop = shop.with(variable, "12345678901234567890");
     }
-    for file in ["deskbell.key", "cert.pem", "key.pem"] {
+    shop = shop.with("BOT_TOKEN", "123456789:AAinvented");
+    for file in ["deskbell.key", "deskbell-old.key", "cert.pem", "key.pem"] {
         shop.write(file, b"0123456789abcdef0123456789abcdef");
     }
     let config = shop.config();
-    assert_eq!(config.channels.len(), 2);
+    assert_eq!(config.channels.len(), 3);
     assert!(config.tls.is_some());
 }
 

@@ -133,6 +133,45 @@ verify_token = { file = "binary" }
 }
 
 #[test]
+fn k02_former_keys_are_a_list_of_secrets() {
+    let exposed = |shop: &Shop| -> Vec<String> {
+        let keys = shop.config().secrets.previous_keys;
+        keys.iter().map(|key| key.expose().to_owned()).collect()
+    };
+    let shop = Shop::new(
+        "[secrets]\nkey = \"a\"\nprevious_keys = [\"b\", { env = \"OLD\" }, { file = \"old\" }]\n",
+    )
+    .with("OLD", "c");
+    shop.write("old", b"d\n");
+    assert_eq!(exposed(&shop), ["b", "c", "d"]);
+    for (value, keys) in [
+        ("b, c", vec!["b", "c"]),
+        ("[\"b\", { env = \"OLD\" }]", vec!["b", "c"]),
+        ("", vec![]),
+    ] {
+        let shop = Shop::new("")
+            .with("DESKBELL__SECRETS__PREVIOUS_KEYS", value)
+            .with("OLD", "c");
+        assert_eq!(exposed(&shop), keys, "{value}");
+    }
+    let wrong = [
+        ("\"b\"", "secrets.previous_keys: expected a list"),
+        ("[\"b\", \"\"]", "secrets.previous_keys[1]: is empty"),
+        (
+            "[{ env = \"NONE\" }]",
+            "secrets.previous_keys[0]: the environment variable NONE is not set",
+        ),
+    ];
+    for (value, words) in wrong {
+        let errors = Shop::new(&format!("[secrets]\nprevious_keys = {value}\n")).errors();
+        assert!(errors.len() == 1 && errors[0].contains(words), "{errors:?}");
+    }
+    let many = vec!["\"canary\""; 17].join(",");
+    let errors = Shop::new(&format!("[secrets]\nprevious_keys = [{many}]\n")).errors();
+    assert!(errors[0].contains("more than 16") && !errors[0].contains("canary"));
+}
+
+#[test]
 fn a_secret_file_has_a_limit() {
     let shop = Shop::new("[secrets]\nkey = { file = \"key\" }\n");
     shop.write("key", &vec![b'a'; 65_536]);

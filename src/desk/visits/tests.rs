@@ -111,11 +111,13 @@ impl Site {
             order: 0,
             metadata: BTreeMap::new(),
             send_token: None,
+            album: None,
         };
         let arrivals = Arrivals {
             events: vec![(CHANNEL, Event::Message(Box::new(message)))],
             received_at: self.now,
             raw: None,
+            cursor: None,
         };
         let outcome = self.decide(&arrivals);
         assert_eq!(

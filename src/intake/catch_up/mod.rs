@@ -34,14 +34,13 @@ pub enum Not {
 }
 
 /// Whether a channel is caught up.
-pub fn is_on(app: &App, channel: &OpenChannel) -> Result<(), Not> {
+pub fn is_on(channel: &OpenChannel) -> Result<(), Not> {
     if channel.channel.backfill().is_none() {
-        return Err(Not::Able);
-    }
-    let mut configured = app.config.channels.iter();
-    match configured.find(|configured| configured.id == channel.id) {
-        Some(configured) if !configured.catch_up => Err(Not::Wanted),
-        _ => Ok(()),
+        Err(Not::Able)
+    } else if channel.catch_up {
+        Ok(())
+    } else {
+        Err(Not::Wanted)
     }
 }
 
@@ -63,10 +62,30 @@ pub fn ask(app: &App, channel: &OpenChannel) -> CatchUpReport {
 
 /// Looks after all channels until the daemon stops.
 pub async fn channels(app: App) {
-    for channel in app.channels.open() {
-        if is_on(&app, channel).is_ok() {
-            // It ends by itself when the daemon stops.
-            drop(tokio::spawn(follow(Arc::clone(&app), Arc::clone(channel))));
+    let mut changes = app.channels.changes();
+    let mut followed: Vec<Arc<OpenChannel>> = Vec::new();
+    loop {
+        changes.mark_unchanged();
+        let open = app.channels.open();
+        followed.retain(|known| open.iter().any(|channel| Arc::ptr_eq(channel, known)));
+        for channel in open {
+            let is_new = !followed.iter().any(|known| Arc::ptr_eq(known, &channel));
+            if is_new && is_on(&channel).is_ok() {
+                let (following, until) = (Arc::clone(&app), Arc::clone(&channel));
+                // It ends by itself with the channel, or when the daemon stops.
+                drop(tokio::spawn(async move {
+                    let ended = until.ended().clone();
+                    tokio::select! {
+                        () = ended.cancelled() => {}
+                        () = follow(following, until) => {}
+                    }
+                }));
+                followed.push(channel);
+            }
+        }
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::channels::{CatchUpReport, OpenChannel};
 use crate::desk::access::Quarantine;
 use crate::desk::catch_up::{Mark, TakeFound, Taken};
-use crate::http_client::{PlatformClient, upload_client};
+use crate::http_client::{PlatformClient, waiting_client};
 use crate::store::entry::{CatchUpMark, Entry, catch_up_key};
 use crate::writer::WriteError;
 
@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
             .backfill()
             .ok_or_else(|| failed(&"there is no history to read"))?;
         let base = channel.settings.api_base().or(channel.kind.api_base);
-        let client = upload_client().map_err(|error| failed(&error))?;
+        let client = waiting_client(CALL_TIME).map_err(|error| failed(&error))?;
         // Times of histories are whole seconds.
         let whole_second = |time: Time| Time::from_millis(time.as_millis() / 1000 * 1000);
         let made_at = app
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
             channel,
             backfill,
             http: PlatformClient::new(client, base.unwrap_or_default())
-                .reading_at_most(LONGEST_PAGE),
+                .with_answers_up_to(LONGEST_PAGE),
             started_at,
             mark,
             // What was before the channel is not the desk's.

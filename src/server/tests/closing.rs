@@ -21,7 +21,7 @@ async fn a_running_request_is_answered_and_idle_connections_do_not_delay() {
     tokio::time::sleep(Duration::from_millis(200)).await;
 
     let took = ended(&mut server).await;
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
     let heard = running.hear_to_the_end().await;
     assert!(
         heard.starts_with("HTTP/1.1 200") && heard.ends_with("done"),
@@ -56,7 +56,7 @@ async fn what_never_ends_is_dropped_after_the_drain() {
 
     let took = ended(&mut server).await;
     assert!(took >= Duration::from_millis(700), "{took:?}");
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
     assert_eq!(server.shop.bodies(), 0);
     assert!(peer.hear_to_the_end().await.starts_with("HTTP/1.1 200"));
     stream.chunk().await.expect_err("cut, not ended");

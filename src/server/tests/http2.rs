@@ -205,7 +205,7 @@ async fn d03_a_stream_that_is_not_read_is_reset_and_its_neighbours_live() {
 #[tokio::test]
 async fn d03_a_slow_but_steady_reader_gets_everything() {
     let server = start(Options {
-        idle_timeout: Duration::from_millis(600),
+        idle_timeout: Duration::from_secs(2),
         ..quick()
     })
     .await;
@@ -244,7 +244,7 @@ async fn d01_a_connection_without_requests_ends() {
     assert!(heard.contains("fine"), "{heard:?}");
     let took = began.elapsed();
     assert!(took > Duration::from_millis(500), "{took:?}");
-    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
 /// Passes bytes between one client and the server, the server's slowly.
@@ -276,7 +276,7 @@ async fn d03_many_streams_may_share_a_slow_line() {
         .bind("127.0.0.1:0".parse().expect("an address"))
         .expect("a free port");
     let options = Options {
-        write_stall_timeout: Duration::from_millis(1_200),
+        write_stall_timeout: Duration::from_secs(5),
         ..quick()
     };
     let server = start_on(socket.listen(128).expect("a listener"), options);
@@ -286,7 +286,7 @@ async fn d03_many_streams_may_share_a_slow_line() {
         .build()
         .expect("a client");
     let requests = (0..12).map(|_number| {
-        let request = client.get(format!("http://{line}/bytes/90000")).send();
+        let request = client.get(format!("http://{line}/bytes/150000")).send();
         async move {
             let answer = request.await.expect("an answer");
             answer.bytes().await.expect("not reset").len()
@@ -294,9 +294,9 @@ async fn d03_many_streams_may_share_a_slow_line() {
     });
     let began = Instant::now();
     let read = futures_util::future::join_all(requests).await;
-    assert_eq!(read, [90_000; 12]);
+    assert_eq!(read, [150_000; 12]);
     assert!(
-        began.elapsed() > Duration::from_secs(3),
+        began.elapsed() > Duration::from_secs(6),
         "a slow line: {:?}",
         began.elapsed()
     );

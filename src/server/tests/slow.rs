@@ -60,7 +60,7 @@ async fn d01_slow_heads_are_cut_while_others_are_served() {
         }
     }
     let (_heard, took) = trickle(&server, peers, b"a: b\r\n").await;
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn d01_connections_that_say_nothing_are_cut() {
     for mut peer in peers {
         assert_eq!(peer.hear_to_the_end().await, "");
     }
-    assert!(began.elapsed() < Duration::from_secs(6));
+    assert!(began.elapsed() < Duration::from_secs(60));
     assert_served(&server).await;
 }
 
@@ -87,7 +87,7 @@ async fn d01_a_connection_between_requests_has_more_time_than_a_head() {
     let mut slow = Peer::saying(&server, request).await;
     slow.hear_until("fine").await;
 
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    tokio::time::sleep(Duration::from_millis(3500)).await;
     assert!(
         idle.is_quiet().await && slow.is_quiet().await,
         "longer than a head may take"
@@ -99,14 +99,14 @@ async fn d01_a_connection_between_requests_has_more_time_than_a_head() {
     slow.say("GET / HTTP/1.1\r\nHost: ").await;
     assert_eq!(slow.hear_to_the_end().await, "");
     assert!(
-        began.elapsed() < Duration::from_millis(2500),
+        began.elapsed() < Duration::from_secs(9),
         "by the head's limit"
     );
 
     let began = Instant::now();
     assert_eq!(idle.hear_to_the_end().await, "");
     assert!(
-        began.elapsed() < Duration::from_secs(8),
+        began.elapsed() < Duration::from_secs(60),
         "by the limit of idle ones"
     );
 }
@@ -126,7 +126,7 @@ async fn w09_d01_slow_bodies_are_answered_408_and_closed() {
         }
     }
     let (heard, took) = trickle(&server, peers, b"x").await;
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
     for heard in heard {
         assert!(heard.starts_with("HTTP/1.1 408"), "{heard:?}");
         assert!(heard.contains("connection: close"), "{heard}");
@@ -137,16 +137,16 @@ async fn w09_d01_slow_bodies_are_answered_408_and_closed() {
 #[tokio::test]
 async fn w09_a_body_that_keeps_the_rate_is_waited_for() {
     let server = start(quick()).await;
-    let head = "POST /length HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 12000\r\n\r\n";
+    let head = "POST /length HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 24000\r\n\r\n";
     let mut peer = Peer::saying(&server, head).await;
-    for _ in 0..30 {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for _ in 0..60 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(
             peer.say([b'x'; 400]).await,
             "three times the time-out in all"
         );
     }
-    peer.hear_until("12000").await;
+    peer.hear_until("24000").await;
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn d03_a_reader_that_is_slow_but_steady_gets_everything() {
 #[tokio::test]
 async fn d03_a_thousand_quiet_streams_live_on_and_hear_the_next_event() {
     let options = Options {
-        idle_timeout: Duration::from_millis(600),
+        idle_timeout: Duration::from_secs(2),
         connections_per_address: 2000,
         ..quick()
     };
@@ -210,7 +210,7 @@ async fn d03_a_thousand_quiet_streams_live_on_and_hear_the_next_event() {
         peers.push(Peer::saying(&server, request).await);
     }
     server.shop.until_bodies_are(count).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(server.shop.bodies(), count, "three times every time-out");
     let event = Bytes::from_static(b"data: ring\n\n");
     assert_eq!(server.shop.events.send(event).expect("listeners"), count);

@@ -44,6 +44,10 @@ pub(super) const CASES: &[(&str, Case)] = &[
         the_inbox_follows_the_last_activity,
     ),
     (
+        "everything is read on from an id",
+        changes::everything_is_read_on_from_an_id,
+    ),
+    (
         "a message that changes keeps one row",
         changes::a_message_that_changes_keeps_one_row,
     ),

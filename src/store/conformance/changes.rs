@@ -6,7 +6,8 @@ use super::fixtures::{
     at, began, came, changed, commit, contact, conversation, group, message, moved, put, renamed,
     seen,
 };
-use crate::id::MessageId;
+use crate::id::{ConversationId, MessageId};
+use crate::store::record::MessageKind;
 use crate::store::{ChannelNo, EventBody, MessageRecord, Scope, Store, StoreError, Table};
 
 pub(super) fn a_message_that_changes_keeps_one_row(store: &dyn Store) {
@@ -197,4 +198,41 @@ pub(super) fn the_log_is_read_from_anywhere(store: &dyn Store) {
         assert!(matches!(error, StoreError::NotWritten(_)), "{error}");
         assert_eq!(store.head(), 60);
     }
+}
+
+pub(super) fn everything_is_read_on_from_an_id(store: &dyn Store) {
+    let (one, two) = (conversation(1, 1, 5, at(5)), conversation(2, 2, 5, at(4)));
+    let mut note = message(12, &two, at(1));
+    note.kind = MessageKind::Note;
+    let bodies = vec![
+        seen(&contact(5, &[(1, "a")])),
+        began(&two),
+        began(&one),
+        came(&message(13, &one, at(2)), &one),
+        came(&message(11, &two, at(3)), &two),
+        came(&note, &two),
+        came(&message(10, &one, at(9)), &one),
+    ];
+    commit(store, bodies).unwrap();
+    let read = |scope: &Scope, after: u64, limit| {
+        ids(&store
+            .messages_after(scope, MessageId(after), limit)
+            .expect("read"))
+    };
+    // By arrival, whatever the platform's time says; notes, too.
+    assert_eq!(read(&desk(), 0, 99), [10, 11, 12, 13]);
+    assert_eq!(read(&desk(), 10, 2), [11, 12]);
+    assert_eq!(read(&desk(), 13, 9), Vec::<u64>::new());
+    assert_eq!(read(&desk(), u64::MAX, 9), Vec::<u64>::new());
+    assert_eq!(read(&Scope::of_channels([ChannelNo(2)]), 0, 99), [11, 12]);
+    let begun = |scope: &Scope, after: u64, limit| -> Vec<u64> {
+        let found = store.conversations_after(scope, ConversationId(after), limit);
+        let found = found.expect("read");
+        found.iter().map(|conversation| conversation.id.0).collect()
+    };
+    assert_eq!(begun(&desk(), 0, 9), [1, 2]);
+    assert_eq!(begun(&desk(), 0, 1), [1]);
+    assert_eq!(begun(&desk(), 1, 9), [2]);
+    assert_eq!(begun(&desk(), u64::MAX, 9), Vec::<u64>::new());
+    assert_eq!(begun(&Scope::of_channels([ChannelNo(2)]), 0, 9), [2]);
 }

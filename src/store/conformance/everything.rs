@@ -48,6 +48,8 @@ struct View {
     feed_of_two: Vec<Arc<MessageRecord>>,
     inbox: Vec<Arc<ConversationRecord>>,
     contacts: Vec<Arc<ContactRecord>>,
+    entries: Vec<Arc<MessageRecord>>,
+    conversations: Vec<Arc<ConversationRecord>>,
     by_message: Vec<OfMessage>,
     by_conversation: Vec<OfConversation>,
     by_contact: Vec<OfContact>,
@@ -136,6 +138,32 @@ pub(super) fn all_inbox(store: &dyn Read, scope: &Scope) -> Vec<Arc<Conversation
     }
 }
 
+/// All entries in the order of arrival, by pages.
+fn all_entries_by_arrival(store: &dyn Read, scope: &Scope) -> Vec<Arc<MessageRecord>> {
+    let mut entries: Vec<Arc<MessageRecord>> = Vec::new();
+    loop {
+        let after = entries.last().map_or(MessageId(0), |message| message.id);
+        let page = store.messages_after(scope, after, 5).unwrap();
+        if page.is_empty() {
+            return entries;
+        }
+        entries.extend(page);
+    }
+}
+
+/// All conversations by their ids, by pages.
+fn all_conversations(store: &dyn Read, scope: &Scope) -> Vec<Arc<ConversationRecord>> {
+    let mut conversations: Vec<Arc<ConversationRecord>> = Vec::new();
+    loop {
+        let after = conversations.last().map_or(ConversationId(0), |one| one.id);
+        let page = store.conversations_after(scope, after, 5).unwrap();
+        if page.is_empty() {
+            return conversations;
+        }
+        conversations.extend(page);
+    }
+}
+
 /// The whole conversation, by pages.
 pub(super) fn all_messages(
     store: &dyn Read,
@@ -193,6 +221,8 @@ fn view(store: &dyn Store, scope: &Scope) -> View {
         ),
         inbox: all_inbox(store, scope),
         contacts: store.contacts(scope, None, usize::MAX).unwrap(),
+        entries: all_entries_by_arrival(store, scope),
+        conversations: all_conversations(store, scope),
         by_message: messages
             .iter()
             .map(|message| {

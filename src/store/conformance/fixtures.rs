@@ -7,8 +7,8 @@ use deskbell_sdk::{AttachmentKind, Direction, Time};
 
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId};
 use crate::store::record::{
-    AttachmentBytes, AttachmentRecord, AuthorRecord, Identity, LastMessage, MessageChanges,
-    MessageKind, Status,
+    AttachmentBytes, AttachmentRecord, AuthorRecord, AvatarRecord, Identity, LastMessage,
+    MessageChanges, MessageKind, Status,
 };
 use crate::store::{
     ChannelNo, ContactRecord, ConversationRecord, EventBody, Group, LogEvent, MessageRecord, Place,
@@ -59,6 +59,7 @@ pub(in crate::store) fn message(
         )]),
         changes: MessageChanges::default(),
         part_ids: Vec::new(),
+        album: None,
     }
 }
 
@@ -102,6 +103,7 @@ pub(in crate::store) fn conversation(
         staff_read_up_to: MessageId(0),
         created_at: activity,
         last_activity_at: activity,
+        contact_avatar: Some("0f".repeat(32)),
     }
 }
 
@@ -124,6 +126,10 @@ pub(in crate::store) fn contact(id: u64, identities: &[(u16, &str)]) -> ContactR
             .collect(),
         created_at: at(0),
         updated_at: at(0),
+        avatar: Some(AvatarRecord {
+            content: "0f".repeat(32),
+            mime_type: "image/png".to_owned(),
+        }),
     }
 }
 

@@ -183,6 +183,27 @@ impl Read for EmbeddedStore {
             .contacts(before, limit, |contact| contact_visible(scope, contact))
     }
 
+    fn messages_after(
+        &self,
+        scope: &Scope,
+        after: MessageId,
+        limit: usize,
+    ) -> Found<Vec<Arc<MessageRecord>>> {
+        let channels = self.model.inbox().channels(scope, None);
+        self.model.tables()?.messages_after(&channels, after, limit)
+    }
+
+    fn conversations_after(
+        &self,
+        scope: &Scope,
+        after: ConversationId,
+        limit: usize,
+    ) -> Found<Vec<Arc<ConversationRecord>>> {
+        self.model
+            .tables()?
+            .conversations_after(scope, after, limit)
+    }
+
     fn get(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>> {
         self.model.tables()?.side(table, key)
     }

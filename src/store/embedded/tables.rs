@@ -18,6 +18,7 @@
 //! The feed is a merge of backward scans over the `m` of the channels that the reader may see: what lies outside the
 //! scope is not even touched. Records are MessagePack arrays. A group is one batch, which carries the [`Position`].
 
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -277,6 +278,68 @@ impl Tables {
                     page.push(message);
                 }
                 heads.extend(next_of(&mut scans[place], place)?);
+            }
+            Ok(page)
+        })
+    }
+
+    /// Entries of every kind of these channels that arrived after `after`, oldest first.
+    pub(super) fn messages_after(
+        &self,
+        channels: &[ChannelNo],
+        after: MessageId,
+        limit: usize,
+    ) -> Found<Vec<Arc<MessageRecord>>> {
+        let Some(first) = after.0.checked_add(1) else {
+            return Ok(Vec::new());
+        };
+        self.guarded(|tree| {
+            let scan = |channel: &ChannelNo| {
+                tree.range(
+                    key::message(*channel, MessageId(first))
+                        ..=key::message(*channel, MessageId(u64::MAX)),
+                )
+            };
+            let mut scans: Vec<_> = channels.iter().map(scan).collect();
+            let mut heads = BinaryHeap::with_capacity(scans.len());
+            for (place, scan) in scans.iter_mut().enumerate() {
+                heads.extend(next_of(scan, place)?.map(Reverse));
+            }
+            let mut page = Vec::new();
+            while page.len() < limit
+                && let Some(Reverse((_, place, value))) = heads.pop()
+            {
+                page.push(record("messages", &value)?);
+                heads.extend(next_of(&mut scans[place], place)?.map(Reverse));
+            }
+            Ok(page)
+        })
+    }
+
+    /// Conversations above `after` that the scope allows, oldest first.
+    pub(super) fn conversations_after(
+        &self,
+        scope: &Scope,
+        after: ConversationId,
+        limit: usize,
+    ) -> Found<Vec<Arc<ConversationRecord>>> {
+        let Some(first) = after.0.checked_add(1) else {
+            return Ok(Vec::new());
+        };
+        self.guarded(|tree| {
+            let rows = tree.range(
+                key::conversation(ConversationId(first))
+                    ..=key::conversation(ConversationId(u64::MAX)),
+            );
+            let mut page = Vec::new();
+            for row in rows {
+                if page.len() >= limit {
+                    break;
+                }
+                let conversation: Arc<ConversationRecord> = record("conversations", &said(row)?.1)?;
+                if scope.allows(conversation.channel) {
+                    page.push(conversation);
+                }
             }
             Ok(page)
         })

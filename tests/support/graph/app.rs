@@ -120,7 +120,8 @@ pub(super) async fn profile(
         let fields = given
             .get("fields")
             .map_or("first_name,last_name", String::as_str);
-        let state = shared.state();
+        let mut state = shared.state();
+        state.people_asked.push(node.clone());
         let person = state
             .people
             .get(&node)
@@ -133,7 +134,8 @@ pub(super) async fn profile(
                 "last_name" => shown["last_name"] = json!(last),
                 "name" => shown["name"] = json!(person.name),
                 "profile_pic" => {
-                    shown["profile_pic"] = json!(format!("https://cdn.fbcdn.example/{node}.jpg"))
+                    let nowhere = || format!("https://cdn.fbcdn.example/{node}.jpg");
+                    shown["profile_pic"] = json!(person.picture.clone().unwrap_or_else(nowhere));
                 }
                 "id" | "locale" | "timezone" | "gender" => {}
                 other => return Err(No::violation(format!("{other} is no field of a person"))),

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{Fault, Shared, app, reading, sending};
+use super::{Fault, Shared, app, files, reading, sending};
 
 /// More than the largest file, so that its refusal is Meta's and not the server's.
 const MAX_BODY_BYTES: usize = 40 * 1024 * 1024;
@@ -243,7 +243,8 @@ fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/{version}/me", get(app::me))
         .route("/{version}/debug_token", get(app::debug_token))
-        .route("/{version}/{node}", get(app::profile))
+        .route("/files/{name}", get(files::file))
+        .route("/{version}/{node}", get(files::node))
         .route(
             "/{version}/{node}/messages",
             post(sending::post).get(reading::messages),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
+use super::files::Files;
 use super::{Echo, Fault, Page, Rule, now_ms};
 
 /// A send that was asked for properly.
@@ -70,6 +71,8 @@ impl Message {
 #[derive(Clone, Debug)]
 pub(super) struct Person {
     pub(super) name: String,
+    /// The address of the picture; one that nobody serves where the test says nothing.
+    pub(super) picture: Option<String>,
     pub(super) last_deed_ms: i64,
     /// The conversation, from the oldest.
     pub(super) messages: Vec<Message>,
@@ -79,6 +82,7 @@ impl Person {
     pub(super) fn of(psid: &str) -> Self {
         Self {
             name: format!("Person {psid}"),
+            picture: None,
             last_deed_ms: 0,
             messages: Vec::new(),
         }
@@ -123,6 +127,11 @@ pub(super) struct State {
     pub(super) subscribed_fields: Option<Vec<String>>,
     /// Fields that a subscription does not keep, though it says that it does.
     pub(super) fields_not_kept: Vec<String>,
+    pub(super) files: Files,
+    /// The messages whose attachments were asked for.
+    pub(super) messages_asked: Vec<String>,
+    /// Whom was asked for.
+    pub(super) people_asked: Vec<String>,
     ids: usize,
 }
 
@@ -148,6 +157,9 @@ impl State {
             subscriptions: BTreeMap::new(),
             subscribed_fields: None,
             fields_not_kept: Vec::new(),
+            files: Files::default(),
+            messages_asked: Vec::new(),
+            people_asked: Vec::new(),
             ids: 0,
         }
     }

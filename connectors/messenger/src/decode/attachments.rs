@@ -8,12 +8,11 @@ use deskbell_sdk::text::{clean_name, clean_text};
 use deskbell_sdk::{AttachmentKind, ExternalId, NewAttachment, Source};
 
 use super::{reason, shortened};
+use crate::media::MEDIA_DOMAINS;
 use crate::wire::{Attachment, Payload, Template, TemplateButton, TemplateElement};
 
 /// Where links without a host lead.
 const FACEBOOK: &str = "https://www.facebook.com";
-/// The domains of Meta's media servers; links there expire and are bytes, not pages.
-const MEDIA_DOMAINS: [&str; 3] = ["fbcdn.net", "fbsbx.com", "cdninstagram.com"];
 
 /// The attachments of one message.
 #[derive(Default)]
@@ -204,6 +203,7 @@ fn page_link(url: &str) -> Option<String> {
     }
 }
 
+/// Links to Meta's media servers expire and are bytes, not pages.
 fn is_on_media_server(url: &str) -> bool {
     let host = url
         .split("://")

@@ -143,6 +143,7 @@ pub(super) fn message(
             .metadata
             .filter(|_| sides.by_page)
             .filter(|token| is_token(token)),
+        album: None,
     })));
     Ok(events)
 }
@@ -189,6 +190,7 @@ pub(super) fn postback(
         order: 0,
         metadata,
         send_token: None,
+        album: None,
     })))
 }
 

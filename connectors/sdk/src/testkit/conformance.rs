@@ -21,6 +21,9 @@ use crate::secret::Secret;
 use crate::settings::{SettingKind, SettingValue, Settings};
 use crate::webhook::{Malformed, Rejected, Request, Verified, Webhook};
 
+/// The secret for deliveries that the run gives to the channel, as the daemon would.
+pub const WEBHOOK_SECRET: &str = "5b0d1c7e2f3a49586776859493a2b1c0d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f";
+
 /// What is examined: a connector with everything the run has to know of it.
 pub struct Subject<'a> {
     /// The connector.
@@ -88,6 +91,7 @@ pub fn run(subject: &Subject<'_>) -> Report {
 /// Examines the connector; the first fault ends it.
 pub fn examine(subject: &Subject<'_>) -> Result<Report, Fault> {
     let settings = settings_of(subject.kind, subject.settings)?;
+    let others = with_other_secrets(subject);
     let leaks = LeakCheck::of(settings.secrets());
     let channel = open(subject.kind, &settings)?;
     examine_settings(subject, &settings, &leaks)?;
@@ -100,10 +104,13 @@ pub fn examine(subject: &Subject<'_>) -> Result<Report, Fault> {
                 "the channel has a webhook, so the subject needs a proof",
             )
         })?;
-        let stranger = open(
-            subject.kind,
-            &settings_of(subject.kind, &with_other_secrets(subject))?,
-        )?;
+        let texts: Vec<(&str, &str)> = others
+            .iter()
+            .map(|(key, text)| (*key, text.as_str()))
+            .collect();
+        let others = settings_of(subject.kind, &texts)?
+            .with_webhook_secret(Secret::new(another(WEBHOOK_SECRET)));
+        let stranger = open(subject.kind, &others)?;
         let examined = Examined {
             webhook,
             proof,
@@ -159,6 +166,7 @@ pub fn settings_of(kind: Kind, texts: &[(&str, &str)]) -> Result<Settings, Fault
         values.insert((*key).to_owned(), value);
     }
     Settings::checked(kind.settings, values, kind.api_base.map(str::to_owned))
+        .map(|settings| settings.with_webhook_secret(Secret::new(WEBHOOK_SECRET)))
         .map_err(|problem| Fault::new("settings", problem.to_string()))
 }
 
@@ -167,7 +175,7 @@ fn open(kind: Kind, settings: &Settings) -> Result<Box<dyn Channel>, Fault> {
 }
 
 /// The settings of somebody else: the same with every secret changed.
-fn with_other_secrets<'a>(subject: &Subject<'a>) -> Vec<(&'a str, &'a str)> {
+fn with_other_secrets<'a>(subject: &Subject<'a>) -> Vec<(&'a str, String)> {
     let is_secret = |key: &str| {
         subject
             .kind
@@ -175,12 +183,23 @@ fn with_other_secrets<'a>(subject: &Subject<'a>) -> Vec<(&'a str, &'a str)> {
             .iter()
             .any(|setting| setting.key == key && setting.kind == SettingKind::Secret)
     };
-    let other = "another-secret-than-the-channel-has";
     subject
         .settings
         .iter()
-        .map(|(key, text)| (*key, if is_secret(key) { other } else { *text }))
+        .map(|(key, text)| match is_secret(key) {
+            true => (*key, another(text)),
+            false => (*key, (*text).to_owned()),
+        })
         .collect()
+}
+
+/// Another secret of the same shape: its last character is another.
+fn another(secret: &str) -> String {
+    let kept: String = secret
+        .chars()
+        .take(secret.chars().count().saturating_sub(1))
+        .collect();
+    kept + if secret.ends_with('0') { "1" } else { "0" }
 }
 
 fn examine_settings(

@@ -47,6 +47,9 @@ pub struct Platform<'a> {
     pub refused_code: &'static str,
     /// Words that all those errors hold. They are in whatever language the platform likes, so none may show.
     pub words: &'static str,
+    /// Whether the platform wants the token in the path of its addresses, so that it cannot stand elsewhere; in a query
+    /// no secret may stand in any case.
+    pub token_in_path: bool,
 }
 
 /// How a send is to end.
@@ -348,7 +351,11 @@ impl Examined<'_> {
     /// All calls go to the channel's platform, with no secret in an address.
     fn check_calls(&self, platform: &ScriptedHttp) -> Result<(), Fault> {
         for call in platform.calls() {
-            if self.leaks.shows_in(&call.uri().to_string()) {
+            let address = match self.platform.token_in_path {
+                true => call.uri().query().unwrap_or_default().to_owned(),
+                false => call.uri().to_string(),
+            };
+            if self.leaks.shows_in(&address) {
                 return Err(Fault::new(
                     "leak",
                     "a secret stands in the address of a call, where proxies log it",

@@ -201,6 +201,7 @@ impl<const FAULT: u8> Webhook for Model<FAULT> {
                 order: 0,
                 metadata: BTreeMap::new(),
                 send_token: None,
+                album: None,
             }))));
         }
         Ok(events)

@@ -232,6 +232,7 @@ const PLATFORM: Platform<'static> = Platform {
     refused: |_| answer(400, "no NEIN"),
     refused_code: "7",
     words: "NEIN",
+    token_in_path: false,
 };
 
 fn examined<const FAULT: u8>() -> Result<Report, Fault> {

@@ -1,7 +1,16 @@
-//! The HTTP client that the daemon lends to connectors and uses itself: time-outs, a size limit, no redirects, no
-//! proxies from the environment, and for a connector only its own platform.
+//! The HTTP clients that the daemon lends to connectors and uses itself: time-outs, a size limit, no proxies from the
+//! environment, and for a connector only its own platform, without redirects. What strangers named is fetched by the
+//! guarded [`Fetcher`].
+
+pub mod addresses;
+mod fetch;
+mod file_name;
+mod guard;
 
 use std::time::Duration;
+
+pub use fetch::{Download, FetchError, Fetcher, Pace, Wish};
+pub use guard::{Hosts, Rules};
 
 use axum::body::Bytes;
 use deskbell_sdk::client::{BoxFuture, Http, HttpFailure};
@@ -9,6 +18,8 @@ use reqwest::redirect::Policy;
 
 /// The longest answer that is read where nothing else is said, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// The slowest line that a file is sent over, in bytes a second.
+const SLOWEST_UPLOAD: u64 = 64 * 1024;
 
 /// Where TLS looks for its arithmetic; harmless to call again.
 pub fn install_tls() {
@@ -32,9 +43,22 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     builder().build()
 }
 
-/// A client for calls that carry a file.
-pub fn upload_client() -> Result<reqwest::Client, reqwest::Error> {
-    builder().timeout(Duration::from_secs(25)).build()
+/// How long a call may take that carries so many bytes: 15 s, and what a line of 64 KiB/s needs for them.
+#[must_use]
+pub const fn upload_time(body_bytes: u64) -> Duration {
+    Duration::from_secs(15 + body_bytes / SLOWEST_UPLOAD)
+}
+
+/// A client for a call that carries so many bytes.
+pub fn upload_client(body_bytes: u64) -> Result<reqwest::Client, reqwest::Error> {
+    builder().timeout(upload_time(body_bytes)).build()
+}
+
+/// A client for calls in which the platform waits until something happens, at most `longest_wait`.
+pub fn waiting_client(longest_wait: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    builder()
+        .timeout(longest_wait + Duration::from_secs(15))
+        .build()
 }
 
 /// The client of one channel: it calls the channel's platform and nobody else.
@@ -42,7 +66,7 @@ pub fn upload_client() -> Result<reqwest::Client, reqwest::Error> {
 pub struct PlatformClient {
     client: reqwest::Client,
     base: String,
-    longest_answer: usize,
+    max_answer_bytes: usize,
 }
 
 impl PlatformClient {
@@ -52,14 +76,14 @@ impl PlatformClient {
         Self {
             client,
             base: base.trim_end_matches('/').to_owned(),
-            longest_answer: MAX_ANSWER_BYTES,
+            max_answer_bytes: MAX_ANSWER_BYTES,
         }
     }
 
-    /// The same, which reads answers of so many bytes: pages of a history are longer than other answers.
+    /// The same, with longer answers.
     #[must_use]
-    pub const fn reading_at_most(mut self, bytes: usize) -> Self {
-        self.longest_answer = bytes;
+    pub const fn with_answers_up_to(mut self, max_answer_bytes: usize) -> Self {
+        self.max_answer_bytes = max_answer_bytes;
         self
     }
 
@@ -105,10 +129,10 @@ impl PlatformClient {
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = incoming.chunk().await.map_err(|error| failed(&error))? {
-            if bytes.len() + chunk.len() > self.longest_answer {
+            if bytes.len() + chunk.len() > self.max_answer_bytes {
+                let most = self.max_answer_bytes;
                 return Err(HttpFailure::unanswered(format!(
-                    "{host} answered more than {} bytes",
-                    self.longest_answer
+                    "{host} answered more than {most} bytes"
                 )));
             }
             bytes.extend_from_slice(&chunk);
