@@ -141,10 +141,10 @@ impl Blobs {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// Whether there are bytes under a name.
+    /// Whether there are bytes under a name that is about to be used: no sweep takes them before the store can name it.
     #[must_use]
     pub fn has(&self, content: &str) -> bool {
-        self.path(content).is_some_and(|path| path.exists())
+        self.is_kept(content)
     }
 
     /// The file under a name, to be read piece by piece.
@@ -161,11 +161,11 @@ impl Blobs {
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] where the pieces do not make up the content; others where the disk fails.
     pub fn keep_piece(&self, piece: &Piece<'_>) -> io::Result<()> {
-        let path = self
-            .path(piece.content)
-            .ok_or_else(|| not_the_content("its name is no SHA-256 in hex"))?;
+        if self.path(piece.content).is_none() {
+            return Err(not_the_content("its name is no SHA-256 in hex"));
+        }
         let _turn = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        if path.exists() {
+        if self.is_kept(piece.content) {
             return Ok(());
         }
         let end = piece.offset.checked_add(piece.bytes.len() as u64);

@@ -220,7 +220,11 @@ impl Importing {
             Line::Contact(contact) => {
                 let number = |slug: &str| self.app.channels.number_of(slug);
                 let record = contact.into_record(number);
-                Record::Contact(record.map_err(|slug| ("/identities", slug))?)
+                let mut record = record.map_err(|slug| ("/identities", slug))?;
+                record.avatar = record
+                    .avatar
+                    .filter(|avatar| self.app.blobs.has(&avatar.content));
+                Record::Contact(record)
             }
             Line::MergedContact(merged) => Record::Merged {
                 from: merged.id,

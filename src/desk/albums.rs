@@ -104,6 +104,32 @@ pub fn settle(message: &mut MessageRecord) {
     message.album = Some(album);
 }
 
+/// Takes in what is known here of the same message, which `message` brings from elsewhere: what happened to it, and of an
+/// album the parts that came here only.
+pub fn join(message: &mut MessageRecord, known: &MessageRecord) {
+    merge(&mut message.changes, &known.changes);
+    if message.album.is_none() {
+        message.album.clone_from(&known.album);
+    }
+    let (Some(album), Some(here)) = (&mut message.album, &known.album) else {
+        return;
+    };
+    for part in &here.parts {
+        let same = |one: &&mut AlbumPart| one.external_id == part.external_id;
+        match album.parts.iter_mut().find(same) {
+            Some(one) => merge(&mut one.changes, &part.changes),
+            None => album.parts.push(part.clone()),
+        }
+    }
+    let absent = known.attachments.iter().filter(|here| {
+        let mut all = message.attachments.iter();
+        !all.any(|attachment| attachment.id == here.id)
+    });
+    let absent: Vec<_> = absent.cloned().collect();
+    message.attachments.extend(absent);
+    settle(message);
+}
+
 fn place(part: &AlbumPart) -> (Time, u64, &str) {
     (part.sent_at, part.order, &part.external_id)
 }

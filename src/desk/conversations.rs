@@ -136,15 +136,23 @@ pub fn grow(
         }
         Direction::Outbound => answered(draft, conversation, part)?,
     }
-    let newest = draft.messages(conversation.id, Place::LAST, 2)?;
-    let other = newest.iter().find(|other| other.id != message.id);
+    show_moved(draft, conversation, message)
+}
+
+/// Brings the last message up to date by an entry that may have moved to an earlier place.
+pub fn show_moved(
+    draft: &Draft<'_>,
+    conversation: &mut ConversationRecord,
+    message: &MessageRecord,
+) -> Found<()> {
     let stands_last = conversation
         .last_message
         .as_ref()
         .is_some_and(|last| last.place.id == message.id);
     if stands_last {
         conversation.last_message = None;
-        if let Some(other) = other {
+        let newest = draft.messages(conversation.id, Place::LAST, 2)?;
+        if let Some(other) = newest.iter().find(|other| other.id != message.id) {
             show_last(conversation, other);
         }
     }

@@ -350,6 +350,9 @@ impl Exporter {
         for identity in &seen.identities {
             self.channel(source, identity.channel);
         }
+        if let Some(avatar) = &seen.avatar {
+            self.file(&avatar.content, Some(&avatar.mime_type));
+        }
         let line = ContactLine::of(&seen, |no| self.channel_name(source, no));
         self.line(Line::Contact(line));
     }
@@ -371,19 +374,23 @@ impl Exporter {
         let slug = self.channel(source, message.channel);
         if message.changes.deleted_at.is_none() {
             for attachment in &message.attachments {
-                if let AttachmentBytes::Stored(content) = &attachment.bytes
-                    && self.files.insert(content.clone())
-                {
-                    let mime_type = attachment.mime_type.clone();
-                    let mime_type =
-                        mime_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-                    self.next.push_back(Next::File(content.clone(), mime_type));
+                if let AttachmentBytes::Stored(content) = &attachment.bytes {
+                    self.file(content, attachment.mime_type.as_deref());
                 }
             }
         }
         let mut line = MessageLine::of(message, slug);
         line.forget_what_was_taken_back();
         self.line(Line::Message(Box::new(line)));
+    }
+
+    /// A file comes before the first line that names it, once.
+    fn file(&mut self, content: &str, mime_type: Option<&str>) {
+        if self.files.insert(content.to_owned()) {
+            let mime_type = mime_type.unwrap_or("application/octet-stream").to_owned();
+            self.next
+                .push_back(Next::File(content.to_owned(), mime_type));
+        }
     }
 
     /// Opens a file, whose pieces come next. One that is not there is passed over: its message says what it was.

@@ -93,6 +93,18 @@ pub struct ContactLine {
     pub created_at: Time,
     /// When it last changed.
     pub updated_at: Time,
+    /// The picture: a `file`.
+    #[serde(default)]
+    pub avatar: Option<AvatarLine>,
+}
+
+/// The picture of a contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvatarLine {
+    /// SHA-256 of the content in hex.
+    pub sha256: String,
+    /// Its type.
+    pub mime_type: String,
 }
 
 /// Who a contact is in a channel.
@@ -236,6 +248,41 @@ pub struct MessageLine {
     pub deleted_at: Option<Time>,
     /// How far one of the shop's has come.
     pub delivery: Option<DeliveryLine>,
+    /// What it is made of, where it is an album of the platform's.
+    #[serde(default)]
+    pub album: Option<AlbumLine>,
+}
+
+/// Several messages of the platform's that are one here. What the message shows follows from its parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlbumLine {
+    /// The id by which a further part finds the message.
+    pub key: String,
+    /// The parts, in the platform's order.
+    pub parts: Vec<AlbumPartLine>,
+}
+
+/// One of the platform's messages in an album.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlbumPartLine {
+    /// The platform's id.
+    pub external_id: String,
+    /// The platform's time.
+    pub sent_at: Time,
+    /// The platform's own order.
+    pub order: u64,
+    /// Its text as it first came; null where it was taken back.
+    pub text: Option<String>,
+    /// The platform's id of the message that it answers.
+    pub reply_to: Option<String>,
+    /// What the platform added.
+    pub metadata: BTreeMap<String, Value>,
+    /// Which of the message's attachments came with it.
+    pub attachment_ids: Vec<AttachmentId>,
+    /// Its newest edit.
+    pub edit: Option<EditLine>,
+    /// When it was taken back.
+    pub deleted_at: Option<Time>,
 }
 
 /// Who wrote.
@@ -370,7 +417,7 @@ pub struct DeliveryErrorLine {
     pub retryable: bool,
 }
 
-/// A piece of a file. The pieces of a file come in order, before the first message that has it.
+/// A piece of a file. The pieces of a file come in order, before the first line that names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileLine {
     /// SHA-256 of the whole content in hex.

@@ -1,16 +1,16 @@
 //! From records to lines and back. The channel is a number in records and a slug in lines.
 
 use super::lines::{
-    AttachmentLine, AuthorLine, BytesLine, ChannelLine, ContactLine, ConversationLine,
-    DeliveryErrorLine, DeliveryLine, EditLine, IdentityLine, LastLine, MergedLine, MessageLine,
-    PlaceLine, ReactionLine,
+    AlbumLine, AlbumPartLine, AttachmentLine, AuthorLine, AvatarLine, BytesLine, ChannelLine,
+    ContactLine, ConversationLine, DeliveryErrorLine, DeliveryLine, EditLine, IdentityLine,
+    LastLine, MergedLine, MessageLine, PlaceLine, ReactionLine,
 };
 use crate::id::{ContactId, MessageId};
 use crate::store::entry::{ChannelEntry, MergedContact};
 use crate::store::record::{
-    AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ContactRecord, ConversationRecord,
-    DeliveryRecord, Edit, Identity, LastMessage, MessageChanges, MessageRecord, Place,
-    ReactionRecord,
+    Album, AlbumPart, AttachmentBytes, AttachmentRecord, AuthorRecord, AvatarRecord, ChannelNo,
+    ContactRecord, ConversationRecord, DeliveryRecord, Edit, Identity, LastMessage, MessageChanges,
+    MessageRecord, Place, ReactionRecord,
 };
 
 impl ChannelLine {
@@ -59,6 +59,10 @@ impl ContactLine {
                 .collect(),
             created_at: contact.created_at,
             updated_at: contact.updated_at,
+            avatar: contact.avatar.as_ref().map(|avatar| AvatarLine {
+                sha256: avatar.content.clone(),
+                mime_type: avatar.mime_type.clone(),
+            }),
         }
     }
 
@@ -82,8 +86,10 @@ impl ContactLine {
             email: self.email,
             phone: self.phone,
             remark: self.remark,
-            // A picture is looked up anew with the next message.
-            avatar: None,
+            avatar: self.avatar.map(|avatar| AvatarRecord {
+                content: avatar.sha256,
+                mime_type: avatar.mime_type,
+            }),
             identities: identities.collect::<Result<_, String>>()?,
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -159,6 +165,7 @@ impl ConversationLine {
             thread: self.thread,
             contact: self.contact_id,
             contact_name: self.contact_name,
+            // It is the contact's, and follows from that.
             contact_avatar: None,
             status: self.status,
             assignee: self.assignee_id,
@@ -209,14 +216,11 @@ impl MessageLine {
             order: message.order,
             received_at: message.received_at,
             metadata: message.metadata.clone(),
-            edit: changes.edit.as_ref().map(|edit| EditLine {
-                version: edit.version,
-                at: edit.at,
-                text: edit.text.clone(),
-            }),
+            edit: changes.edit.as_ref().map(EditLine::of),
             reactions: changes.reactions.iter().map(ReactionLine::of).collect(),
             deleted_at: changes.deleted_at,
             delivery: changes.delivery.as_ref().map(DeliveryLine::of),
+            album: message.album.as_deref().map(AlbumLine::of),
         }
     }
 
@@ -226,8 +230,6 @@ impl MessageLine {
         let attachments = self.attachments.into_iter();
         let reactions = self.reactions.into_iter();
         MessageRecord {
-            // Its parts are known by their ids; no further one is expected of an album that was taken away.
-            album: None,
             id: self.id,
             version: self.version,
             channel,
@@ -245,21 +247,30 @@ impl MessageLine {
             received_at: self.received_at,
             metadata: self.metadata,
             changes: MessageChanges {
-                edit: self.edit.map(|edit| Edit {
-                    version: edit.version,
-                    at: edit.at,
-                    text: edit.text,
-                }),
+                edit: self.edit.map(EditLine::into_record),
                 reactions: reactions.map(ReactionLine::into_record).collect(),
                 deleted_at: self.deleted_at,
                 delivery: self.delivery.map(DeliveryLine::into_record),
             },
             part_ids: self.part_ids,
+            album: self.album.map(|album| Box::new(album.into_record())),
         }
     }
 
     /// Takes out what its author took back: that it was here, when and by whom stays.
     pub fn forget_what_was_taken_back(&mut self) {
+        for part in self.album.iter_mut().flat_map(|album| &mut album.parts) {
+            if part.deleted_at.is_some() {
+                part.text = None;
+                part.attachment_ids.clear();
+                if let Some(edit) = &mut part.edit {
+                    edit.text.clear();
+                }
+            }
+            if self.deleted_at.is_some() {
+                part.metadata.clear();
+            }
+        }
         if self.deleted_at.is_none() {
             return;
         }
@@ -269,6 +280,65 @@ impl MessageLine {
         self.metadata.clear();
         if let Some(edit) = &mut self.edit {
             edit.text.clear();
+        }
+    }
+}
+
+impl EditLine {
+    fn of(edit: &Edit) -> Self {
+        Self {
+            version: edit.version,
+            at: edit.at,
+            text: edit.text.clone(),
+        }
+    }
+
+    fn into_record(self) -> Edit {
+        Edit {
+            version: self.version,
+            at: self.at,
+            text: self.text,
+        }
+    }
+}
+
+impl AlbumLine {
+    fn of(album: &Album) -> Self {
+        let parts = album.parts.iter().map(|part| AlbumPartLine {
+            external_id: part.external_id.clone(),
+            sent_at: part.sent_at,
+            order: part.order,
+            text: part.text.clone(),
+            reply_to: part.reply_to.clone(),
+            metadata: part.metadata.clone(),
+            attachment_ids: part.attachments.clone(),
+            edit: part.changes.edit.as_ref().map(EditLine::of),
+            deleted_at: part.changes.deleted_at,
+        });
+        Self {
+            key: album.key.clone(),
+            parts: parts.collect(),
+        }
+    }
+
+    fn into_record(self) -> Album {
+        let parts = self.parts.into_iter().map(|part| AlbumPart {
+            external_id: part.external_id,
+            sent_at: part.sent_at,
+            order: part.order,
+            text: part.text,
+            reply_to: part.reply_to,
+            metadata: part.metadata,
+            attachments: part.attachment_ids,
+            changes: MessageChanges {
+                edit: part.edit.map(EditLine::into_record),
+                deleted_at: part.deleted_at,
+                ..MessageChanges::default()
+            },
+        });
+        Album {
+            key: self.key,
+            parts: parts.collect(),
         }
     }
 }

@@ -14,9 +14,9 @@ use super::lines::{
 use super::{Check, CheckFault, read_line};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, TeamId, UserId};
 use crate::store::record::{
-    AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ContactRecord, ConversationRecord,
-    DeliveryRecord, Edit, Identity, LastMessage, MessageChanges, MessageKind, MessageRecord, Place,
-    Priority, ReactionRecord, Status,
+    Album, AlbumPart, AttachmentBytes, AttachmentRecord, AuthorRecord, AvatarRecord, ChannelNo,
+    ContactRecord, ConversationRecord, DeliveryRecord, Edit, Identity, LastMessage, MessageChanges,
+    MessageKind, MessageRecord, Place, Priority, ReactionRecord, Status,
 };
 
 const CHANNEL: ChannelNo = ChannelNo(3);
@@ -174,6 +174,35 @@ fn metadata() -> impl Strategy<Value = BTreeMap<String, serde_json::Value>> {
     proptest::collection::btree_map(words(), value, 0..3)
 }
 
+fn album() -> impl Strategy<Value = Album> {
+    let edit =
+        (any::<u64>(), time(), words()).prop_map(|(version, at, text)| Edit { version, at, text });
+    let part = (
+        (words(), time(), any::<u64>(), of(words()), of(words())),
+        (metadata(), vec(any::<u64>(), 0..3), of(edit), of(time())),
+    )
+        .prop_map(
+            |(
+                (external_id, sent_at, order, text, reply_to),
+                (metadata, attachments, edit, deleted_at),
+            )| AlbumPart {
+                external_id,
+                sent_at,
+                order,
+                text,
+                reply_to,
+                metadata,
+                attachments: attachments.into_iter().map(AttachmentId).collect(),
+                changes: MessageChanges {
+                    edit,
+                    deleted_at,
+                    ..MessageChanges::default()
+                },
+            },
+        );
+    (words(), vec(part, 1..4)).prop_map(|(key, parts)| Album { key, parts })
+}
+
 fn message() -> impl Strategy<Value = MessageRecord> {
     let direction = proptest::sample::select(vec![Direction::Inbound, Direction::Outbound]);
     let kind = proptest::sample::select(vec![
@@ -204,15 +233,16 @@ fn message() -> impl Strategy<Value = MessageRecord> {
             metadata(),
             changes(),
             vec(of(words()), 0..3),
+            of(album()),
         ),
     )
         .prop_map(
             |(
                 (id, version, conversation, direction, kind, author),
                 (external_id, text, html, attachments, reply_to),
-                (sent_at, order, received_at, metadata, changes, part_ids),
+                (sent_at, order, received_at, metadata, changes, part_ids, album),
             )| MessageRecord {
-                album: None,
+                album: album.map(Box::new),
                 id: MessageId(id),
                 version,
                 channel: CHANNEL,
@@ -324,6 +354,8 @@ fn conversation() -> impl Strategy<Value = ConversationRecord> {
 }
 
 fn contact() -> impl Strategy<Value = ContactRecord> {
+    let avatar = ("[0-9a-f]{64}", words())
+        .prop_map(|(content, mime_type)| AvatarRecord { content, mime_type });
     let identity = (1..4_u16, words()).prop_map(|(channel, external_id)| Identity {
         channel: ChannelNo(channel),
         external_id,
@@ -336,14 +368,15 @@ fn contact() -> impl Strategy<Value = ContactRecord> {
             vec(identity, 0..4),
             time(),
             time(),
+            of(avatar),
         ),
     )
         .prop_map(
             |(
                 (id, version, name, named_at, email),
-                (phone, remark, identities, created_at, updated_at),
+                (phone, remark, identities, created_at, updated_at, avatar),
             )| ContactRecord {
-                avatar: None,
+                avatar,
                 id: ContactId(id),
                 version,
                 name,

@@ -5,6 +5,11 @@ use axum::http::{Method, Request, header};
 use serde_json::{Value, json};
 
 use crate::api::testing::{Answer, As, Desk, OLD, PAGE, SHOP, desk};
+use crate::desk::{Decision, contacts};
+use crate::id::ContactId;
+use crate::store::Found;
+use crate::store::draft::Draft;
+use crate::store::record::AvatarRecord;
 
 const LINES: &str = "application/x-ndjson";
 
@@ -46,12 +51,32 @@ async fn everything(desk: &Desk) -> Vec<Value> {
     seen
 }
 
+/// A platform tells what somebody looks like.
+struct Looks(ContactId, AvatarRecord);
+
+impl Decision for Looks {
+    type Answer = ();
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<()> {
+        contacts::told(draft, self.0, None, Some(&self.1))
+    }
+}
+
 /// A desk with something of each kind in it; and the id of a file in a message.
 async fn lively() -> (Desk, String) {
     let desk = desk().await;
     let (conversation, _) = desk.arrive(SHOP, "ada", "Is it there?").await;
     desk.arrive(PAGE, "ben", "Dobrý deň 📦").await;
     desk.arrive(OLD, "eve", "long ago").await;
+    let contacts = desk.found(As::Admin, "/api/v1/contacts").await;
+    let id = contacts["data"][0]["id"].as_str().expect("an id");
+    let picture = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+    let avatar = AvatarRecord {
+        content: desk.app.blobs.keep(picture).expect("kept"),
+        mime_type: "image/png".to_owned(),
+    };
+    let looks = Looks(id.parse().expect("an id"), avatar);
+    desk.app.writer.write(looks).await.expect("written");
     // Two pieces and a bit.
     let large: Vec<u8> = (0..2_300_000_u32).flat_map(|n| [(n % 251) as u8]).collect();
     let file = desk.uploaded(As::Writer, "drawing.bin", &large).await;
@@ -93,6 +118,16 @@ async fn what_goes_out_comes_in_the_same() {
     assert_eq!(
         there.headers[header::CONTENT_TYPE],
         here.headers[header::CONTENT_TYPE]
+    );
+    let contacts = into.found(As::Admin, "/api/v1/contacts").await;
+    let avatar = contacts["data"][0]["avatar_url"]
+        .as_str()
+        .expect("a picture");
+    assert!(
+        into.get(As::Admin, avatar)
+            .await
+            .bytes
+            .starts_with(b"\x89PNG")
     );
     // Nobody but who sees the message sees its file.
     into.get(As::PageReader, &path).await.problem(404);
@@ -223,6 +258,6 @@ async fn only_lines_only_so_many_and_only_of_an_administrator() {
     let end: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
     assert_eq!(
         (&end["type"], &end["counts"]["file"]),
-        (&json!("end"), &json!(3))
+        (&json!("end"), &json!(4))
     );
 }

@@ -10,6 +10,8 @@ use crate::store::{Found, Scope};
 
 /// How many merged contacts are followed from one to the next: far more than people merge, and no ring without end.
 const MOST_MERGES: usize = 1_000;
+/// What a picture may be.
+const PICTURES: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"];
 
 impl Importing<'_, '_> {
     /// Takes a contact in.
@@ -70,6 +72,7 @@ impl Importing<'_, '_> {
         self.draft.update_contact(ContactRecord {
             id: known.id,
             identities,
+            avatar: contact.avatar.or_else(|| known.avatar.clone()),
             ..contact
         });
         Ok(Done::Updated)
@@ -189,6 +192,7 @@ fn take_over(whole: &mut ContactRecord, gone: &ContactRecord) {
         whole.name.clone_from(&gone.name);
         whole.named_at = gone.named_at;
     }
+    whole.avatar = whole.avatar.take().or_else(|| gone.avatar.clone());
     whole.email = whole.email.take().or_else(|| gone.email.clone());
     whole.phone = whole.phone.take().or_else(|| gone.phone.clone());
     whole.remark = whole.remark.take().or_else(|| gone.remark.clone());
@@ -199,6 +203,11 @@ fn make_safe(contact: &mut ContactRecord) {
     for name in [&mut contact.name, &mut contact.email, &mut contact.phone] {
         *name = name.as_deref().and_then(text::clean_name);
     }
+    // A picture is shown in the page.
+    contact.avatar = contact
+        .avatar
+        .take()
+        .filter(|avatar| PICTURES.contains(&avatar.mime_type.as_str()));
     contact.remark = contact.remark.as_deref().map(text::clean_text);
     contact
         .identities

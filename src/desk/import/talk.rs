@@ -6,8 +6,7 @@ use deskbell_sdk::{DeliveryState, Direction, text};
 
 use super::{Done, Importing, What};
 use crate::desk::arrivals::Arrival;
-use crate::desk::changes::merge;
-use crate::desk::{conversations, media};
+use crate::desk::{albums, conversations, media};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId};
 use crate::store::entry::{
     AttachmentEntry, Entry, Reservation, WorkEntry, WorkState, external_key,
@@ -47,6 +46,7 @@ impl Importing<'_, '_> {
             new.contact = contact.id;
             new.contact_name = contact.name;
         }
+        new.contact_avatar = contact.avatar.map(|avatar| avatar.content);
         if !self.is_of_the_past(new.staff_read_up_to.0) && new.staff_read_up_to != MessageId(0) {
             new.staff_read_up_to = MessageId(self.draft.new_id());
         }
@@ -184,12 +184,10 @@ impl Importing<'_, '_> {
             ..new
         };
         self.keep_files(&mut message, &[])?;
-        if let Some(external_id) = message.external_id.clone() {
-            self.arrival(message.channel).apply_waiting_changes(
-                self.draft,
-                &mut message,
-                &external_id,
-            )?;
+        let names: Vec<String> = message.external_ids().map(str::to_owned).collect();
+        for name in &names {
+            self.arrival(message.channel)
+                .apply_waiting_changes(self.draft, &mut message, name)?;
         }
         let is_own = conversation_remembered.is_none_or(|known| known.made);
         let mut conversation = (*conversation).clone();
@@ -238,9 +236,9 @@ impl Importing<'_, '_> {
             ..new
         };
         self.keep_files(&mut message, &known.attachments)?;
-        merge(&mut message.changes, &known.changes);
+        albums::join(&mut message, known);
         let mut conversation = conversation.clone();
-        conversations::show_last(&mut conversation, &message);
+        conversations::show_moved(self.draft, &mut conversation, &message)?;
         self.draft.update_message(message, conversation);
         Ok(Done::Updated)
     }
@@ -282,9 +280,16 @@ impl Importing<'_, '_> {
         before: &[AttachmentRecord],
     ) -> Found<()> {
         let place = Some((message.channel, message.id));
+        let exported: Vec<_> = message.attachments.iter().map(|one| one.id).collect();
         let mut used = BTreeSet::new();
         for (number, attachment) in message.attachments.iter_mut().enumerate() {
-            if let Some(before) = before.get(number) {
+            let by_id = before.iter().find(|before| before.id == attachment.id);
+            let by_place = || {
+                before
+                    .get(number)
+                    .filter(|before| is_alike(before, attachment))
+            };
+            if let Some(before) = by_id.or_else(by_place) {
                 attachment.id = before.id;
                 // What was fetched here meanwhile stays.
                 if matches!(before.bytes, AttachmentBytes::Stored(_))
@@ -320,8 +325,21 @@ impl Importing<'_, '_> {
             };
             self.draft.put(entry.put(attachment.id.key().to_vec()));
         }
+        let parts = message.album.iter_mut().flat_map(|album| &mut album.parts);
+        for id in parts.flat_map(|part| &mut part.attachments) {
+            if let Some(place) = exported.iter().position(|exported| exported == id) {
+                *id = message.attachments[place].id;
+            }
+        }
         Ok(())
     }
+}
+
+/// Whether an attachment in the same place of the same message is the same, though its id is another here.
+fn is_alike(before: &AttachmentRecord, attachment: &AttachmentRecord) -> bool {
+    before.kind == attachment.kind
+        && before.name == attachment.name
+        && before.external_id == attachment.external_id
 }
 
 /// Counts an entry into the conversation that it came with. Who waits since when came with the conversation itself.
@@ -338,8 +356,12 @@ fn count_in_its_own(conversation: &mut ConversationRecord, message: &MessageReco
 
 /// Whether two messages of the same id are the same: ids of two desks may meet, though hardly ever.
 fn is_same(known: &MessageRecord, new: &MessageRecord) -> bool {
+    // An album goes by the id of its first part, and may have grown by an earlier one.
+    let mut shared = known
+        .external_ids()
+        .filter(|id| new.external_ids().any(|other| other == *id));
     let differ =
-        matches!((&known.external_id, &new.external_id), (Some(one), Some(other)) if one != other);
+        known.external_id.is_some() && new.external_id.is_some() && shared.next().is_none();
     !differ && known.received_at == new.received_at && known.direction == new.direction
 }
 
@@ -385,6 +407,12 @@ fn safe_type(told: &str) -> &str {
 /// A file may have been written by anybody: its words are made as safe as a platform's.
 fn make_message_safe(message: &mut MessageRecord) {
     message.text = message.text.as_deref().map(text::clean_text);
+    for part in message.album.iter_mut().flat_map(|album| &mut album.parts) {
+        part.text = part.text.as_deref().map(text::clean_text);
+        if let Some(edit) = &mut part.changes.edit {
+            edit.text = text::clean_text(&edit.text);
+        }
+    }
     if let Some(edit) = &mut message.changes.edit {
         edit.text = text::clean_text(&edit.text);
     }

@@ -11,7 +11,7 @@ use crate::desk::properties::message;
 use crate::desk::replies::{Kind, Write};
 use crate::desk::testing::Desk;
 use crate::desk::visits::{Come, ProvenIdentity};
-use crate::export::lines::{Line, MessageLine};
+use crate::export::lines::{AvatarLine, Line, MessageLine};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, first_at};
 use crate::store::entry::{Entry, PartRecord, WorkEntry, secret_hash};
 use crate::store::record::{
@@ -436,4 +436,91 @@ fn contacts_that_are_merged_in_a_ring_are_one_and_no_end_of_looking() {
     assert_eq!(standing.expect("memory"), ContactId(3));
     let itself = here.decide(&[import(vec![merged(5, 5)])]).remove(0);
     assert_eq!(itself.refused.expect("refused").0, 1);
+}
+
+/// A part of an album, with a picture of its own.
+fn part(number: u64) -> Event {
+    let Event::Message(mut new) = message("t1", &format!("part{number}"), Direction::Inbound, 5)
+    else {
+        panic!("a message");
+    };
+    new.order = number;
+    new.album = Some("t1:77".to_owned());
+    new.attachments[0].external_id = Some(format!("file {number}"));
+    Event::Message(new)
+}
+
+#[test]
+fn an_album_goes_over_as_one_and_grows_on_there() {
+    let mut desk = Desk::new();
+    desk.deliver(&[part(2), part(3)]);
+    let lines = exported(&mut desk, |_| {});
+    let mut here = same_platform();
+    taken_in(&mut here, &lines);
+    assert_eq!(here.message("part3"), desk.message("part2"));
+    here.deliver(&[part(1), part(3)]);
+    let files = |message: &MessageRecord| -> Vec<String> {
+        let all = message.attachments.iter();
+        all.filter_map(|attachment| attachment.external_id.clone())
+            .collect()
+    };
+    let grown = here.message("part1");
+    assert_eq!(grown.id, desk.message("part2").id);
+    assert_eq!(files(&grown), ["file 1", "file 2", "file 3"]);
+
+    // At home another part came meanwhile, and one was taken back: a later export brings both, and takes nothing away.
+    let at = Time::from_millis(desk.now);
+    let taken_back = Event::Change {
+        message: "part2".to_owned(),
+        change: MessageChange::Deleted { at },
+    };
+    desk.deliver(&[part(4), taken_back]);
+    let newer = exported(&mut desk, |_| {});
+    assert!(!format!("{newer:?}").contains("text of part2"));
+    assert_eq!(
+        taken_in(&mut here, &newer).updated,
+        2,
+        "with its conversation"
+    );
+    let joined = here.message("part4");
+    assert_eq!(joined.id, grown.id);
+    assert_eq!(files(&joined), ["file 1", "file 3", "file 4"]);
+    let head = here.store.head();
+    taken_in(&mut here, &newer);
+    assert_eq!(here.store.head(), head);
+}
+
+#[test]
+fn a_picture_goes_over_with_its_contact_and_only_where_it_is_one() {
+    let (_, lines) = one_talk();
+    for (mime_type, shown) in [("image/png", true), ("text/html", false)] {
+        let lines: Vec<Line> = lines
+            .iter()
+            .cloned()
+            .map(|line| match line {
+                Line::Contact(mut contact) => {
+                    contact.avatar = Some(AvatarLine {
+                        sha256: "ab".repeat(32),
+                        mime_type: mime_type.to_owned(),
+                    });
+                    Line::Contact(contact)
+                }
+                other => other,
+            })
+            .collect();
+        let mut here = other_desk();
+        taken_in(&mut here, &lines);
+        let contact = here
+            .store
+            .contacts(&scope(), None, 9)
+            .expect("memory")
+            .remove(0);
+        let talk = here
+            .store
+            .conversations_after(&scope(), ConversationId(0), 9)
+            .expect("memory")
+            .remove(0);
+        assert_eq!(contact.avatar.is_some(), shown, "{mime_type}");
+        assert_eq!(talk.contact_avatar.is_some(), shown, "{mime_type}");
+    }
 }
