@@ -102,6 +102,11 @@ const MEANINGS: &[Meaning] = &[
         "The address exists and does not take this method. The header Allow names those it takes.",
     ),
     meaning(
+        "no-catch-up",
+        "409",
+        "What was missed cannot be fetched for this channel now. The detail says why, and what to do.",
+    ),
+    meaning(
         "no-session",
         "401, 409",
         "There is no session. A visitor's is over or unknown: begin a new one by POST /chat/{channel}/session. Who came \
