@@ -22,6 +22,7 @@ use crate::desk::import::{ChannelImported, Import, ImportChannel, Record};
 use crate::export::lines::{ChannelLine, FileLine, Line, PIECE_BYTES};
 use crate::export::read_line;
 use crate::live::Live;
+use crate::provision;
 use crate::store::record::{AttachmentBytes, ChannelNo};
 
 /// The largest body, in bytes.
@@ -288,17 +289,12 @@ impl Importing {
             created_at: line.created_at,
         };
         let slug = decision.id.clone();
-        match self.app.writer.write(decision).await? {
-            ChannelImported::New(entry) => {
-                self.app.channels.add_history(entry);
+        match provision::add_history(&self.app, decision).await? {
+            ChannelImported::New(_) => {
                 self.report.new += 1;
                 Ok(())
             }
-            ChannelImported::Known(entry) => {
-                // Where a request was cut between the decision and this, the next one comes here.
-                if self.app.channels.known(entry.no).is_none() {
-                    self.app.channels.add_history(entry);
-                }
+            ChannelImported::Known(_) => {
                 self.report.known += 1;
                 Ok(())
             }

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use crate::app::{App, Daemon};
 use crate::channels::OpenChannel;
 use crate::desk::channels::{SetUp, TakeDown};
+use crate::desk::import::{ChannelImported, ImportChannel};
 use crate::http_client::{PlatformClient, client};
 use crate::seal::Sealer;
 use crate::store::StoreError;
@@ -196,6 +197,23 @@ pub async fn add(
         Ok(entry)
     })
     .await
+}
+
+/// Adds a channel of which there is history only, for an import, unless its slug is known.
+///
+/// # Errors
+/// Where the writer cannot take it.
+pub async fn add_history(app: &App, channel: ImportChannel) -> Result<ChannelImported, WriteError> {
+    let app = Arc::clone(app);
+    let done = tokio::spawn(async move {
+        let _turn = app.provisioner.turn.lock().await;
+        let imported = app.writer.write(channel).await?;
+        if let ChannelImported::New(entry) = &imported {
+            app.channels.add_history(entry.clone());
+        }
+        Ok(imported)
+    });
+    done.await.unwrap_or(Err(WriteError::Poison))
 }
 
 /// Changes a channel that was made through the API.
