@@ -123,7 +123,7 @@ async fn f13_f14_f16_every_second_call_fails_and_nothing_is_doubled() {
     let api = BotApi::start(TOKEN);
     let daemon = daemon(folder.path(), &api, "poll");
     api.on_send(|attempt| {
-        (attempt.number % 2 == 1).then(|| match attempt.number / 2 % 7 {
+        (attempt.number % 2 == 1).then_some(match attempt.number / 2 % 7 {
             0 => Fault::TooMany { retry_after: 1 },
             1 => Fault::Trouble,
             2 => Fault::BadGateway { executed: true },

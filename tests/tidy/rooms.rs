@@ -85,6 +85,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "desk",
             "http_client",
             "id",
+            "registration",
             "secrets",
             "store",
             "watch",
