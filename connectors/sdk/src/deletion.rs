@@ -104,7 +104,7 @@ mod tests {
         let good = signed("app secret", json);
         let person = "218471".to_owned();
         assert_eq!(check(&good), Ok(DeletionRequest { person }));
-        assert!(check(&format!("{good}%3D")).is_ok(), "padded");
+        assert!(check(&good.replacen('.', "%3D.", 1)).is_ok(), "padded");
         assert_eq!(check(""), Err(Rejected::Missing));
         assert_eq!(check("signed_request="), Err(Rejected::Wrong));
         assert_eq!(check(&signed("another", json)), Err(Rejected::Wrong));

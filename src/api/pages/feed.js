@@ -147,8 +147,12 @@ function openAnswer(id) {
     send.disabled = true;
     trouble.textContent = "";
     try {
-      await sendAnswer(message.conversation_id, text.value, key);
+      const answer = await sendAnswer(message.conversation_id, text.value, key);
       close();
+      // Who answers sees it at once, and what waited with it; the stream then only brings it up to date.
+      takeWaiting();
+      if (!items.has(answer.id)) place({ conversation: message.conversation, contact: message.contact, ...answer }).classList.add("arrived");
+      showState();
     } catch (reason) {
       trouble.textContent = reason.words ?? "The answer did not reach Deskbell. It is still here: try again in a moment.";
       send.disabled = false;
@@ -165,7 +169,7 @@ async function sendAnswer(conversation, text, key) {
     headers: { "Content-Type": "application/json", "Idempotency-Key": key },
     body: JSON.stringify({ text }),
   });
-  if (answer.ok) return;
+  if (answer.ok) return answer.json();
   const refused = new Error(`the server answered ${answer.status}`);
   try { refused.words = (await answer.json()).detail; } catch { /* no problem document: the general words do */ }
   throw refused;
@@ -221,10 +225,14 @@ async function arrived(message) {
   showState();
 }
 
-function showWaiting() {
+function takeWaiting() {
   for (const message of waiting) place(message);
   waiting = [];
   showState();
+}
+
+function showWaiting() {
+  takeWaiting();
   scrollTo({ top: 0 });
 }
 
