@@ -16,6 +16,8 @@ mod forgery;
 mod handshake;
 #[path = "webhooks/ids.rs"]
 mod ids;
+#[path = "webhooks/log.rs"]
+mod log;
 #[path = "webhooks/order.rs"]
 mod order;
 #[path = "webhooks/outage.rs"]

@@ -138,6 +138,14 @@ for (const kind of DESKS) {
       assert.equal(await chat.turns.filter({ hasText: "Yes, by card" }).count(), 1);
       assert.equal(await timesStored(staff, "Yes, by card <b>or</b> cash.\nSee you soon!"), 1);
       await staff.locator(".item.out", { hasText: "Yes, by card" }).waitFor();
+      const read = () => staff.evaluate(async () => {
+        const { data } = await (await fetch("/api/v1/feed?limit=200")).json();
+        return data.find((message) => message.text === "Can I pay on delivery?").conversation.unread_count;
+      });
+      for (let tries = 0; (await read()) > 0; tries += 1) {
+        assert.ok(tries < 200, "who answers has read");
+        await staff.waitForTimeout(100);
+      }
       await Promise.all([staff, visitor].map((page) => page.context().close()));
     });
 

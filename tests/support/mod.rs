@@ -153,6 +153,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Its log so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("not poisoned").clone()
+    }
+
     /// Waits until its log holds `words`.
     pub(crate) fn wait_for_log(&self, words: &str) {
         let begun = Instant::now();

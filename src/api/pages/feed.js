@@ -149,6 +149,7 @@ function openAnswer(id) {
     try {
       const answer = await sendAnswer(message.conversation_id, text.value, key);
       close();
+      markRead(message.conversation_id);
       // Who answers sees it at once, and what waited with it; the stream then only brings it up to date.
       takeWaiting();
       if (!items.has(answer.id)) place({ conversation: message.conversation, contact: message.contact, ...answer }).classList.add("arrived");
@@ -160,6 +161,16 @@ function openAnswer(id) {
   });
   node.append(form);
   text.focus();
+}
+
+/** Who answers has read. Where this fails the conversation only stays unread. */
+function markRead(conversation) {
+  fetch(`/api/v1/conversations/${encodeURIComponent(conversation)}/read`, {
+    method: "POST",
+    credentials: "same-origin",
+    headers: { "Content-Type": "application/json" },
+    body: "{}",
+  }).catch(() => {});
 }
 
 async function sendAnswer(conversation, text, key) {
