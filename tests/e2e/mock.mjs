@@ -21,6 +21,8 @@ const bodyOf = async (request) => {
 /** Starts the desk on a free port of the loopback. `allowedOrigins` may use the chat from other websites. */
 export async function startMock({ allowedOrigins = [] } = {}) {
   const messages = []; // oldest first
+  const answers = new Map(); // Idempotency-Key → the answer that it made
+  const readUpTo = new Map(); // conversation → how many messages there were when it was read
   const attachments = new Map(); // id → {bytes, about}
   const sessions = new Map(); // token → conversation id
   const customers = new Map(); // a logged-in customer's id → conversation id
@@ -49,7 +51,7 @@ export async function startMock({ allowedOrigins = [] } = {}) {
   };
   const conversationOf = (id) => ({
     id, channel_id: "website", connector: "webchat", contact: { id: `cus_${id}`, name: contacts.get(id) ?? null },
-    unread_count: messages.filter((one) => one.conversation_id === id && one.direction === "inbound").length,
+    unread_count: messages.filter((one) => one.conversation_id === id && one.direction === "inbound" && messages.indexOf(one) >= (readUpTo.get(id) ?? 0)).length,
   });
   const add = (conversation, direction, author, text, more = {}) => {
     const now = new Date().toISOString();
@@ -162,7 +164,15 @@ export async function startMock({ allowedOrigins = [] } = {}) {
     const replyTo = /^conversations\/([^/]+)\/messages$/.exec(path)?.[1];
     if (replyTo && request.method === "POST") {
       const { text } = JSON.parse(await bodyOf(request));
-      return json(202, add(replyTo, "outbound", { type: "staff", id: "usr_1", name: "Ana Kováčová" }, text, { delivery: { state: "sent", at: new Date().toISOString(), error: null } }));
+      const key = request.headers["idempotency-key"];
+      if (!answers.has(key)) answers.set(key ?? Symbol("no key"), add(replyTo, "outbound", { type: "staff", id: "usr_1", name: "Ana Kováčová" }, text, { delivery: { state: "sent", at: new Date().toISOString(), error: null } }));
+      return json(202, key ? answers.get(key) : messages.at(-1));
+    }
+    const wasRead = /^conversations\/([^/]+)\/read$/.exec(path)?.[1];
+    if (wasRead && request.method === "POST") {
+      await bodyOf(request);
+      readUpTo.set(wasRead, messages.length);
+      return json(200, conversationOf(wasRead));
     }
     const held = attachments.get(/^attachments\/(.+)$/.exec(path)?.[1]);
     if (!held) return json(404, { title: "not found" });
