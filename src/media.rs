@@ -15,8 +15,8 @@ use crate::downloads::Downloads;
 use crate::http_client::FetchError;
 use crate::id::WorkId;
 use crate::store::Found;
-use crate::store::entry::{Entry, FetchEntry};
-use crate::work::{Executor, Item};
+use crate::store::entry::FetchEntry;
+use crate::work::{self, Executor, Item};
 use crate::writer::WriteError;
 
 /// The largest file that is fetched, in bytes; what is larger stays at the platform. Meta's own limit is the same.
@@ -169,17 +169,12 @@ impl Executor for Media {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Found<Vec<(Vec<u8>, Item)>> {
-        let items = FetchEntry::scan(&*app.store, &[], after, limit)?;
-        let seen = |(key, entry): (Vec<u8>, FetchEntry)| {
-            let item = Item {
-                id: entry.id,
-                line: u64::from(entry.channel.0),
-                due_at: entry.due_at(),
-                rank: entry.created_at.as_millis().saturating_neg(),
-            };
-            (key, item)
-        };
-        Ok(items.into_iter().map(seen).collect())
+        work::items(app, after, limit, |entry: &FetchEntry| Item {
+            id: entry.id,
+            line: u64::from(entry.channel.0),
+            due_at: entry.due_at(),
+            rank: entry.created_at.as_millis().saturating_neg(),
+        })
     }
 
     fn carry_out<'a>(

@@ -17,9 +17,9 @@ use crate::downloads::{Downloads, platform};
 use crate::http_client::FetchError;
 use crate::id::WorkId;
 use crate::store::Found;
-use crate::store::entry::{Entry, LookupEntry};
+use crate::store::entry::LookupEntry;
 use crate::store::record::{AvatarRecord, ChannelNo};
-use crate::work::{Executor, Item};
+use crate::work::{self, Executor, Item};
 use crate::writer::WriteError;
 
 /// The largest picture of a person that is fetched, in bytes.
@@ -204,17 +204,12 @@ impl Executor for Profiles {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Found<Vec<(Vec<u8>, Item)>> {
-        let items = LookupEntry::scan(&*app.store, &[], after, limit)?;
-        let seen = |(key, entry): (Vec<u8>, LookupEntry)| {
-            let item = Item {
-                id: entry.id,
-                line: u64::from(entry.channel.0),
-                due_at: entry.due_at,
-                rank: entry.waiting_since.as_millis(),
-            };
-            (key, item)
-        };
-        Ok(items.into_iter().map(seen).collect())
+        work::items(app, after, limit, |entry: &LookupEntry| Item {
+            id: entry.id,
+            line: u64::from(entry.channel.0),
+            due_at: entry.due_at,
+            rank: entry.waiting_since.as_millis(),
+        })
     }
 
     fn carry_out<'a>(

@@ -15,7 +15,7 @@ use crate::http_client::{PlatformClient, upload_client, upload_time};
 use crate::id::WorkId;
 use crate::store::entry::{Entry, WorkEntry, WorkState};
 use crate::store::{ChannelNo, Found};
-use crate::work::{Executor, Item};
+use crate::work::{self, Executor, Item};
 use crate::writer::WriteError;
 
 /// How long a channel that cannot send is left alone.
@@ -50,17 +50,12 @@ impl Executor for Outbox {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Found<Vec<(Vec<u8>, Item)>> {
-        let items = WorkEntry::scan(&*app.store, &[], after, limit)?;
-        let seen = |(key, entry): (Vec<u8>, WorkEntry)| {
-            let item = Item {
-                id: entry.id,
-                line: entry.conversation.0,
-                due_at: entry.due_at,
-                rank: 0,
-            };
-            (key, item)
-        };
-        Ok(items.into_iter().map(seen).collect())
+        work::items(app, after, limit, |entry: &WorkEntry| Item {
+            id: entry.id,
+            line: entry.conversation.0,
+            due_at: entry.due_at,
+            rank: 0,
+        })
     }
 
     fn carry_out<'a>(

@@ -21,7 +21,7 @@ use crate::app::{App, Daemon};
 use crate::channels::OpenChannel;
 use crate::desk::channels::{SetUp, TakeDown};
 use crate::desk::import::{ChannelImported, ImportChannel};
-use crate::http_client::{PlatformClient, client};
+use crate::registration;
 use crate::seal::Sealer;
 use crate::store::StoreError;
 use crate::store::entry::{ChannelEntry, ChannelSetup, Entry, IdempotencyEntry};
@@ -286,20 +286,11 @@ pub async fn remove(app: &App, id: String, by: String) -> Result<(), Refused> {
 
 /// Tells the platform that it need not deliver any more. Only after the channel is gone: the other way round a crash
 /// would leave one that is open and hears nothing.
-async fn take_leave(app: &Daemon, channel: &Arc<OpenChannel>) {
-    let Some(register) = channel.channel.register() else {
+async fn take_leave(app: &App, channel: &Arc<OpenChannel>) {
+    if channel.channel.register().is_none() {
         return;
-    };
-    let base = channel.settings.api_base().or(channel.kind.api_base);
-    let http = match client() {
-        Ok(client) => PlatformClient::new(client, base.unwrap_or_default()),
-        Err(error) => {
-            tracing::error!(%error, "there is no HTTP client");
-            return;
-        }
-    };
-    let is_shared = app.channels.of_app(channel).len() > 1;
-    let told = tokio::time::timeout(FAREWELL, register.unregister(&http, is_shared)).await;
+    }
+    let told = tokio::time::timeout(FAREWELL, registration::unregister(app, channel)).await;
     let why = match told {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),

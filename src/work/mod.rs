@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::desk::Next;
 use crate::id::WorkId;
 use crate::store::Found;
+use crate::store::entry::Entry;
 use crate::writer::WriteError;
 
 pub use lanes::Lanes;
@@ -36,6 +37,17 @@ pub struct Item {
     pub due_at: Time,
     /// Which of those that are due goes first in [`pool`]: the lowest.
     pub rank: i64,
+}
+
+/// The entries of a table behind `after` as items, for [`Executor::on_record`].
+pub fn items<E: Entry>(
+    app: &App,
+    after: Option<&[u8]>,
+    limit: usize,
+    item: impl Fn(&E) -> Item,
+) -> Found<Vec<(Vec<u8>, Item)>> {
+    let entries = E::scan(&*app.store, &[], after, limit)?.into_iter();
+    Ok(entries.map(|(key, entry)| (key, item(&entry))).collect())
 }
 
 /// Carries out items of one kind.

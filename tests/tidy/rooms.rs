@@ -153,7 +153,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "channels",
             "config",
             "desk",
-            "http_client",
+            "registration",
             "seal",
             "secrets",
             "store",
