@@ -205,6 +205,7 @@ pub(in crate::store) fn group(head: u64, bodies: Vec<EventBody>, puts: Vec<Put>)
         puts,
         raws,
         last_id,
+        removed: Vec::new(),
     }
 }
 
