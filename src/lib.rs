@@ -28,6 +28,7 @@ pub mod seal;
 pub mod secrets;
 pub mod server;
 pub mod store;
+pub mod upkeep;
 pub mod view;
 pub mod watch;
 pub mod work;

@@ -189,6 +189,7 @@ async fn serve_desk(
         tokio::spawn(crate::profiles::keep_noted(Arc::clone(&app))),
         tokio::spawn(crate::watch::channels(Arc::clone(&app))),
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
+        tokio::spawn(crate::upkeep::run(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
         tokio::spawn(crate::intake::catch_up::channels(Arc::clone(&app))),
     ] {
@@ -509,4 +510,49 @@ async fn open_channels(
         open,
         known.into_iter().map(|(_, entry)| entry).collect(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{StatusCode, header};
+
+    use super::*;
+
+    async fn asked(gate: &Arc<Gate>, path: &str) -> (StatusCode, Option<String>, String) {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let Ok(answer) = gated(Arc::clone(gate)).oneshot(request).await;
+        let retry = answer.headers().get(header::RETRY_AFTER);
+        let retry = retry.map(|value| value.to_str().unwrap().to_owned());
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 64 << 10).await;
+        let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
+        (status, retry, body)
+    }
+
+    #[tokio::test]
+    async fn f03_who_comes_while_the_tables_are_made_hears_how_far_it_is() {
+        let gate = Arc::new(Gate::default());
+        let late = |done| Progress::MakingTables { done, of: 100_000 };
+        for (progress, words, seconds) in [
+            (None, "Deskbell is starting and opens its store.", "1"),
+            (Some(Progress::OpeningTables), "opens its tables", "1"),
+            (
+                Some(late(17_143)),
+                "Deskbell is making its tables again: 42 %.",
+                "5",
+            ),
+            (Some(late(100_000)), "again: 100 %", "5"),
+        ] {
+            if let Some(progress) = progress {
+                gate.hear(progress);
+            }
+            let (status, retry, body) = asked(&gate, "/api/v1/feed").await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(retry.as_deref(), Some(seconds), "{body}");
+            assert!(body.contains(words), "{body}");
+            let (status, _, body) = asked(&gate, "/healthz").await;
+            assert_eq!((status, body.as_str()), (StatusCode::OK, "ok\n"));
+        }
+    }
 }

@@ -305,6 +305,7 @@ fn config(folder: PathBuf) -> Config {
             engine: Engine::Sled,
             url: None,
             cache_mib: 16,
+            keep_days: 30,
         },
         auth: Auth {
             bootstrap_token: As::Admin.token().map(Secret::new),

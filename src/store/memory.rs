@@ -5,11 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::change::{EventBody, Group, LogEvent, Removed, Table};
+use super::needle::Finder;
 use super::record::{
     ChannelNo, ContactRecord, ConversationRecord, MessageKind, MessageRecord, Place,
 };
 use super::{
-    FeedPage, Found, InboxPage, Read, Scope, SnapshotInfo, Store, StoreError, UpkeepState,
+    FeedPage, Forgotten, Found, InboxPage, Needle, Read, Scope, ScrubReport, SnapshotInfo, Store,
+    StoreError, UpkeepState,
 };
 use crate::id::{ContactId, ConversationId, MessageId};
 
@@ -22,6 +24,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Inner {
     log: Vec<LogEvent>,
+    head: u64,
     messages: BTreeMap<MessageId, Arc<MessageRecord>>,
     conversations: BTreeMap<ConversationId, Arc<ConversationRecord>>,
     contacts: BTreeMap<ContactId, Arc<ContactRecord>>,
@@ -88,11 +91,11 @@ fn contact_visible(scope: &Scope, contact: &ContactRecord) -> bool {
 
 impl Read for MemoryStore {
     fn head(&self) -> u64 {
-        self.read(|inner| inner.log.last().map_or(0, |event| event.seq))
+        self.read(|inner| inner.head)
     }
 
     fn oldest(&self) -> u64 {
-        self.read(|inner| inner.log.first().map_or(1, |event| event.seq))
+        self.read(|inner| inner.log.first().map_or(inner.head + 1, |event| event.seq))
     }
 
     fn last_id(&self) -> u64 {
@@ -355,6 +358,7 @@ impl Store for MemoryStore {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         for event in group.events {
             inner.apply(&event.body);
+            inner.head = event.seq;
             inner.log.push(event);
         }
         for put in group.puts {
@@ -380,6 +384,24 @@ impl Store for MemoryStore {
 
     fn drop_old(&self, _keep: Duration) -> Result<u64, StoreError> {
         Ok(0)
+    }
+
+    fn scrub(&self, _rows_per_second: u64) -> Result<ScrubReport, StoreError> {
+        Ok(ScrubReport::default())
+    }
+
+    fn forget(&self, needles: &[Needle]) -> Result<Forgotten, StoreError> {
+        let finder = Finder::new(needles)?;
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let before = inner.log.len();
+        inner
+            .log
+            .retain(|event| rmp_serde::to_vec(event).is_ok_and(|bytes| !finder.is_in(&bytes)));
+        let events = (before - inner.log.len()) as u64;
+        Ok(Forgotten {
+            events,
+            ..Forgotten::default()
+        })
     }
 
     fn upkeep(&self) -> UpkeepState {

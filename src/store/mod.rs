@@ -11,6 +11,7 @@ pub mod draft;
 pub mod embedded;
 pub mod entry;
 pub mod memory;
+mod needle;
 pub mod record;
 pub mod scope;
 pub mod upkeep;
@@ -21,9 +22,10 @@ use std::time::Duration;
 use deskbell_sdk::Time;
 
 pub use change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table};
+pub use needle::Needle;
 pub use record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 pub use scope::Scope;
-pub use upkeep::{SnapshotInfo, UpkeepState};
+pub use upkeep::{Forgotten, ScrubReport, SnapshotInfo, UpkeepState};
 
 use crate::id::{ContactId, ConversationId, MessageId};
 
@@ -199,6 +201,21 @@ pub trait Store: Read {
     /// # Errors
     /// The disk refuses.
     fn drop_old(&self, keep: Duration) -> Result<u64, StoreError>;
+
+    /// Compares what is read with what was logged, beside everything else and at most so many rows a second (0: as
+    /// fast as it goes). What differs is an alarm, and what is read is made again.
+    ///
+    /// # Errors
+    /// Something cannot be read, or the store closes.
+    fn scrub(&self, rows_per_second: u64) -> Result<ScrubReport, StoreError>;
+
+    /// Takes everything that one of `needles` is found in out of what was logged until now, and out of every file:
+    /// events, entries and deliveries. What is to be read no more is removed by a group before. It may take minutes,
+    /// goes on beside everything else, and may be repeated where it was cut off.
+    ///
+    /// # Errors
+    /// The disk refuses, or the store closes: then it is to be called again.
+    fn forget(&self, needles: &[Needle]) -> Result<Forgotten, StoreError>;
 
     /// How the upkeep stands.
     fn upkeep(&self) -> UpkeepState;

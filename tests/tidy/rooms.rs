@@ -187,6 +187,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "secrets",
             "server",
             "store",
+            "upkeep",
             "view",
             "watch",
             "work",
@@ -197,6 +198,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("secrets", &[]),
     ("server", &[]),
     ("store", &["clock", "id"]),
+    ("upkeep", &["app", "store"]),
     ("view", &["channels", "id", "store"]),
     (
         "watch",

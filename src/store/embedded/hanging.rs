@@ -6,11 +6,6 @@ use serde::de::DeserializeOwned;
 use super::key;
 use crate::store::{ContactRecord, ConversationRecord, Found, MessageRecord, StoreError};
 
-/// Whether a row stands for itself: a message, a conversation, a contact, an entry of a side table.
-pub(super) fn is_primary(key: &[u8]) -> bool {
-    matches!(key.first(), Some(b'm' | b'c' | b'p' | b's'))
-}
-
 fn decoded<T: DeserializeOwned>(what: &str, value: &[u8]) -> Found<T> {
     rmp_serde::from_slice(value).map_err(|error| {
         StoreError::Unreadable(format!(

@@ -182,6 +182,14 @@ impl Log {
         })
     }
 
+    /// The numbers of all segments, the oldest first.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.segments(|segments| {
+            let numbers = segments.iter().map(|segment| segment.header.number);
+            numbers.collect()
+        })
+    }
+
     /// When the segment that follows frame `after` was begun, and the bytes of all frames behind it; `None` where
     /// there is no such frame.
     pub(super) fn behind(&self, after: u64) -> Option<(Time, u64)> {

@@ -9,6 +9,7 @@ mod apply;
 mod damage;
 mod disk;
 mod fold;
+mod forget;
 mod frame;
 mod hanging;
 mod inbox;
@@ -23,6 +24,7 @@ mod reads;
 mod recent;
 mod recovery;
 mod scan;
+mod scrub;
 mod segment;
 mod snapshot;
 mod snapshots;
@@ -50,8 +52,9 @@ use self::model::{Home, Model};
 use self::recent::RecentEvents;
 use self::space::Space;
 use self::tables::Position;
-use super::upkeep::ScrubReport;
-use super::{Group, Read, SnapshotInfo, Store, StoreError, UpkeepState};
+use super::{
+    Forgotten, Group, Needle, Read, ScrubReport, SnapshotInfo, Store, StoreError, UpkeepState,
+};
 use crate::clock::Clock;
 
 pub use self::damage::Damage;
@@ -125,6 +128,8 @@ pub struct EmbeddedStore {
     clock: Clock,
     // Held by whatever rewrites files beside the writer: one at a time.
     upkeep: Mutex<()>,
+    // Held by a scrub, which takes hours and keeps no other upkeep from its work.
+    scrubbing: Mutex<()>,
     scrubbed: Mutex<Option<ScrubReport>>,
     recent: RecentEvents,
     head: AtomicU64,
@@ -278,6 +283,14 @@ impl Store for EmbeddedStore {
 
     fn drop_old(&self, keep: Duration) -> Result<u64, StoreError> {
         self.drop_old_segments(keep)
+    }
+
+    fn scrub(&self, rows_per_second: u64) -> Result<ScrubReport, StoreError> {
+        self.scrub_tables(rows_per_second)
+    }
+
+    fn forget(&self, needles: &[Needle]) -> Result<Forgotten, StoreError> {
+        self.forget_everywhere(needles)
     }
 
     fn upkeep(&self) -> UpkeepState {

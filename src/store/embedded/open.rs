@@ -139,6 +139,7 @@ pub(super) fn open(
         truth,
         clock,
         upkeep: Mutex::new(()),
+        scrubbing: Mutex::new(()),
         scrubbed: Mutex::new(None),
         recent: super::recent::RecentEvents::default(),
         head: AtomicU64::new(tail.next_seq - 1),

@@ -70,6 +70,7 @@ pub(super) fn open_journal(making: Making, known: Known) -> Result<Opened, OpenE
     let directory = &making.directory;
     std::fs::create_dir_all(directory).trying("the journal's directory cannot be made")?;
     let damage = DamageList::load(directory.join("quarantine"));
+    segment::remove_halves(directory).trying("half a segment cannot be removed")?;
     let numbers =
         segment::numbers_in(directory).trying("the journal's directory cannot be read")?;
     let highest_segment = numbers.last().copied().unwrap_or(0);

@@ -1,10 +1,12 @@
 //! The embedded engine: what every engine must do, and what only this one must.
 
 mod faults;
+mod forget;
 mod journal;
 mod kill;
 mod opening;
 mod rebuild;
+mod scrub;
 mod snapshots;
 
 use std::path::Path;
