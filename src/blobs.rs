@@ -89,6 +89,36 @@ impl Blobs {
         Ok(removed)
     }
 
+    /// Removes these files where nothing names them: `named` reads all names that are in use. One that was kept lately
+    /// may be about to be named; it stays, and is given back, so that it can be looked at again.
+    ///
+    /// # Errors
+    /// Where the names cannot be read or a file cannot be removed.
+    pub fn remove_unnamed(
+        &self,
+        files: &[String],
+        named: impl FnOnce() -> anyhow::Result<HashSet<String>>,
+    ) -> anyhow::Result<Vec<String>> {
+        let before: HashSet<_> = {
+            let mut lately = self.lately();
+            files.iter().filter_map(|file| lately.take(file)).collect()
+        };
+        let named = named()?;
+        let mut spared = Vec::new();
+        for content in files.iter().filter(|content| !named.contains(*content)) {
+            let lately = self.lately();
+            if before.contains(content) || lately.contains(content) {
+                spared.push(content.clone());
+            } else if let Some(path) = self.path(content)
+                && let Err(error) = fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(error.into());
+            }
+        }
+        Ok(spared)
+    }
+
     fn path(&self, content: &str) -> Option<PathBuf> {
         let is_hash = content.len() == 64 && content.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_hash.then(|| self.folder.join(&content[..2]).join(content))

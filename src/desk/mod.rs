@@ -16,6 +16,7 @@ mod claims;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;
+pub mod erasure;
 pub mod import;
 pub mod media;
 pub mod outbox;
