@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -79,7 +79,7 @@ pub async fn run(
     }
 
     // The port answers from the start: 503 until the store is open, so that platforms try again.
-    let gate = Arc::new(OnceLock::new());
+    let gate = Arc::new(Gate::default());
     let serving = {
         let options = server_options(&config);
         let (router, stop) = (gated(Arc::clone(&gate)), shutdown.clone());
@@ -124,12 +124,12 @@ impl Closing {
 async fn serve_desk(
     config: Config,
     kinds: &[Kind],
-    gate: &OnceLock<Router>,
+    gate: &Arc<Gate>,
     shutdown: CancellationToken,
     announce: impl FnOnce(&Started) + Send,
 ) -> Result<Closing> {
     let clock = Clock::system();
-    let store = open_store(&config, clock.clone()).await?;
+    let store = open_store(&config, clock.clone(), gate).await?;
     // Only now, when the store's lock says that no other daemon is here, which could be making the key as well (F41).
     let mut notes = config.warnings.clone();
     let key = secret_key(&config, &mut notes)?;
@@ -196,7 +196,7 @@ async fn serve_desk(
         drop(task);
     }
     // Set once; a second start of the same gate cannot be.
-    let _ = gate.set(crate::api::router(Arc::clone(&app)));
+    let _ = gate.router.set(crate::api::router(Arc::clone(&app)));
     // Only now: what is asked for goes on here, and what registers is called at its address.
     drop(tokio::spawn(crate::intake::poll::channels(Arc::clone(
         &app,
@@ -239,26 +239,81 @@ fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
     (channel.id.clone(), channel.kind.title.to_owned(), line)
 }
 
+/// What stands before the desk while it starts.
+#[derive(Debug, Default)]
+struct Gate {
+    router: OnceLock<Router>,
+    progress: Mutex<Option<Progress>>,
+}
+
+impl Gate {
+    /// Hears how far the opening of the store has come, and tells the operator of each tenth.
+    fn hear(&self, progress: Progress) {
+        let before = {
+            let mut last = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            last.replace(progress)
+        };
+        let Some(percent) = progress.percent() else {
+            return tracing::debug!("opening the tables");
+        };
+        let told = before
+            .and_then(|before| before.percent())
+            .map(|before| before / 10);
+        if told != Some(percent / 10) && is_long(progress) {
+            tracing::info!("{}", words(progress));
+        }
+    }
+
+    /// The answer to whoever comes before the desk is there.
+    fn not_yet(&self) -> Response {
+        let progress = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = progress.map_or_else(
+            || "Deskbell is starting and opens its store".to_owned(),
+            words,
+        );
+        // Platforms and pages come again by themselves; a rebuild takes about a minute a million messages.
+        let seconds = if progress.is_some_and(is_long) { 5 } else { 1 };
+        Problem::unavailable(format!("{what}. Try again shortly."))
+            .retry_after(seconds)
+            .into_response()
+    }
+}
+
+/// Whether there is something to wait for.
+fn is_long(progress: Progress) -> bool {
+    match progress {
+        Progress::OpeningTables => false,
+        Progress::CheckingSnapshot { of, .. }
+        | Progress::ReadingJournal { of, .. }
+        | Progress::MakingTables { of, .. } => of > 1_000,
+    }
+}
+
+/// How far the opening has come, for people.
+fn words(progress: Progress) -> String {
+    match (progress, progress.percent()) {
+        (Progress::OpeningTables, _) | (_, None) => {
+            "Deskbell is starting and opens its tables".to_owned()
+        }
+        (_, Some(percent)) => format!("Deskbell is making its tables again: {percent} %"),
+    }
+}
+
 /// Until the desk is there every request is asked to come again; `/healthz` says that the process lives.
-fn gated(gate: Arc<OnceLock<Router>>) -> Router {
+fn gated(gate: Arc<Gate>) -> Router {
     Router::new().fallback(move |request: Request| {
         let gate = Arc::clone(&gate);
         async move {
-            match gate.get() {
+            match gate.router.get() {
                 Some(router) => match router.clone().oneshot(request).await {
                     Ok(response) => response,
                     Err(never) => match never {},
                 },
                 None if request.uri().path() == "/healthz" => "ok\n".into_response(),
-                None => starting(),
+                None => gate.not_yet(),
             }
         }
     })
-}
-
-fn starting() -> Response {
-    Problem::unavailable("Deskbell is starting and opens its store. Try again shortly.")
-        .into_response()
 }
 
 fn server_options(config: &Config) -> server::Options {
@@ -382,23 +437,14 @@ fn write_local_file(config: &Config, local: &str) -> Result<()> {
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Tells the operator how far a long opening has come.
-fn tell_progress(progress: Progress) {
-    match progress {
-        Progress::OpeningTables => tracing::debug!("opening the tables"),
-        Progress::ReadingJournal { of: 0, .. } => {}
-        Progress::ReadingJournal { done, of } => {
-            tracing::info!("reading the journal: {done} of {of} steps")
-        }
-    }
-}
-
-async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn Store>> {
+async fn open_store(config: &Config, clock: Clock, gate: &Arc<Gate>) -> Result<Arc<dyn Store>> {
     let folder = config.data_dir.join("store");
     let mut options = Options::new(clock);
     options.cache_bytes = config.store.cache_mib * 1024 * 1024;
-    let opened =
-        tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder, options, &tell_progress));
+    let gate = Arc::clone(gate);
+    let opened = tokio::task::spawn_blocking(move || {
+        EmbeddedStore::open(&folder, options, &|progress| gate.hear(progress))
+    });
     let store = opened.await.context("opening the store panicked")??;
     for damage in store.damage() {
         tracing::error!(

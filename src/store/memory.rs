@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::change::{EventBody, Group, LogEvent, Removed, Table};
 use super::record::{
     ChannelNo, ContactRecord, ConversationRecord, MessageKind, MessageRecord, Place,
 };
-use super::{FeedPage, Found, InboxPage, Read, Scope, Store, StoreError};
+use super::{
+    FeedPage, Found, InboxPage, Read, Scope, SnapshotInfo, Store, StoreError, UpkeepState,
+};
 use crate::id::{ContactId, ConversationId, MessageId};
 
 /// Everything in memory.
@@ -368,6 +371,19 @@ impl Store for MemoryStore {
         }
         inner.last_id = inner.last_id.max(group.last_id);
         Ok(())
+    }
+
+    fn snapshot(&self) -> Result<SnapshotInfo, StoreError> {
+        let why = "the memory engine keeps nothing, and makes no snapshots";
+        Err(StoreError::NotWritten(why.to_owned()))
+    }
+
+    fn drop_old(&self, _keep: Duration) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn upkeep(&self) -> UpkeepState {
+        UpkeepState::default()
     }
 
     fn bytes_on_disk(&self) -> u64 {

@@ -13,14 +13,17 @@ pub mod entry;
 pub mod memory;
 pub mod record;
 pub mod scope;
+pub mod upkeep;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use deskbell_sdk::Time;
 
 pub use change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table};
 pub use record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 pub use scope::Scope;
+pub use upkeep::{SnapshotInfo, UpkeepState};
 
 use crate::id::{ContactId, ConversationId, MessageId};
 
@@ -182,6 +185,23 @@ pub trait Store: Read {
     /// [`StoreError::NotWritten`], nothing of it is in. The events are numbered on from [`Read::head`]. Only one
     /// thread commits.
     fn commit(&self, group: Group) -> Result<(), StoreError>;
+
+    /// Makes a snapshot of all that is durable, beside the commits, and gives it; where nothing came since the newest
+    /// one, that one.
+    ///
+    /// # Errors
+    /// The disk refuses, or the engine keeps nothing. Then everything is as it was.
+    fn snapshot(&self) -> Result<SnapshotInfo, StoreError>;
+
+    /// Drops what of the log is older than `keep` and held by two whole snapshots; how many files that was. Then
+    /// [`Read::oldest`] is higher.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    fn drop_old(&self, keep: Duration) -> Result<u64, StoreError>;
+
+    /// How the upkeep stands.
+    fn upkeep(&self) -> UpkeepState;
 
     /// How many bytes the store takes on disk, for the metrics; 0 in memory.
     fn bytes_on_disk(&self) -> u64;

@@ -127,7 +127,7 @@ impl Changes {
         for conversation in self.conversations.values() {
             rows.put(key::conversation(conversation.id), encoded(conversation)?);
         }
-        self.remove_rows(tables, None, &mut rows)?;
+        self.remove_rows(tables, &mut rows)?;
         let is_new = |id: &&ConversationId| inbox.known(**id).is_none();
         let new = self.conversations.keys().filter(is_new).count();
         self.position.conversations = (inbox.len() + new - self.gone_from(inbox)) as u64;
@@ -137,30 +137,6 @@ impl Changes {
             inbox.update(conversation);
         }
         self.removed_conversations().for_each(|id| inbox.remove(id));
-        Ok(())
-    }
-
-    /// Inserts them without a batch, into tables that nobody reads and that are thrown away where this does not come
-    /// to its end. Conversations, which change with each message, and the position are written by [`Late::insert`].
-    pub(super) fn insert(
-        &mut self,
-        tables: &Tables,
-        inbox: &mut Inbox,
-        late: &mut Late,
-    ) -> Found<()> {
-        let mut rows = Rows::default();
-        self.put_all_but_conversations(tables, inbox, &mut rows)?;
-        self.remove_rows(tables, Some(late), &mut rows)?;
-        tables.insert_all(rows)?;
-        for conversation in self.conversations.values() {
-            inbox.update(conversation);
-            late.conversations
-                .insert(conversation.id, encoded(conversation)?);
-        }
-        for id in self.removed_conversations() {
-            inbox.remove(id);
-            late.conversations.remove(&id);
-        }
         Ok(())
     }
 
@@ -265,27 +241,6 @@ impl Changes {
             }
         }
         Ok(())
-    }
-}
-
-/// What an insertion without batches writes at its end.
-#[derive(Debug, Default)]
-pub(super) struct Late {
-    conversations: HashMap<ConversationId, Vec<u8>>,
-}
-
-impl Late {
-    /// Writes the conversations, and then where the tables stand.
-    pub(super) fn insert(self, tables: &Tables, position: &mut Position) -> Found<()> {
-        position.conversations = self.conversations.len() as u64;
-        let mut rows = Rows::default();
-        for (id, conversation) in self.conversations {
-            rows.put(key::conversation(id), conversation);
-        }
-        tables.insert_all(rows)?;
-        let mut rows = Rows::default();
-        rows.put_position(position)?;
-        tables.apply(rows)
     }
 }
 

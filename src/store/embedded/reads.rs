@@ -53,6 +53,8 @@ impl Read for EmbeddedStore {
 
     fn events(&self, after: u64, limit: usize) -> Found<Vec<LogEvent>> {
         let head = self.head();
+        // What was dropped from the journal may still stand in memory.
+        let after = after.max(self.oldest().saturating_sub(1));
         if after >= head || limit == 0 {
             return Ok(Vec::new());
         }
@@ -73,8 +75,9 @@ impl Read for EmbeddedStore {
     }
 
     fn inbox(&self, scope: &Scope, page: &InboxPage) -> Found<Vec<Arc<ConversationRecord>>> {
-        let tables = self.model.tables()?;
+        // In this order: while the inbox is held, its tables are those that stand.
         let inbox = self.model.inbox();
+        let tables = self.model.tables()?;
         let channels = inbox.channels(scope, page.channels.as_deref());
         let row = |id: ConversationId| {
             tables.conversation(id)?.ok_or_else(|| {

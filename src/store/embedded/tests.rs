@@ -4,6 +4,8 @@ mod faults;
 mod journal;
 mod kill;
 mod opening;
+mod rebuild;
+mod snapshots;
 
 use std::path::Path;
 use std::sync::Arc;
