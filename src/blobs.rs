@@ -43,6 +43,26 @@ impl Blobs {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The names of all files.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for folder in fs::read_dir(&self.folder)? {
+            let folder = folder?;
+            if folder.file_name() == "incoming" || !folder.file_type()?.is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(folder.path())? {
+                let name = file?.file_name();
+                names.extend(name.to_str().filter(|name| self.path(name).is_some()).map(str::to_owned));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Whether a file is there already; from here on no sweep takes it before the store can name it.
     fn is_kept(&self, content: &str) -> bool {
         let mut lately = self.lately();
@@ -276,9 +296,15 @@ impl Incoming {
         Ok(())
     }
 
+    /// SHA-256 of what has come so far, in hex.
+    #[must_use]
+    pub fn content(&self) -> String {
+        hex::encode(self.digest.clone().finalize())
+    }
+
     /// It is whole: keeps it durably. The same bytes are kept once.
     pub fn finish(self) -> io::Result<Kept> {
-        let content = hex::encode(self.digest.clone().finalize());
+        let content = self.content();
         if !self.blobs.is_kept(&content) {
             self.file.sync_all()?;
             self.blobs.place(&self.path, &content)?;

@@ -26,6 +26,7 @@ pub mod profiles;
 #[cfg(test)]
 mod properties;
 pub mod replies;
+pub mod restore;
 mod revisions;
 pub mod sweep;
 #[cfg(test)]
