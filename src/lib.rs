@@ -3,6 +3,7 @@
 pub mod access;
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod blobs;
 pub mod channels;
 pub mod cli;
@@ -10,8 +11,10 @@ pub mod clock;
 pub mod config;
 pub mod desk;
 pub mod downloads;
+pub mod erasure;
 pub mod export;
 pub mod figures;
+pub mod held;
 pub mod http_client;
 pub mod id;
 pub mod intake;

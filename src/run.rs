@@ -26,7 +26,10 @@ use crate::channels::{Channels, OpenChannel};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::access::OpenChannel as NumberChannel;
+use crate::desk::erasure::EnsureErasureKey;
+use crate::desk::restore::Restored;
 use crate::downloads::Downloads;
+use crate::held::Held;
 use crate::http_client::Fetcher;
 use crate::live::Live;
 use crate::outbox::Outbox;
@@ -135,6 +138,18 @@ async fn serve_desk(
     let key = secret_key(&config, &mut notes)?;
     let (writer, thread) = Writer::start(Arc::clone(&store), clock.clone(), random_seed())
         .context("the writer cannot start")?;
+    let erasure_key = EnsureErasureKey { new: random_text() };
+    writer
+        .write(erasure_key)
+        .await
+        .context("the store takes no changes")?;
+    let restored = Restored::of(&*store)?;
+    if let Some(restored) = restored {
+        notes.push(format!(
+            "This desk was restored from a backup of {}. Nothing is sent or rung until you say `deskbell resume`: make sure that the desk it was made of no longer runs.",
+            restored.backup_of
+        ));
+    }
     let former = former_keys(&config, &key)?;
     let provisioner = Provisioner::new(kinds, key.clone(), &former);
     let channels = open_channels(&config, kinds, &*store, &writer, &key).await?;
@@ -168,6 +183,8 @@ async fn serve_desk(
         blobs,
         live: Live::default(),
         chat_limits: ChatLimits::default(),
+        held: Held::new(restored.is_some()),
+        erasures: tokio::sync::Notify::new(),
         metrics: crate::figures::handle(),
         stopping: shutdown.clone(),
         config,
@@ -175,7 +192,8 @@ async fn serve_desk(
     crate::profiles::note(&app).await;
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
-        tokio::spawn(lanes::run(Arc::clone(&app), Arc::new(Outbox))),
+        tokio::spawn(answers(Arc::clone(&app))),
+        tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
             Arc::new(crate::media::Media::new(downloads.clone())),
@@ -221,6 +239,15 @@ async fn serve_desk(
     shutdown.cancelled().await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     Ok(Closing { app, thread })
+}
+
+/// Sends answers: of a restored desk only once somebody says so.
+async fn answers(app: App) {
+    tokio::select! {
+        () = app.stopping.cancelled() => return,
+        () = app.held.released() => {}
+    }
+    lanes::run(app, Arc::new(Outbox)).await;
 }
 
 fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {

@@ -409,6 +409,8 @@ pub(crate) async fn desk() -> Desk {
         live: Live::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),
+        held: crate::held::Held::new(false),
+        erasures: tokio::sync::Notify::new(),
         stopping: tokio_util::sync::CancellationToken::new(),
         config,
     });

@@ -13,11 +13,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "access",
             "app",
+            "backup",
             "blobs",
             "channels",
             "clock",
             "desk",
+            "erasure",
             "export",
+            "held",
             "id",
             "intake",
             "live",
@@ -40,6 +43,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "channels",
             "clock",
             "config",
+            "held",
             "live",
             "provision",
             "store",
@@ -48,12 +52,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "writer",
         ],
     ),
+    ("backup", &["blobs", "clock", "desk", "store"]),
     ("blobs", &["secrets"]),
     ("channels", &["store"]),
     (
         "cli",
         &[
             "api",
+            "backup",
             "channels",
             "clock",
             "config",
@@ -165,6 +171,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "run",
         &[
+            "erasure",
+            "held",
             "access",
             "api",
             "app",
@@ -196,6 +204,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("seal", &["secrets", "store"]),
     ("secrets", &[]),
+    (
+        "erasure",
+        &["app", "desk", "id", "store", "watch", "writer"],
+    ),
+    ("held", &[]),
     ("server", &[]),
     ("store", &["clock", "id"]),
     ("upkeep", &["app", "store"]),

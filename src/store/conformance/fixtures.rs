@@ -60,6 +60,7 @@ pub(in crate::store) fn message(
         changes: MessageChanges::default(),
         part_ids: Vec::new(),
         album: None,
+        revisions: Vec::new(),
     }
 }
 
