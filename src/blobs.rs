@@ -56,7 +56,11 @@ impl Blobs {
             }
             for file in fs::read_dir(folder.path())? {
                 let name = file?.file_name();
-                names.extend(name.to_str().filter(|name| self.path(name).is_some()).map(str::to_owned));
+                names.extend(
+                    name.to_str()
+                        .filter(|name| self.path(name).is_some())
+                        .map(str::to_owned),
+                );
             }
         }
         names.sort();

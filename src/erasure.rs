@@ -118,7 +118,12 @@ pub async fn run(app: App) {
 async fn go_on(app: &App) -> Result<()> {
     follow_list(app).await?;
     let begun = blocking(app, |app| {
-        Ok(ErasureEntry::scan(&*app.store, ErasureEntry::PREFIX, None, usize::MAX)?)
+        Ok(ErasureEntry::scan(
+            &*app.store,
+            ErasureEntry::PREFIX,
+            None,
+            usize::MAX,
+        )?)
     });
     let begun = begun.await?;
     for (_, erasure) in begun {
@@ -128,7 +133,10 @@ async fn go_on(app: &App) -> Result<()> {
         take_rest(app, contact).await?;
         let last = blocking(app, move |app| keep_last_step(app, contact)).await?;
         app.writer.write(FinishErasure { contact }).await?;
-        tracing::info!(messages = last.ids.len(), "a person was erased; what files hold of them is next");
+        tracing::info!(
+            messages = last.ids.len(),
+            "a person was erased; what files hold of them is next"
+        );
     }
     let last_steps = blocking(app, |app| last_steps(&folder(app))).await?;
     for (path, last) in last_steps {
@@ -148,7 +156,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Daemon) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let app = Arc::clone(app);
-    spawn_blocking(move || work(&app)).await.context("an erasure panicked")?
+    spawn_blocking(move || work(&app))
+        .await
+        .context("an erasure panicked")?
 }
 
 fn folder(app: &Daemon) -> PathBuf {
@@ -165,7 +175,9 @@ async fn take_rest(app: &App, contact: ContactId) -> Result<()> {
     let authored = blocking(app, move |app| authored(&*app.store, contact)).await?;
     for messages in authored.chunks(STRETCH) {
         let messages = messages.to_vec();
-        app.writer.write(EraseAuthored { contact, messages }).await?;
+        app.writer
+            .write(EraseAuthored { contact, messages })
+            .await?;
     }
     Ok(())
 }
@@ -175,7 +187,9 @@ fn erasure(store: &dyn Store, contact: ContactId) -> Found<Option<(ErasureEntry,
         return Ok(None);
     };
     let steps = (0..entry.steps)
-        .filter_map(|step| ErasedIds::get(store, &ErasureEntry::step_key(contact, step)).transpose())
+        .filter_map(|step| {
+            ErasedIds::get(store, &ErasureEntry::step_key(contact, step)).transpose()
+        })
         .collect::<Found<Vec<_>>>()?;
     Ok(Some((entry, steps)))
 }
@@ -184,7 +198,10 @@ fn naming_entries(store: &dyn Store, contact: ContactId) -> Result<Vec<(Table, V
     let Some((erasure, steps)) = erasure(store, contact)? else {
         return Ok(Vec::new());
     };
-    let messages: HashSet<MessageId> = steps.iter().flat_map(|step| step.messages.clone()).collect();
+    let messages: HashSet<MessageId> = steps
+        .iter()
+        .flat_map(|step| step.messages.clone())
+        .collect();
     let mut found = Vec::new();
     for table in NAMING {
         let mut after: Option<Vec<u8>> = None;
@@ -240,8 +257,13 @@ fn keep_last_step(app: &Daemon, contact: ContactId) -> Result<LastStep> {
         names: Vec::new(),
         files: erasure.content.clone(),
     };
-    last.ids.extend(erasure.threads.iter().map(|(_, _, id)| id.0));
-    last.names.extend(erasure.ids().map(|(channel, name)| (channel, name.to_owned())));
+    last.ids
+        .extend(erasure.threads.iter().map(|(_, _, id)| id.0));
+    last.names.extend(
+        erasure
+            .ids()
+            .map(|(channel, name)| (channel, name.to_owned())),
+    );
     for step in steps {
         last.ids.extend(step.messages.iter().map(|id| id.0));
         last.ids.extend(step.attachments.iter().map(|id| id.0));
@@ -277,7 +299,9 @@ fn last_steps(folder: &Path) -> Result<Vec<(PathBuf, LastStep)>> {
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.context("the folder of erasures cannot be read")?.path();
+        let path = entry
+            .context("the folder of erasures cannot be read")?
+            .path();
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
@@ -320,7 +344,10 @@ async fn note_down(app: &App) -> Result<()> {
         for (key, erased) in ErasedPerson::scan(&*app.store, &[], None, usize::MAX)? {
             let hash = String::from_utf8_lossy(&key).into_owned();
             if !listed.contains(&(hash.clone(), erased.at)) {
-                let line = ListLine { hash, at: erased.at };
+                let line = ListLine {
+                    hash,
+                    at: erased.at,
+                };
                 text.push_str(&serde_json::to_string(&line)?);
                 text.push('\n');
             }
@@ -371,7 +398,10 @@ async fn follow_list(app: &App) -> Result<()> {
             }
         }
         let contacts = contacts_behind(app, &missing)?;
-        let unknown: Vec<_> = missing.into_iter().map(|line| (line.hash, line.at)).collect();
+        let unknown: Vec<_> = missing
+            .into_iter()
+            .map(|line| (line.hash, line.at))
+            .collect();
         Ok((contacts, unknown))
     })
     .await?;

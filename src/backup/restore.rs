@@ -12,7 +12,7 @@ use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::desk::restore::Restored;
 use crate::store::embedded::{EmbeddedStore, Options, Progress};
-use crate::store::{Group, Store as _};
+use crate::store::{Group, Store as _, StoreError};
 
 /// How many numbers of events are left out: the desk that the backup is of may have given them since, and no reader of
 /// its stream may take ours for them. The largest number that JSON readers hold leaves room for millions of restores.
@@ -69,13 +69,15 @@ pub fn restore(
         backup_of: backup.manifest.made_at,
         restored_at,
     };
-    let hold = Group {
-        puts: vec![restored.put()],
-        ..Group::default()
+    let hold = || {
+        let puts = restored.hold(&made)?;
+        made.commit(Group {
+            puts,
+            ..Group::default()
+        })?;
+        made.close()
     };
-    made.commit(hold)
-        .and_then(|()| made.close())
-        .map_err(|error| BackupError::Store(error.to_string()))?;
+    hold().map_err(|error: StoreError| BackupError::Store(error.to_string()))?;
     drop(made);
     // Only now: from here on it is a store, and nothing goes out from it before somebody says so.
     fs::rename(&new_store, &store)

@@ -6,7 +6,9 @@ use std::io::{self, Read, Write};
 use deskbell_sdk::Time;
 use sha2::{Digest, Sha256};
 
-use super::{ATTACHMENTS, BackupError, END, End, MANIFEST, Manifest, SNAPSHOT, Trying as _, VERSION};
+use super::{
+    ATTACHMENTS, BackupError, END, End, MANIFEST, Manifest, SNAPSHOT, Trying as _, VERSION,
+};
 use crate::blobs::Blobs;
 use crate::store::Store;
 

@@ -90,9 +90,7 @@ async fn take(daemon: &Daemon, file: &Path, part: &Path) -> anyhow::Result<()> {
     }
     // What is on the disk is what counts.
     let written = File::open(part).context("the backup cannot be read again")?;
-    written
-        .sync_all()
-        .context("the backup cannot be written")?;
+    written.sync_all().context("the backup cannot be written")?;
     let checked = backup::check(BufReader::new(written))?;
     fs::rename(part, file).with_context(|| format!("{} cannot be written", file.display()))?;
     complain(&format!(

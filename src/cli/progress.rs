@@ -48,7 +48,11 @@ impl Progress {
 
     /// How many bytes are done, in words.
     pub(super) fn bytes_so_far(&self) -> String {
-        format!("{}.{} MiB", self.bytes >> 20, ((self.bytes & 0xF_FFFF) * 10) >> 20)
+        format!(
+            "{}.{} MiB",
+            self.bytes >> 20,
+            ((self.bytes & 0xF_FFFF) * 10) >> 20
+        )
     }
 
     /// Says how far it is, where that was not said just now.

@@ -33,22 +33,37 @@ impl Restored {
             .map_err(|error| StoreError::Unreadable(format!("what was restored: {error}")))
     }
 
-    /// The entry that holds the desk.
-    #[must_use]
-    pub fn put(self) -> Put {
+    /// What holds the desk that `store` was restored into: the entry that says so, and each answer that waits as it would
+    /// stand after a crash in the middle of its attempt. From the first moment on: what a platform tells of an answer that
+    /// has left must find it in doubt, else it would become a second message, and the answer would go out once more.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn hold<R: Read + ?Sized>(self, store: &R) -> Found<Vec<Put>> {
         let Self {
             backup_of,
             restored_at,
         } = self;
         let value = serde_json::json!({ "backup_of": backup_of, "restored_at": restored_at });
-        SettingEntry {
+        let setting = SettingEntry {
             value: value.to_string(),
+        };
+        let mut puts = vec![setting.put(SETTING.to_vec())];
+        for (key, mut entry) in WorkEntry::scan(store, &[], None, usize::MAX)? {
+            if let WorkState::Waiting { attempts } = entry.state {
+                entry.state = WorkState::Attempting {
+                    attempts: attempts + 1,
+                    since: entry.created_at,
+                };
+                entry.due_at = restored_at;
+                puts.push(entry.put(key));
+            }
         }
-        .put(SETTING.to_vec())
+        Ok(puts)
     }
 }
 
-/// Somebody says that the desk goes on: what waits to be sent is looked for at the platforms first.
+/// Somebody says that the desk goes on.
 #[derive(Clone, Debug)]
 pub struct GoOn {
     /// The answers that wait.
@@ -66,24 +81,10 @@ impl Decision for GoOn {
         let restored = Restored::read(&setting)?;
         let mut in_doubt = 0;
         for work in &self.waiting {
-            let key = work.key().to_vec();
-            let Some(mut entry) = draft.entry::<WorkEntry>(&key)? else {
-                continue;
-            };
+            let entry = draft.entry::<WorkEntry>(&work.key())?;
             // What was written after the restore has not left.
-            if entry.created_at > restored.restored_at {
-                continue;
-            }
-            in_doubt += 1;
-            if let WorkState::Waiting { attempts } = entry.state {
-                // As after a crash in the middle of an attempt.
-                entry.state = WorkState::Attempting {
-                    attempts: attempts + 1,
-                    since: entry.created_at,
-                };
-                entry.due_at = draft.now();
-                draft.put(entry.put(key));
-            }
+            in_doubt +=
+                usize::from(entry.is_some_and(|entry| entry.created_at <= restored.restored_at));
         }
         draft.put(SettingEntry::remove(SETTING.to_vec()));
         Ok(Some(in_doubt))
@@ -130,28 +131,33 @@ mod tests {
             work(1, restored_at.plus_millis(-5_000)),
             work(2, restored_at.plus_millis(5_000)),
         );
-        let group = Group {
-            puts: vec![
-                restored.put(),
-                old.put(old.id.key().to_vec()),
-                new.put(new.id.key().to_vec()),
-            ],
-            ..Group::default()
+        let keep = |desk: &Desk, puts: Vec<Put>| {
+            let group = Group {
+                puts,
+                ..Group::default()
+            };
+            desk.store.commit(group).expect("memory");
         };
-        desk.store.commit(group).expect("memory");
+        keep(&desk, vec![old.put(old.id.key().to_vec())]);
+        let holding = restored.hold(&desk.store).expect("memory");
+        keep(&desk, holding);
+        keep(&desk, vec![new.put(new.id.key().to_vec())]);
         assert_eq!(Restored::of(&desk.store).expect("memory"), Some(restored));
+        let state = |desk: &Desk, id: u64| {
+            let entry = WorkEntry::get(&desk.store, &WorkId(id).key()).expect("memory");
+            entry.expect("waits").state
+        };
+        let since = restored_at.plus_millis(-5_000);
+        assert_eq!(
+            state(&desk, 1),
+            WorkState::Attempting { attempts: 1, since }
+        );
         let waiting = vec![WorkId(1), WorkId(2), WorkId(3)];
         let answers = desk.decide(&[GoOn {
             waiting: waiting.clone(),
         }]);
         assert_eq!(answers, [Some(1)]);
-        let state = |id: u64| {
-            let entry = WorkEntry::get(&desk.store, &WorkId(id).key()).expect("memory");
-            entry.expect("waits").state
-        };
-        let since = restored_at.plus_millis(-5_000);
-        assert_eq!(state(1), WorkState::Attempting { attempts: 1, since });
-        assert_eq!(state(2), WorkState::Waiting { attempts: 0 });
+        assert_eq!(state(&desk, 2), WorkState::Waiting { attempts: 0 });
         assert_eq!(Restored::of(&desk.store).expect("memory"), None);
         assert_eq!(desk.decide(&[GoOn { waiting }]), [None]);
     }

@@ -20,9 +20,9 @@ fn holding(folder: &Path, bytes: &[u8]) -> Vec<String> {
         let path = entry.path();
         if path.is_dir() {
             found.extend(holding(&path, bytes));
-        } else if std::fs::read(&path).is_ok_and(|content| {
-            content.windows(bytes.len()).any(|window| window == bytes)
-        }) {
+        } else if std::fs::read(&path)
+            .is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes))
+        {
             found.push(path.display().to_string());
         }
     }
@@ -46,8 +46,13 @@ async fn people_write(daemon: &Daemon) -> (String, String) {
     let conversations = daemon.all("conversations", 50).await;
     let of_ann = async |conversation: &serde_json::Value| {
         let id = conversation["id"].as_str().expect("an id");
-        let messages = daemon.get(&format!("conversations/{id}/messages?limit=1")).await;
-        let text = messages["data"][0]["text"].as_str().unwrap_or_default().to_owned();
+        let messages = daemon
+            .get(&format!("conversations/{id}/messages?limit=1"))
+            .await;
+        let text = messages["data"][0]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         text.contains(CANARY)
     };
     for conversation in &conversations {
@@ -72,8 +77,7 @@ async fn everything_is_gone(folder: &Path) {
     let data = folder.join("data");
     until("the person is gone", Duration::from_secs(120), async || {
         let steps = std::fs::read_dir(data.join("erasing"));
-        steps.is_ok_and(|mut steps| steps.next().is_none())
-            && data.join("erased.jsonl").exists()
+        steps.is_ok_and(|mut steps| steps.next().is_none()) && data.join("erased.jsonl").exists()
     })
     .await;
 }
@@ -107,7 +111,8 @@ async fn k08_a_person_who_is_erased_is_in_no_file_and_does_not_come_back() {
     assert_eq!(erase(&daemon, &contact).await, 404);
     everything_is_gone(folder.path()).await;
     for trace in [CANARY.as_bytes(), PERSON.as_bytes(), FILE] {
-        assert_eq!(holding(&data, trace), Vec::<String>::new());
+        let text = String::from_utf8_lossy(trace);
+        assert_eq!(holding(&data, trace), Vec::<String>::new(), "{text}");
     }
     assert_eq!(file(&daemon, &attachment).await.0, 404);
     let quarantine = daemon.all("quarantine", 50).await;
@@ -131,14 +136,19 @@ async fn k08_a_person_who_is_erased_is_in_no_file_and_does_not_come_back() {
     )
     .expect("copied");
     let other = Daemon::start_as_it_is(copy.path());
-    until("the list is followed", Duration::from_secs(120), async || {
-        other.all("feed", 200).await.len() == 40
-    })
+    until(
+        "the list is followed",
+        Duration::from_secs(120),
+        async || other.all("feed", 200).await.len() == 40,
+    )
     .await;
     is_not_told(&other, &contact).await;
     everything_is_gone(copy.path()).await;
     for trace in [CANARY.as_bytes(), PERSON.as_bytes(), FILE] {
-        assert_eq!(holding(&copy.path().join("data"), trace), Vec::<String>::new());
+        assert_eq!(
+            holding(&copy.path().join("data"), trace),
+            Vec::<String>::new()
+        );
     }
     drop(other);
 
@@ -167,7 +177,8 @@ async fn k08_kill_9_in_the_middle_of_an_erasure_only_delays_it() {
     everything_is_gone(folder.path()).await;
     let data = folder.path().join("data");
     for trace in [CANARY.as_bytes(), PERSON.as_bytes(), FILE] {
-        assert_eq!(holding(&data, trace), Vec::<String>::new());
+        let text = String::from_utf8_lossy(trace);
+        assert_eq!(holding(&data, trace), Vec::<String>::new(), "{text}");
     }
     is_not_told(&daemon, &contact).await;
 }
