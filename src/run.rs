@@ -175,7 +175,7 @@ async fn serve_desk(
     crate::profiles::note(&app).await;
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
-        tokio::spawn(lanes::run(Arc::clone(&app), Arc::new(Outbox))),
+        tokio::spawn(lanes::run(Arc::clone(&app), Arc::new(Outbox::default()))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
             Arc::new(crate::media::Media::new(downloads.clone())),

@@ -36,8 +36,19 @@ pub fn windows(channel: &OpenChannel) -> Windows {
 }
 
 /// Sends answers, for the runtime.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outbox;
+#[derive(Clone, Copy, Debug)]
+pub struct Outbox {
+    /// Gives numbers between 0 and 1, which spread the next attempts of many that failed together.
+    pub jitter: fn() -> f64,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            jitter: crate::secrets::jitter,
+        }
+    }
+}
 
 impl Executor for Outbox {
     fn name(&self) -> &'static str {
@@ -63,105 +74,119 @@ impl Executor for Outbox {
         app: &'a App,
         work: WorkId,
     ) -> BoxFuture<'a, Result<Next, WriteError>> {
-        Box::pin(carry_out(app, work))
+        Box::pin(self.step(app, work))
     }
 }
 
-/// Takes an item one step further, and says what comes next for it.
-async fn carry_out(app: &App, work: WorkId) -> Result<Next, WriteError> {
-    let entry = match WorkEntry::get(&*app.store, &work.key()) {
-        Ok(Some(entry)) => entry,
-        Ok(None) => return Ok(Next::Done),
-        Err(error) => return Err(WriteError::Store(error.to_string())),
-    };
-    // A channel that was taken out, or whose credentials are broken, keeps its answers.
-    let later = Next::At(app.clock.now().plus_millis(CLOSED_WAIT_MS));
-    let Some(channel) = app.channels.get_no(entry.channel) else {
-        return Ok(later);
-    };
-    if channel.channel.send().is_none() || channel.status().sending_paused {
-        return Ok(later);
-    }
-    match entry.state {
-        WorkState::Waiting { .. } => attempt(app, &channel, work).await,
-        WorkState::Attempting { .. } | WorkState::Looking { .. } => look(app, &channel, work).await,
-    }
-}
-
-/// Records the attempt, makes it, and records how it ended.
-async fn attempt(app: &App, channel: &Arc<OpenChannel>, work: WorkId) -> Result<Next, WriteError> {
-    let _turn = channel.turn().await;
-    let Some(errand) = app
-        .writer
-        .write(Begin {
-            work,
-            windows: windows(channel),
-        })
-        .await?
-    else {
-        return Ok(Next::Done);
-    };
-    let ended = send(app, channel, &errand).await;
-    let labels = [
-        ("channel", channel.id.clone()),
-        ("outcome", named(&ended).to_owned()),
-    ];
-    metrics::counter!("deskbell_sends_total", &labels).increment(1);
-    record(app, &errand, ended).await
-}
-
-/// Records how an attempt ended. Where the store cannot take it now, it is tried until it can: the platform will not
-/// tell it again.
-async fn record(app: &App, errand: &Errand, ended: Ended) -> Result<Next, WriteError> {
-    let finish = Finish {
-        work: errand.work,
-        part: errand.part,
-        ended,
-        jitter: crate::secrets::jitter(),
-    };
-    loop {
-        match app.writer.write(finish.clone()).await {
-            Err(WriteError::Busy | WriteError::Store(_)) if !app.stopping.is_cancelled() => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            result => return result,
+impl Outbox {
+    /// Takes an item one step further, and says what comes next for it.
+    async fn step(&self, app: &App, work: WorkId) -> Result<Next, WriteError> {
+        let entry = match WorkEntry::get(&*app.store, &work.key()) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ok(Next::Done),
+            Err(error) => return Err(WriteError::Store(error.to_string())),
+        };
+        // A channel that was taken out, or whose credentials are broken, keeps its answers.
+        let later = Next::At(app.clock.now().plus_millis(CLOSED_WAIT_MS));
+        let Some(channel) = app.channels.get_no(entry.channel) else {
+            return Ok(later);
+        };
+        if channel.channel.send().is_none() || channel.status().sending_paused {
+            return Ok(later);
         }
-    }
-}
-
-/// Looks whether a send whose answer was lost has arrived.
-async fn look(app: &App, channel: &Arc<OpenChannel>, work: WorkId) -> Result<Next, WriteError> {
-    let Some(errand) = app.writer.write(Resume { work }).await? else {
-        return Ok(Next::Done);
-    };
-    let Some(sender) = channel.channel.send() else {
-        return Ok(Next::Done);
-    };
-    let ended = match (client(channel, 0), part(app, &errand).await) {
-        (Ok(http), Ok(part)) => {
-            let token = send_token(errand.message.id, errand.part);
-            let lost = LostSend {
-                thread: &errand.thread,
-                send_token: &token,
-                part: &part,
-                attempted_at: errand.attempted_at,
-                known: &errand.known,
-            };
-            // Looking reads the channel's history, for which platforms set a limit of its own.
-            let _turn = channel.reading_turn().await;
-            let time = upload_time(0) + MORE_TIME;
-            match tokio::time::timeout(time, sender.fate(&http, lost)).await {
-                Ok(Fate::Sent(sent)) => Ended::Sent(sent.external_id),
-                Ok(Fate::NotSent) => Ended::NotSent,
-                Ok(Fate::NotSeen) => Ended::NotSeen,
-                Ok(Fate::Untold) => Ended::Untold,
-                // It could not be asked; asking goes on while there is time.
-                Ok(Fate::Unanswered { .. }) | Err(_) => Ended::Unanswered,
+        match entry.state {
+            WorkState::Waiting { .. } => self.attempt(app, &channel, work).await,
+            WorkState::Attempting { .. } | WorkState::Looking { .. } => {
+                self.look(app, &channel, work).await
             }
         }
-        _ => Ended::Unanswered,
-    };
-    record(app, &errand, ended).await
+    }
+
+    /// Records the attempt, makes it, and records how it ended.
+    async fn attempt(
+        &self,
+        app: &App,
+        channel: &Arc<OpenChannel>,
+        work: WorkId,
+    ) -> Result<Next, WriteError> {
+        let _turn = channel.turn().await;
+        let Some(errand) = app
+            .writer
+            .write(Begin {
+                work,
+                windows: windows(channel),
+            })
+            .await?
+        else {
+            return Ok(Next::Done);
+        };
+        let ended = send(app, channel, &errand).await;
+        let labels = [
+            ("channel", channel.id.clone()),
+            ("outcome", named(&ended).to_owned()),
+        ];
+        metrics::counter!("deskbell_sends_total", &labels).increment(1);
+        self.record(app, &errand, ended).await
+    }
+
+    /// Records how an attempt ended. Where the store cannot take it now, it is tried until it can: the platform will not
+    /// tell it again.
+    async fn record(&self, app: &App, errand: &Errand, ended: Ended) -> Result<Next, WriteError> {
+        let finish = Finish {
+            work: errand.work,
+            part: errand.part,
+            ended,
+            jitter: (self.jitter)(),
+        };
+        loop {
+            match app.writer.write(finish.clone()).await {
+                Err(WriteError::Busy | WriteError::Store(_)) if !app.stopping.is_cancelled() => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Looks whether a send whose answer was lost has arrived.
+    async fn look(
+        &self,
+        app: &App,
+        channel: &Arc<OpenChannel>,
+        work: WorkId,
+    ) -> Result<Next, WriteError> {
+        let Some(errand) = app.writer.write(Resume { work }).await? else {
+            return Ok(Next::Done);
+        };
+        let Some(sender) = channel.channel.send() else {
+            return Ok(Next::Done);
+        };
+        let ended = match (client(channel, 0), part(app, &errand).await) {
+            (Ok(http), Ok(part)) => {
+                let token = send_token(errand.message.id, errand.part);
+                let lost = LostSend {
+                    thread: &errand.thread,
+                    send_token: &token,
+                    part: &part,
+                    attempted_at: errand.attempted_at,
+                    known: &errand.known,
+                };
+                // Looking reads the channel's history, for which platforms set a limit of its own.
+                let _turn = channel.reading_turn().await;
+                let time = upload_time(0) + MORE_TIME;
+                match tokio::time::timeout(time, sender.fate(&http, lost)).await {
+                    Ok(Fate::Sent(sent)) => Ended::Sent(sent.external_id),
+                    Ok(Fate::NotSent) => Ended::NotSent,
+                    Ok(Fate::NotSeen) => Ended::NotSeen,
+                    Ok(Fate::Untold) => Ended::Untold,
+                    // It could not be asked; asking goes on while there is time.
+                    Ok(Fate::Unanswered { .. }) | Err(_) => Ended::Unanswered,
+                }
+            }
+            _ => Ended::Unanswered,
+        };
+        self.record(app, &errand, ended).await
+    }
 }
 
 /// The client for a call that carries so many bytes.
