@@ -68,10 +68,12 @@ impl Decision for Arrivals {
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Outcome> {
         let mut outcome = Outcome::default();
         let mut uncounted = None;
+        let latest = draft.latest().max(self.received_at);
         for (channel, event) in &self.events {
             let arrival = Arrival {
                 channel: *channel,
                 received_at: self.received_at,
+                latest,
             };
             let changed = match event {
                 Event::Message(message) => {
@@ -132,13 +134,15 @@ pub(super) struct Arrival {
     pub(super) channel: ChannelNo,
     /// When it reached the daemon.
     pub(super) received_at: Time,
+    /// The same, or later where the clock was set back meanwhile: by this a platform's time is judged.
+    pub(super) latest: Time,
 }
 
 impl Arrival {
     /// A platform's time, or the arrival where that is nonsense.
     pub(super) fn sensible(&self, time: Time) -> Time {
-        if time.as_millis() <= 0 || time > self.received_at.plus_millis(FUTURE_MS) {
-            self.received_at
+        if time.as_millis() <= 0 || time > self.latest.plus_millis(FUTURE_MS) {
+            self.latest
         } else {
             time
         }
@@ -505,7 +509,7 @@ impl Arrival {
     fn receipt(&self, draft: &mut Draft<'_>, receipt: &Receipt) -> Found<bool> {
         let up_to = receipt
             .watermark
-            .min(self.received_at.plus_millis(WATERMARK_FUTURE_MS));
+            .min(self.latest.plus_millis(WATERMARK_FUTURE_MS));
         let (delivered, read) = match receipt.state {
             DeliveryState::Delivered => (Some(up_to), None),
             DeliveryState::Read => (Some(up_to), Some(up_to)),
