@@ -307,12 +307,13 @@ pub(super) fn part_arrived(
     let before = message;
     let (mut message, mut conversation) = (before.clone(), conversation.clone());
     message.set_part_id(part, external_id);
-    // What was thought lost has arrived after all.
+    // What was thought lost has arrived after all, once each of its parts has.
     let was_lost = message
         .changes
         .delivery
         .as_ref()
-        .is_some_and(|known| known.state == DeliveryState::Unknown);
+        .is_some_and(|known| known.state == DeliveryState::Unknown)
+        && message.knows_all_parts();
     if was_lost {
         changes::merge(
             &mut message.changes,
@@ -503,6 +504,11 @@ impl Item {
                 ..MessageChanges::default()
             },
         );
+        if state == DeliveryState::Unknown {
+            // An echo may still come: it is to be seen then whether there are parts that never left.
+            let further = self.entry.parts.len().saturating_sub(1);
+            self.message.part_ids.resize(further, None);
+        }
         self.remove(draft);
         self.write(draft);
     }

@@ -305,6 +305,34 @@ fn f15_a_failure_at_a_part_resumes_at_that_part() {
 }
 
 #[test]
+fn f15_an_answer_in_doubt_is_sent_only_once_all_its_parts_are() {
+    let mut answer = Answer::queued(3);
+    answer.begin();
+    answer.finish(0, Ended::Sent(Some("m_0".to_owned())));
+    answer.begin();
+    answer.finish(1, Ended::Unknown);
+    answer.finish(1, Ended::Untold);
+    assert_eq!(answer.state(), DeliveryState::Unknown);
+    // The echo settles the doubt about the second part; the third never left.
+    answer.echo(1, "m_1");
+    assert_eq!(answer.state(), DeliveryState::Unknown);
+    assert!(answer.conversation().waiting_since.is_some());
+    let message = answer.message();
+    assert_eq!(message.external_ids().collect::<Vec<_>>(), ["m_0", "m_1"]);
+    assert_eq!(answer.count(), 2);
+
+    let mut answer = Answer::queued(2);
+    answer.begin();
+    answer.finish(0, Ended::Sent(Some("m_0".to_owned())));
+    answer.begin();
+    answer.finish(1, Ended::Unknown);
+    answer.finish(1, Ended::Untold);
+    answer.echo(1, "m_1");
+    assert_eq!(answer.state(), DeliveryState::Sent);
+    assert!(answer.conversation().waiting_since.is_none());
+}
+
+#[test]
 fn the_first_retry_comes_within_five_seconds_and_later_ones_wait_longer() {
     let mut answer = Answer::queued(1);
     let mut waits = Vec::new();
