@@ -41,6 +41,8 @@ struct Answer {
     desk: Desk,
     id: MessageId,
     work: WorkId,
+    /// Since when its fate is looked for.
+    missed_at: Option<i64>,
 }
 
 impl Answer {
@@ -75,6 +77,7 @@ impl Answer {
             desk,
             id,
             work: WorkId(id.0),
+            missed_at: None,
         }
     }
 
@@ -115,11 +118,26 @@ impl Answer {
     }
 
     fn finish(&mut self, part: usize, ended: Ended) -> Next {
+        let now = self.desk.now;
+        let looking_ms = match ended {
+            Ended::Unknown | Ended::NotSeen | Ended::Unanswered | Ended::Untold => {
+                now - *self.missed_at.get_or_insert(now)
+            }
+            _ => {
+                self.missed_at = None;
+                0
+            }
+        };
+        self.finish_after(part, ended, looking_ms)
+    }
+
+    fn finish_after(&mut self, part: usize, ended: Ended, looking_ms: i64) -> Next {
         self.desk.decide(&[Finish {
             work: self.work,
             part,
             ended,
             jitter: 0.5,
+            looking_ms,
         }])[0]
     }
 
@@ -255,6 +273,22 @@ fn f13_a_large_file_that_was_long_on_its_way_is_not_missed_too_soon() {
     answer.finish(0, Ended::NotSeen);
     let state = answer.item().expect("it waits").state;
     assert!(matches!(state, WorkState::Waiting { .. }), "{state:?}");
+}
+
+#[test]
+fn f11_a_clock_that_is_set_forward_makes_no_absence() {
+    let mut answer = Answer::queued(1);
+    answer.begin();
+    answer.finish(0, Ended::Unknown);
+    // Three seconds later the clock says that it is an hour later.
+    answer.desk.now += 3_597_000;
+    answer.finish_after(0, Ended::NotSeen, 3_000);
+    let state = answer.item().expect("it is looked for").state;
+    assert!(matches!(state, WorkState::Looking { .. }), "{state:?}");
+    // A daemon that is restarted again and again gives up in the end, and does not send again.
+    answer.desk.now += 10_000;
+    answer.finish_after(0, Ended::Unanswered, 0);
+    assert_eq!(answer.state(), DeliveryState::Unknown);
 }
 
 #[test]
@@ -412,7 +446,12 @@ proptest! {
                     Some(_) => Ended::Sent(Some(format!("m_{part}"))),
                     None => Ended::NotSeen,
                 };
-                answer.finish(part, ended);
+                if ended == Ended::NotSeen {
+                    // It was looked for long enough.
+                    answer.finish_after(part, ended, 20_000);
+                } else {
+                    answer.finish(part, ended);
+                }
                 continue;
             }
             prop_assert!(answer.begin());

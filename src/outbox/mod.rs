@@ -1,11 +1,14 @@
 //! Answers on their way out: the executor of the work items that send.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use deskbell_sdk::client::BoxFuture;
 use deskbell_sdk::send::{Fate, LostSend, Outbound, OutboundFile, Part, PartPlan, SendError};
+
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::channels::OpenChannel;
@@ -36,17 +39,42 @@ pub fn windows(channel: &OpenChannel) -> Windows {
 }
 
 /// Sends answers, for the runtime.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Outbox {
-    /// Gives numbers between 0 and 1, which spread the next attempts of many that failed together.
-    pub jitter: fn() -> f64,
+    jitter: fn() -> f64,
+    /// Since when this daemon looks for the fate of a part, in time that really passes.
+    looking: Mutex<HashMap<WorkId, (usize, Instant)>>,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
+        Self::with_jitter(crate::secrets::jitter)
+    }
+}
+
+impl Outbox {
+    /// `jitter` gives numbers between 0 and 1, which spread the next attempts of many that failed together.
+    #[must_use]
+    pub fn with_jitter(jitter: fn() -> f64) -> Self {
         Self {
-            jitter: crate::secrets::jitter,
+            jitter,
+            looking: Mutex::default(),
         }
+    }
+
+    fn looking(&self) -> MutexGuard<'_, HashMap<WorkId, (usize, Instant)>> {
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long a part is looked for by now, in milliseconds; a part that was not yet begins.
+    fn looks(&self, work: WorkId, part: usize) -> i64 {
+        let now = Instant::now();
+        let mut looking = self.looking();
+        let since = looking.entry(work).or_insert((part, now));
+        if since.0 != part {
+            *since = (part, now);
+        }
+        i64::try_from(now.duration_since(since.1).as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -83,7 +111,10 @@ impl Outbox {
     async fn step(&self, app: &App, work: WorkId) -> Result<Next, WriteError> {
         let entry = match WorkEntry::get(&*app.store, &work.key()) {
             Ok(Some(entry)) => entry,
-            Ok(None) => return Ok(Next::Done),
+            Ok(None) => {
+                self.looking().remove(&work);
+                return Ok(Next::Done);
+            }
             Err(error) => return Err(WriteError::Store(error.to_string())),
         };
         // A channel that was taken out, or whose credentials are broken, keeps its answers.
@@ -126,24 +157,43 @@ impl Outbox {
             ("outcome", named(&ended).to_owned()),
         ];
         metrics::counter!("deskbell_sends_total", &labels).increment(1);
-        self.record(app, &errand, ended).await
+        // From here on, where the answer was missed.
+        self.looking().remove(&work);
+        let looking_ms = if ended == Ended::Unknown {
+            self.looks(work, errand.part)
+        } else {
+            0
+        };
+        self.record(app, &errand, ended, looking_ms).await
     }
 
     /// Records how an attempt ended. Where the store cannot take it now, it is tried until it can: the platform will not
     /// tell it again.
-    async fn record(&self, app: &App, errand: &Errand, ended: Ended) -> Result<Next, WriteError> {
+    async fn record(
+        &self,
+        app: &App,
+        errand: &Errand,
+        ended: Ended,
+        looking_ms: i64,
+    ) -> Result<Next, WriteError> {
         let finish = Finish {
             work: errand.work,
             part: errand.part,
             ended,
             jitter: (self.jitter)(),
+            looking_ms,
         };
         loop {
             match app.writer.write(finish.clone()).await {
                 Err(WriteError::Busy | WriteError::Store(_)) if !app.stopping.is_cancelled() => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
-                result => return result,
+                result => {
+                    if matches!(result, Ok(Next::Done)) {
+                        self.looking().remove(&errand.work);
+                    }
+                    return result;
+                }
             }
         }
     }
@@ -156,8 +206,11 @@ impl Outbox {
         work: WorkId,
     ) -> Result<Next, WriteError> {
         let Some(errand) = app.writer.write(Resume { work }).await? else {
-            return Ok(Next::Done);
+            // An echo was quicker: the item is done with, or its next part waits.
+            return self.stands(app, work);
         };
+        // Now and not once the platform has answered: its answer may be long on its way, and tells of now.
+        let looking_ms = self.looks(work, errand.part);
         let Some(sender) = channel.channel.send() else {
             return Ok(Next::Done);
         };
@@ -185,7 +238,19 @@ impl Outbox {
             }
             _ => Ended::Unanswered,
         };
-        self.record(app, &errand, ended).await
+        self.record(app, &errand, ended, looking_ms).await
+    }
+
+    /// What comes next for an item, as it is on record.
+    fn stands(&self, app: &App, work: WorkId) -> Result<Next, WriteError> {
+        match WorkEntry::get(&*app.store, &work.key()) {
+            Ok(Some(entry)) => Ok(Next::At(entry.due_at)),
+            Ok(None) => {
+                self.looking().remove(&work);
+                Ok(Next::Done)
+            }
+            Err(error) => Err(WriteError::Store(error.to_string())),
+        }
     }
 }
 
