@@ -27,6 +27,8 @@ pub mod run;
 pub mod seal;
 pub mod secrets;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod view;
 pub mod watch;

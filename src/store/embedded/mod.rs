@@ -22,6 +22,8 @@ mod recent;
 mod recovery;
 mod scan;
 mod segment;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod space;
 mod tables;
 #[cfg(test)]
