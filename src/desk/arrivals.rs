@@ -21,6 +21,9 @@ use crate::store::{Found, Put, RawDelivery};
 
 /// How far in the future a platform's time may lie before it is taken for nonsense: a day, in milliseconds.
 const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
+/// A clock that tells an earlier time is wrong for certain, since there was no Deskbell then: 2026. The platform is
+/// believed against it.
+const NOT_BEFORE_MS: i64 = 1_767_225_600_000;
 /// How far a receipt's watermark may lie in the future: five minutes, in milliseconds, so that a wrong one does not
 /// mark what is not yet written as read.
 const WATERMARK_FUTURE_MS: i64 = 5 * 60 * 1000;
@@ -139,12 +142,18 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
+    /// Whether a platform's time is one, and at most so far in the future.
+    fn is_sensible(&self, time: Time, future_ms: i64) -> bool {
+        let clock_is_wrong = self.latest.as_millis() < NOT_BEFORE_MS;
+        time.as_millis() > 0 && (clock_is_wrong || time <= self.latest.plus_millis(future_ms))
+    }
+
     /// A platform's time, or the arrival where that is nonsense.
     pub(super) fn sensible(&self, time: Time) -> Time {
-        if time.as_millis() <= 0 || time > self.latest.plus_millis(FUTURE_MS) {
-            self.latest
-        } else {
+        if self.is_sensible(time, FUTURE_MS) {
             time
+        } else {
+            self.latest
         }
     }
 
@@ -507,9 +516,12 @@ impl Arrival {
     }
 
     fn receipt(&self, draft: &mut Draft<'_>, receipt: &Receipt) -> Found<bool> {
-        let up_to = receipt
-            .watermark
-            .min(self.latest.plus_millis(WATERMARK_FUTURE_MS));
+        let up_to = if self.is_sensible(receipt.watermark, WATERMARK_FUTURE_MS) {
+            receipt.watermark
+        } else {
+            let latest = self.latest.plus_millis(WATERMARK_FUTURE_MS);
+            receipt.watermark.min(latest)
+        };
         let (delivered, read) = match receipt.state {
             DeliveryState::Delivered => (Some(up_to), None),
             DeliveryState::Read => (Some(up_to), Some(up_to)),

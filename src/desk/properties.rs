@@ -432,6 +432,16 @@ fn f11_a_clock_that_went_back_puts_nothing_before_what_was_there() {
 }
 
 #[test]
+fn f11_a_machine_that_begins_without_the_time_believes_the_platform() {
+    let mut desk = Desk::new();
+    desk.now = 1_000;
+    for (id, step) in [("m2", 2), ("m1", 1), ("m3", 3)] {
+        desk.deliver(&[message("t1", id, Direction::Inbound, step)]);
+        assert_eq!(desk.message(id).sent_at, at(step));
+    }
+}
+
+#[test]
 fn an_inbound_message_opens_a_resolved_conversation() {
     let mut desk = Desk::new();
     desk.deliver(&[message("t1", "m1", Direction::Inbound, 1)]);
