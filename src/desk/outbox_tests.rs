@@ -407,6 +407,62 @@ fn an_answer_is_given_up_after_a_day_and_a_closed_window_ends_it() {
     assert!(answer.conversation().waiting_since.is_some());
 }
 
+/// How far the numbers are from being spread evenly between 0 and 1 (Kolmogorov and Smirnov).
+fn unevenness(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let all = f64::from(u32::try_from(numbers.len()).expect("few"));
+    let steps = numbers.iter().zip(1_u32..);
+    steps
+        .map(|(number, place)| {
+            let (below, above) = (f64::from(place - 1) / all, f64::from(place) / all);
+            (number - below).abs().max((above - number).abs())
+        })
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn f31_retries_of_many_that_failed_together_are_spread_evenly() {
+    // By chance alone it would be more than 0.05 once in a hundred million times.
+    let jitters: Vec<f64> = (0..4_096).map(|_| crate::secrets::jitter()).collect();
+    assert!(unevenness(jitters) < 0.05);
+    let all_at_once = vec![0.5; 400];
+    assert!(unevenness(all_at_once) > 0.4, "the measure sees a herd");
+    for (failures, after_ms, whole_ms) in [
+        (1, None, 1_500),
+        (4, None, 12_000),
+        (1, Some(60_000), 1_500),
+    ] {
+        let due_in_ms = |jitter: f64| {
+            let mut answer = Answer::queued(1);
+            let mut due_in_ms = 0;
+            for _ in 0..failures {
+                answer.begin();
+                let now = answer.desk.now + 1;
+                let finish = Finish {
+                    work: answer.work,
+                    part: 0,
+                    ended: Ended::Retry(after_ms),
+                    jitter,
+                    looking_ms: 0,
+                };
+                let Next::At(due) = answer.desk.decide(&[finish])[0] else {
+                    panic!("again")
+                };
+                due_in_ms = due.as_millis() - now;
+                answer.desk.now = due.as_millis();
+            }
+            f64::from(i32::try_from(due_in_ms - after_ms.unwrap_or(0)).expect("short"))
+        };
+        let spread = (0..400).map(|step| due_in_ms(f64::from(step) / 399.0));
+        let half = f64::from(whole_ms) / 2.0;
+        let evenly = spread.map(|due| (due - half) / half).collect();
+        assert!(
+            unevenness(evenly) < 0.01,
+            "{failures} failures, {after_ms:?}"
+        );
+    }
+}
+
 /// What a platform does with a call.
 #[derive(Clone, Copy, Debug)]
 enum Does {

@@ -16,14 +16,12 @@ use deskbell_sdk::{
     SettingProblem, Settings, Time,
 };
 
-use super::platform::{Does, Platform, Post};
+use super::platform::{Does, POISON, Platform, Post};
 
 /// The header by which the platform shows that it is itself.
 pub(super) const SECRET_HEADER: &str = "x-secret";
 /// What stands in it.
 pub(super) const SECRET: &str = "simulated-secret";
-/// The customer who writes this makes the decoder panic.
-pub(super) const POISON: &str = "poison";
 
 /// The line between a daemon and the platform: it ends with the daemon, the platform does not.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::platform::POISON;
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::store::record::{ContactRecord, ConversationRecord, MessageRecord};
 use crate::store::{
@@ -142,6 +143,7 @@ impl Read for Mishaps {
                 "as the simulation has it".to_owned(),
             ));
         }
+        assert!(!external_id.starts_with(POISON), "poison");
         if self.ignores_duplicates {
             return Ok(None);
         }

@@ -11,6 +11,7 @@ mod followers;
 mod oracle;
 mod platform;
 mod staff;
+mod storms;
 mod world;
 
 use engine::Planted;

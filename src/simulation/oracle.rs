@@ -76,6 +76,10 @@ impl<'a> Desk<'a> {
             let post = &kept.post;
             let found = holders.get(post.id.as_str()).map_or(0, Vec::len);
             hold(found <= 1, || format!("{} is here {found} times", post.id))?;
+            if post.is_poison() {
+                hold(found == 0, || format!("{} is here as a message", post.id))?;
+                continue;
+            }
             hold(found == 1 || !kept.acknowledged, || {
                 format!("{} was acknowledged and is not here", post.id)
             })?;

@@ -13,6 +13,18 @@ const LATE_MS: i64 = 8_000;
 /// which the daemon takes an absence for one.
 const HIDDEN_MS: u64 = 9_000;
 
+/// What makes the decoder panic as a text, and the desk as an id's beginning.
+pub(super) const POISON: &str = "poison";
+
+/// Who panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Poison {
+    /// The connector, while it decodes.
+    ForDecoder,
+    /// The desk, while it decides.
+    ForDesk,
+}
+
 /// What the platform shows of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Post {
@@ -28,6 +40,13 @@ pub(super) struct Post {
     pub(super) at_ms: i64,
     /// What came with the send, where it was sent by us.
     pub(super) token: Option<String>,
+}
+
+impl Post {
+    /// Whether the daemon cannot digest it.
+    pub(super) fn is_poison(&self) -> bool {
+        self.text == POISON || self.id.starts_with(POISON)
+    }
 }
 
 /// A post with what only the platform knows of it.
@@ -90,6 +109,8 @@ pub(super) struct Manners {
     pub(super) tells: bool,
     /// Its reply window in milliseconds.
     pub(super) window_ms: Option<i64>,
+    /// Whether it puts every send off.
+    pub(super) postpones_all: bool,
     /// A planted fault: what it does not show at once is told to be absent for certain.
     pub(super) blind: bool,
 }
@@ -119,6 +140,25 @@ pub(super) struct Platform {
     last_ms: i64,
     /// Attempts to send that reached it.
     pub(super) calls: u64,
+    /// The same by the minute.
+    pub(super) calls_in_minute: BTreeMap<i64, u64>,
+    /// Deliveries that it tried.
+    pub(super) tried: u64,
+}
+
+impl Manners {
+    /// Everything goes well.
+    pub(super) const GOOD: Self = Self {
+        sends_fail: 0,
+        lost_answers: 0,
+        undelivered: 0,
+        repeats: 0,
+        unanswered: 0,
+        tells: true,
+        window_ms: None,
+        postpones_all: false,
+        blind: false,
+    };
 }
 
 impl Platform {
@@ -133,6 +173,8 @@ impl Platform {
             coming: Vec::new(),
             last_ms: 0,
             calls: 0,
+            calls_in_minute: BTreeMap::new(),
+            tried: 0,
         }
     }
 
@@ -144,6 +186,7 @@ impl Platform {
             undelivered: 0,
             repeats: 0,
             unanswered: 0,
+            postpones_all: false,
             ..self.manners
         };
     }
@@ -189,11 +232,38 @@ impl Platform {
         }
     }
 
+    /// A customer writes what the daemon cannot digest, in a delivery of its own.
+    pub(super) fn write_poison(&mut self, now_ms: i64, thread: &str, poison: Poison) {
+        let number = self.posts.len();
+        let (id, text) = match poison {
+            Poison::ForDecoder => (format!("p{number}"), POISON.to_owned()),
+            Poison::ForDesk => (format!("{POISON}{number}"), format!("words {number}")),
+        };
+        let post = Post {
+            id,
+            thread: thread.to_owned(),
+            by_customer: true,
+            text,
+            at_ms: 0,
+            token: None,
+        };
+        let place = self.keep(now_ms, post);
+        self.deliveries.push(Delivery {
+            posts: vec![place],
+            due_ms: now_ms,
+            tries: 0,
+            repeats: 1,
+        });
+    }
+
     /// Puts a post into a delivery: one of its own, or one that waits already.
     fn deliver_soon(&mut self, now_ms: i64, place: usize) {
         let delay_ms = i64::try_from(self.chance.below(3_000)).expect("short");
         let joins = self.chance.percent(30);
-        let untried = self.deliveries.iter_mut().find(|one| one.tries == 0);
+        let untried = self
+            .deliveries
+            .iter_mut()
+            .find(|one| one.tries == 0 && one.repeats == 0);
         match untried {
             Some(delivery) if joins => delivery.posts.push(place),
             _ => {
@@ -228,6 +298,7 @@ impl Platform {
         }
         let place = self.chance.one_of(&due);
         let delivery = self.deliveries.swap_remove(place);
+        self.tried += 1;
         // Where nobody answers it is there again.
         let mut again = delivery.clone();
         again.tries += 1;
@@ -276,7 +347,10 @@ impl Platform {
         line_ms: i64,
     ) -> Does {
         self.calls += 1;
-        let does = if self.chance.percent(self.manners.sends_fail) {
+        *self.calls_in_minute.entry(now_ms / 60_000).or_default() += 1;
+        let does = if self.manners.postpones_all {
+            Does::Postpones(None)
+        } else if self.chance.percent(self.manners.sends_fail) {
             let after_ms = self.chance.between(1_000, 20_000);
             self.chance.one_of(&[
                 Does::TakesInSilence,

@@ -69,6 +69,7 @@ impl Setup {
             unanswered: chance.one_of(&[0, 30]),
             tells: !chance.percent(10),
             window_ms: chance.percent(20).then_some(24 * HOUR_MS),
+            postpones_all: false,
             blind: planted == Planted::BlindResend,
         };
         Self {
@@ -126,10 +127,10 @@ pub(super) struct World {
 }
 
 /// A daemon that lives.
-struct Life {
-    app: App,
-    store: Arc<Mishaps>,
-    line: Line,
+pub(super) struct Life {
+    pub(super) app: App,
+    pub(super) store: Arc<Mishaps>,
+    pub(super) line: Line,
     router: Router,
     listening: Vec<JoinHandle<()>>,
 }
@@ -169,11 +170,7 @@ impl World {
         let mut life = 0;
         loop {
             life += 1;
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .start_paused(true)
-                .build()
-                .expect("a runtime");
+            let runtime = runtime();
             let end = runtime.block_on(self.live(life));
             // All tasks end here, wherever they are: that is the kill.
             drop(runtime);
@@ -190,6 +187,23 @@ impl World {
                 self.set_clock();
             }
         }
+    }
+
+    /// Runs a scenario of somebody's own in one life, on the engine in memory.
+    pub(super) fn stage(manners: Manners, scenario: impl AsyncFnOnce(&mut Self, &mut Life)) {
+        let setup = Setup {
+            embedded: false,
+            clock_jumps: false,
+            lives: 1,
+            steps: 0,
+            manners,
+            planted: Planted::Nothing,
+        };
+        let mut world = Self::new(1, setup);
+        runtime().block_on(async {
+            let mut life = world.begin(1).await.expect("it begins");
+            scenario(&mut world, &mut life).await;
+        });
     }
 
     /// A checksum of everything that happened, to compare two runs of one seed.
@@ -220,7 +234,7 @@ impl World {
             .push(format!("the clock is {} ms off", self.clock_off_ms));
     }
 
-    async fn begin(&mut self, life: u64) -> Result<Life, String> {
+    pub(super) async fn begin(&mut self, life: u64) -> Result<Life, String> {
         let clock = Clock::going_from(Time::from_millis(self.now_ms + self.clock_off_ms));
         let engine: Arc<dyn Store> = match &self.engine {
             Engine::Memory(store) => Arc::<MemoryStore>::clone(store),
@@ -332,7 +346,7 @@ impl World {
     }
 
     /// Lets time pass. Says whether the daemon has died meanwhile.
-    async fn pass(&self, life: &Life, ms: u64) -> bool {
+    pub(super) async fn pass(&self, life: &Life, ms: u64) -> bool {
         let until = tokio::time::Instant::now() + Duration::from_millis(ms);
         loop {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
@@ -385,7 +399,7 @@ impl World {
         None
     }
 
-    fn answer(&mut self, life: &Life, thread: &str) {
+    pub(super) fn answer(&mut self, life: &Life, thread: &str) {
         let Some(conversation) = conversation_of(&*life.app.store, PAGE, thread) else {
             return;
         };
@@ -489,7 +503,7 @@ impl World {
     }
 
     /// All is well from now on: what is still under way ends, and everything is checked.
-    async fn come_to_rest(&mut self, life: &mut Life) -> Verdict {
+    pub(super) async fn come_to_rest(&mut self, life: &mut Life) -> Verdict {
         self.steps.push("all is well from now on".to_owned());
         self.clock_off_ms = 0;
         life.app
@@ -546,6 +560,13 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// A runtime of one thread whose time goes on when nothing else does.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let builder = builder.enable_time().start_paused(true);
+    builder.build().expect("a runtime")
 }
 
 /// The operator mends the credentials.
