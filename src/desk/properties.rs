@@ -414,6 +414,13 @@ fn f11_a_clock_that_went_back_puts_nothing_before_what_was_there() {
         // The platform's clock is right: its times are no nonsense, and its receipts reach what they say.
         desk.deliver(&[message("t1", "m2", Direction::Inbound, 12)]);
         assert_eq!(desk.message("m2").sent_at, at(12));
+        // What has no time of a platform's, as in the website chat, is dated here.
+        let Event::Message(mut undated) = message("t2", "m3", Direction::Inbound, 0) else {
+            unreachable!("a message")
+        };
+        undated.sent_at = Time::default();
+        desk.deliver(&[Event::Message(undated)]);
+        assert!(desk.message("m3").sent_at >= at(10), "{back_ms}");
         let order = desk
             .store
             .messages(&Scope::whole_desk(), conversation, Place::LAST, 9);
