@@ -261,7 +261,7 @@ fn client(channel: &OpenChannel, body_bytes: u64) -> Result<PlatformClient, reqw
         .api_base()
         .or(channel.kind.api_base)
         .unwrap_or_default();
-    Ok(PlatformClient::new(upload_client(body_bytes)?, base))
+    Ok(PlatformClient::new(upload_client()?, base).within(upload_time(body_bytes)))
 }
 
 /// Sends one part. Whatever is not the platform's own clear word is `Unknown`.
