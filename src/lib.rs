@@ -30,6 +30,8 @@ pub mod run;
 pub mod seal;
 pub mod secrets;
 pub mod server;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod upkeep;
 pub mod view;

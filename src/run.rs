@@ -21,6 +21,7 @@ use crate::api::chat::limits::ChatLimits;
 use crate::api::cursor::Cursors;
 use crate::api::problem::Problem;
 use crate::app::{App, Daemon, StoreHandle};
+use crate::backup::{self, BackupError, Kept};
 use crate::blobs::Blobs;
 use crate::channels::{Channels, OpenChannel};
 use crate::clock::Clock;
@@ -247,7 +248,7 @@ async fn answers(app: App) {
         () = app.stopping.cancelled() => return,
         () = app.held.released() => {}
     }
-    lanes::run(app, Arc::new(Outbox)).await;
+    lanes::run(app, Arc::new(Outbox::default())).await;
 }
 
 fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
@@ -484,6 +485,25 @@ async fn open_store(config: &Config, clock: Clock, gate: &Arc<Gate>) -> Result<A
         );
     }
     Ok(Arc::new(store))
+}
+
+/// Brings a backup back into a data directory that has no store.
+///
+/// # Errors
+/// Where it is no whole backup, or the place is taken; in words that say what to do.
+pub fn restore(
+    backup: impl std::io::Read,
+    data_dir: &Path,
+    progress: &dyn Fn(Progress),
+) -> Result<Kept, BackupError> {
+    let clock = Clock::system();
+    let options = Options::new(clock.clone());
+    let begin = |snapshot: &Path, directory: &Path, jump_seq| {
+        EmbeddedStore::begin_from(directory, snapshot, jump_seq, options, progress)
+            .map(|store| Box::new(store) as Box<dyn Store>)
+            .map_err(|error| error.to_string())
+    };
+    backup::restore(backup, data_dir, &clock, Blobs::open, begin)
 }
 
 /// Gives each configured channel its number and opens it. One that cannot be opened never stops the rest.

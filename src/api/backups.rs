@@ -66,6 +66,13 @@ async fn backup_now(
             30,
         ));
     };
+    let began_at = app.clock.now();
+    let preparing = Arc::clone(&app);
+    let prepared = tokio::task::spawn_blocking(move || backup::prepare(&*preparing.store));
+    let prepared = prepared
+        .await
+        .map_err(|_| Problem::unavailable("The snapshot for the backup broke off. Try again."))?
+        .map_err(|error| Problem::unavailable(format!("There is no backup now: {error}.")))?;
     let (pieces, incoming) = mpsc::channel(PIECES);
     let writing = Arc::clone(&app);
     tokio::task::spawn_blocking(move || {
@@ -75,7 +82,7 @@ async fn backup_now(
             app: Arc::clone(&writing),
             buffer: Vec::with_capacity(PIECE_BYTES),
         };
-        let written = backup::write(&*writing.store, &writing.blobs, writing.clock.now(), line);
+        let written = backup::write(prepared, &writing.blobs, began_at, line);
         match written {
             Ok(end) => tracing::info!(files = end.attachments, "a backup was taken"),
             Err(error) => {

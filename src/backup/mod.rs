@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{Checked, check};
 pub use restore::{Kept, restore};
-pub use write::write;
+pub use write::{Prepared, prepare, write};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;

@@ -11,8 +11,7 @@ use super::{BackupError, Checked, Manifest, Trying as _};
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::desk::restore::Restored;
-use crate::store::embedded::{EmbeddedStore, Options, Progress};
-use crate::store::{Group, Store as _, StoreError};
+use crate::store::{Group, Store, StoreError};
 
 /// How many numbers of events are left out: the desk that the backup is of may have given them since, and no reader of
 /// its stream may take ours for them. The largest number that JSON readers hold leaves room for millions of restores.
@@ -29,8 +28,8 @@ pub struct Kept {
     pub restored_at: Time,
 }
 
-/// Brings a backup back into `data_dir`. `progress` hears how many bytes of attachments are there, and how far the store
-/// is. Where it is cut, it can be done again.
+/// Brings a backup back into `data_dir`. `open_blobs` opens the folder of its files; `begin` makes a store in an empty
+/// directory (the second path) from a snapshot (the first), whose events go on so many numbers later. Where it is cut, it can be done again.
 ///
 /// # Errors
 /// There is a store already; the backup is none or damaged; the disk refuses.
@@ -38,7 +37,8 @@ pub fn restore(
     backup: impl Read,
     data_dir: &Path,
     clock: &Clock,
-    progress: &dyn Fn(Progress),
+    open_blobs: impl FnOnce(&Path) -> io::Result<Blobs>,
+    begin: impl FnOnce(&Path, &Path, u64) -> Result<Box<dyn Store>, String>,
 ) -> Result<Kept, BackupError> {
     let store = data_dir.join("store");
     if store.exists() {
@@ -53,7 +53,7 @@ pub fn restore(
     }
     fs::create_dir_all(&unfinished).trying("the data directory cannot be made")?;
     let blobs =
-        Blobs::open(&data_dir.join("attachments")).trying("the attachments cannot be written")?;
+        open_blobs(&data_dir.join("attachments")).trying("the attachments cannot be written")?;
     let snapshot = unfinished.join("snapshot");
     let mut taking = Taking {
         blobs,
@@ -62,15 +62,13 @@ pub fn restore(
     let backup = read(backup, &mut taking)?;
     let restored_at = clock.now();
     let new_store = unfinished.join("store");
-    let options = Options::new(clock.clone());
-    let begun = EmbeddedStore::begin_from(&new_store, &snapshot, JUMP_SEQ, options, progress);
-    let made = begun.map_err(|error| BackupError::Store(error.to_string()))?;
+    let made = begin(&snapshot, &new_store, JUMP_SEQ).map_err(BackupError::Store)?;
     let restored = Restored {
         backup_of: backup.manifest.made_at,
         restored_at,
     };
     let hold = || {
-        let puts = restored.hold(&made)?;
+        let puts = restored.hold(&*made)?;
         made.commit(Group {
             puts,
             ..Group::default()

@@ -10,24 +10,39 @@ use super::{
     ATTACHMENTS, BackupError, END, End, MANIFEST, Manifest, SNAPSHOT, Trying as _, VERSION,
 };
 use crate::blobs::Blobs;
-use crate::store::Store;
+use crate::store::{SnapshotInfo, Store};
 
-/// Writes a backup of what `store` and `blobs` hold into `out`. The store makes a snapshot for it; commits go on
-/// meanwhile, and what is acknowledged after that is not in it.
+/// Has the store make a snapshot for a backup, and opens it. Commits go on meanwhile.
 ///
 /// # Errors
-/// Where something cannot be read, or `out` takes no more.
-pub fn write(
-    store: &dyn Store,
-    blobs: &Blobs,
-    now: Time,
-    out: impl Write,
-) -> Result<End, BackupError> {
+/// Where the store makes none.
+pub fn prepare(store: &dyn Store) -> Result<Prepared, BackupError> {
     let snapshot = store
         .snapshot()
         .map_err(|error| BackupError::Store(error.to_string()))?;
     // Opened at once: the file stays readable even where a newer snapshot replaces it.
-    let mut file = File::open(&snapshot.path).trying("the snapshot cannot be opened")?;
+    let file = File::open(&snapshot.path).trying("the snapshot cannot be opened")?;
+    Ok(Prepared { snapshot, file })
+}
+
+/// A snapshot that is to go into a backup.
+#[derive(Debug)]
+pub struct Prepared {
+    snapshot: SnapshotInfo,
+    file: File,
+}
+
+/// Writes a backup of what was prepared and of `blobs` into `out`.
+///
+/// # Errors
+/// Where something cannot be read, or `out` takes no more.
+pub fn write(
+    prepared: Prepared,
+    blobs: &Blobs,
+    now: Time,
+    out: impl Write,
+) -> Result<End, BackupError> {
+    let Prepared { snapshot, mut file } = prepared;
     let bytes = file
         .metadata()
         .trying("the snapshot cannot be opened")?

@@ -14,7 +14,6 @@ use super::client::Daemon;
 use super::progress::Progress;
 use super::{Remote, complain, configuration, runtime, say};
 use crate::backup;
-use crate::clock::Clock;
 use crate::config::Overrides;
 use crate::store::embedded::Progress as StoreProgress;
 
@@ -145,7 +144,7 @@ impl Restore {
                 complain(&format!("making the store: {percent} %"));
             }
         };
-        let kept = backup::restore(backup, &config.data_dir, &Clock::system(), &tell)?;
+        let kept = crate::run::restore(backup, &config.data_dir, &tell)?;
         say(&format!(
             "Restored the backup of {} into {}: everything up to event {}, and {} files.",
             kept.backup.manifest.made_at,

@@ -2,7 +2,6 @@
 //! already, by the desk that the backup is of (K07).
 
 use deskbell_sdk::Time;
-use serde::{Deserialize, Serialize};
 
 use super::Decision;
 use crate::id::WorkId;
@@ -13,7 +12,7 @@ use crate::store::{Found, Put, Read, StoreError};
 const SETTING: &[u8] = b"restored";
 
 /// Since when nothing goes out, and from what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// When the backup was made.
     pub backup_of: Time,
@@ -29,8 +28,16 @@ impl Restored {
     }
 
     fn read(setting: &SettingEntry) -> Found<Self> {
-        serde_json::from_str(&setting.value)
-            .map_err(|error| StoreError::Unreadable(format!("what was restored: {error}")))
+        let times = setting
+            .value
+            .split_once(' ')
+            .and_then(|(backup_of, at)| Some((backup_of.parse().ok()?, at.parse().ok()?)));
+        let (backup_of, restored_at) = times
+            .ok_or_else(|| StoreError::Unreadable("what was restored cannot be read".to_owned()))?;
+        Ok(Self {
+            backup_of: Time::from_millis(backup_of),
+            restored_at: Time::from_millis(restored_at),
+        })
     }
 
     /// What holds the desk that `store` was restored into: the entry that says so, and each answer that waits as it would
@@ -44,9 +51,8 @@ impl Restored {
             backup_of,
             restored_at,
         } = self;
-        let value = serde_json::json!({ "backup_of": backup_of, "restored_at": restored_at });
         let setting = SettingEntry {
-            value: value.to_string(),
+            value: format!("{} {}", backup_of.as_millis(), restored_at.as_millis()),
         };
         let mut puts = vec![setting.put(SETTING.to_vec())];
         for (key, mut entry) in WorkEntry::scan(store, &[], None, usize::MAX)? {

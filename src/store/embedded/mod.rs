@@ -26,6 +26,8 @@ mod recovery;
 mod scan;
 mod scrub;
 mod segment;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod snapshot;
 mod snapshots;
 mod sorter;
