@@ -31,7 +31,7 @@ impl EmbeddedStore {
         // Two, each read back: they replace all older ones, and from here on nothing reads what is rewritten below.
         let snapshots = &self.truth.snapshots;
         for _ in 0..2 {
-            snapshots.make(&self.truth, up_to, self.clock.now())?;
+            self.write_snapshot(up_to)?;
         }
         for damaged in snapshots.damaged()? {
             std::fs::remove_file(damaged).map_err(|error| not_forgotten(&error))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::disk::write_whole;
+use super::disk::{bytes_below, write_whole};
 use super::fold::UpTo;
 use super::journal::Making;
 use super::model::{Beside, Progress};
@@ -122,7 +122,7 @@ impl EmbeddedStore {
         {
             return Ok(newest);
         }
-        let made = snapshots.make(&self.truth, up_to, self.clock.now())?;
+        let made = self.write_snapshot(up_to)?;
         tracing::info!(
             steps = made.frame,
             rows = made.rows,
@@ -130,6 +130,36 @@ impl EmbeddedStore {
             "a snapshot was made"
         );
         Ok(made)
+    }
+
+    /// Writes a snapshot, where there is room for it.
+    pub(super) fn write_snapshot(&self, up_to: UpTo) -> Found<SnapshotInfo> {
+        let state = self.upkeep_state();
+        let before = state.snapshot.map_or(0, |snapshot| snapshot.bytes);
+        // What is folded stands in temporary files meanwhile.
+        self.has_room_for(before.saturating_add(state.log_bytes_behind.saturating_mul(2)))?;
+        self.truth
+            .snapshots
+            .make(&self.truth, up_to, self.clock.now())
+    }
+
+    /// Upkeep must not take the room that commits are refused without.
+    fn has_room_for(&self, bytes: u64) -> Found<()> {
+        let space = &self.space;
+        let Ok(available) = space.disk.available_bytes(&space.directory) else {
+            // The write itself will tell.
+            return Ok(());
+        };
+        let wanted = space.min_free_bytes.saturating_add(bytes);
+        if available >= wanted {
+            return Ok(());
+        }
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        Err(StoreError::NotWritten(format!(
+            "there is no room on the disk for the store's upkeep: {} MiB are free, {} MiB are needed",
+            mib(available),
+            mib(wanted)
+        )))
     }
 
     pub(super) fn drop_old_segments(&self, keep: Duration) -> Found<u64> {
@@ -176,6 +206,7 @@ impl EmbeddedStore {
 
     /// Makes the tables again beside those that are read; the caller holds off other upkeep.
     pub(super) fn remake(&self) -> Found<()> {
+        self.has_room_for(bytes_below(&self.home.tables()))?;
         let path = self.home.beside();
         let not_begun = |error: std::io::Error| {
             StoreError::NotWritten(format!("no directory for new tables: {error}"))

@@ -193,6 +193,18 @@ fn f08_on_a_full_disk_reads_go_on_and_writes_do_once_there_is_room() {
         "the store cannot write: the disk is full: 5 MiB are free, 8 MiB must stay free; make room"
     );
     assert_eq!(everything(&store), everything(&told(23, 20)));
+    // There is room for writes, and upkeep leaves it to them.
+    disk.available.store((8 << 20) + 1_000, Ordering::SeqCst);
+    std::thread::sleep(std::time::Duration::from_millis(250));
+    let refused = store.snapshot().unwrap_err().to_string();
+    assert!(
+        refused.contains("no room on the disk for the store's upkeep"),
+        "{refused}"
+    );
+    assert!(store.remake_tables().is_err());
+    disk.available.store(5 << 20, Ordering::SeqCst);
+    std::thread::sleep(std::time::Duration::from_millis(250));
+    assert!(store.commit(group.clone()).is_err());
     drop(store);
     // It opens while it is full, and gives the reserve up for that.
     disk.available.store(0, Ordering::SeqCst);
