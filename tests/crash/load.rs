@@ -1,0 +1,340 @@
+//! Senders that never rest, and the book they keep outside of the daemon: what they sent, and what was acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::support::{
+    ADMIN, APP_SECRET, Daemon, PAGE, client, deliver, envelope, message, now_ms, signature,
+};
+
+/// The configuration of a daemon under load: visitors' addresses are believed, so that each is a household of its own.
+pub(crate) fn config() -> String {
+    format!(
+        "trusted_proxies = [\"127.0.0.1/32\"]\n{}",
+        crate::support::config("")
+    )
+}
+
+/// The way on which a message is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A signed delivery of Messenger's.
+    Webhook,
+    /// A visitor of the website writes.
+    Chat,
+    /// A program answers a visitor through the API.
+    Reply,
+}
+
+impl Way {
+    /// Every sender has a way of its own: of eight, six deliver, one chats and one answers.
+    const fn of_sender(sender: usize) -> Self {
+        match sender % 8 {
+            6 => Self::Chat,
+            7 => Self::Reply,
+            _ => Self::Webhook,
+        }
+    }
+
+    const fn letter(self) -> char {
+        match self {
+            Self::Webhook => 'w',
+            Self::Chat => 'c',
+            Self::Reply => 'r',
+        }
+    }
+}
+
+/// A message: its text is written once in the whole run, and everything else about it follows from the text.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) way: Way,
+    number: usize,
+}
+
+impl Sent {
+    /// What it says.
+    pub(crate) fn text(&self) -> String {
+        format!("{}-{}", self.way.letter(), self.number)
+    }
+
+    /// The platform's id of it, where it came from one.
+    pub(crate) fn platform_id(&self) -> Option<String> {
+        (self.way == Way::Webhook).then(|| format!("m_{}", self.text()))
+    }
+}
+
+/// What is known outside of the daemon.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Book {
+    /// Everything that was sent, by its text.
+    pub(crate) sent: BTreeMap<String, Sent>,
+    /// The texts of what was acknowledged.
+    pub(crate) acknowledged: BTreeSet<String>,
+    /// What was sent and not acknowledged: it is sent again, as platforms, widgets and programs do.
+    open: VecDeque<Sent>,
+    /// Answers that are neither "done" nor "come again".
+    pub(crate) odd_answers: Vec<String>,
+    /// How often senders were put off by 503.
+    pub(crate) put_off: usize,
+}
+
+impl Book {
+    /// Takes in what was sent and acknowledged elsewhere.
+    pub(crate) fn note(&mut self, way: Way, number: usize, acknowledged: bool) -> Sent {
+        let sent = Sent { way, number };
+        self.sent.insert(sent.text(), sent.clone());
+        if acknowledged {
+            self.acknowledged.insert(sent.text());
+        }
+        sent
+    }
+}
+
+/// A visitor's session.
+#[derive(Debug)]
+struct Session {
+    token: String,
+    conversation: String,
+    address: String,
+}
+
+/// The senders' common ground; it outlives the daemons.
+#[derive(Debug)]
+pub(crate) struct Load {
+    sessions: Vec<Session>,
+    counter: AtomicUsize,
+    book: Mutex<Book>,
+}
+
+/// What became of a request.
+enum Answer {
+    Done,
+    ComeAgain,
+    Odd(String),
+    NoAnswer,
+}
+
+impl From<reqwest::Result<reqwest::Response>> for Answer {
+    fn from(result: reqwest::Result<reqwest::Response>) -> Self {
+        match result {
+            Ok(answer) if answer.status().is_success() => Self::Done,
+            Ok(answer) if matches!(answer.status().as_u16(), 503 | 429) => {
+                if answer.headers().contains_key("retry-after") {
+                    Self::ComeAgain
+                } else {
+                    Self::Odd(format!("{} without Retry-After", answer.status()))
+                }
+            }
+            Ok(answer) => Self::Odd(format!("answered {}", answer.status())),
+            Err(_) => Self::NoAnswer,
+        }
+    }
+}
+
+/// Visitors of the website who write and are answered.
+const VISITORS: usize = 16;
+
+impl Load {
+    /// Opens the visitors' sessions at a daemon with [`config`].
+    pub(crate) async fn begin(daemon: &Daemon) -> Arc<Self> {
+        let mut sessions = Vec::new();
+        for visitor in 0..VISITORS {
+            let address = format!("198.18.0.{}", visitor + 1);
+            let opening = client()
+                .post(format!("{}/chat/site/session", daemon.url))
+                .header("x-forwarded-for", &address)
+                .json(&json!({}));
+            let answer = opening.send().await.expect("answers");
+            assert_eq!(answer.status(), 201);
+            let session: Value = answer.json().await.expect("JSON");
+            let text = |value: &Value| value.as_str().expect("a text").to_owned();
+            let session = Session {
+                token: text(&session["token"]),
+                conversation: text(&session["conversation"]["id"]),
+                address,
+            };
+            sessions.push(session);
+        }
+        let load = Arc::new(Self {
+            sessions,
+            counter: AtomicUsize::new(VISITORS),
+            book: Mutex::default(),
+        });
+        // A conversation begins with its first message; before it there is nothing to answer.
+        for number in 0..VISITORS {
+            let sent = load.book().note(Way::Chat, number, false);
+            let answer = load.ask(&daemon.url, &sent).await;
+            assert!(
+                matches!(answer, Answer::Done),
+                "the first message of a visitor"
+            );
+            load.book().acknowledged.insert(sent.text());
+        }
+        load
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("not poisoned")
+    }
+
+    /// What is known now.
+    pub(crate) fn known(&self) -> Book {
+        self.book().clone()
+    }
+
+    async fn ask(&self, url: &str, sent: &Sent) -> Answer {
+        let text = sent.text();
+        let session = &self.sessions[sent.number % self.sessions.len()];
+        let request = match sent.way {
+            Way::Webhook => {
+                let body = body_of(sent);
+                client()
+                    .post(format!("{url}/webhooks/shop-page"))
+                    .header("content-type", "application/json")
+                    .header("x-hub-signature-256", signature(APP_SECRET, &body))
+                    .body(body)
+            }
+            Way::Chat => client()
+                .post(format!("{url}/chat/site/messages"))
+                .bearer_auth(&session.token)
+                .header("x-forwarded-for", &session.address)
+                .json(&json!({ "text": text, "client_id": text })),
+            Way::Reply => client()
+                .post(format!(
+                    "{url}/api/v1/conversations/{}/messages",
+                    session.conversation
+                ))
+                .bearer_auth(ADMIN)
+                .header("idempotency-key", &text)
+                .json(&json!({ "text": text })),
+        };
+        request.timeout(Duration::from_secs(60)).send().await.into()
+    }
+
+    /// What a sender of this way sends next: what was not acknowledged before anything new.
+    fn next(&self, way: Way) -> Sent {
+        let mut book = self.book();
+        if let Some(place) = book.open.iter().position(|sent| sent.way == way) {
+            return book.open.remove(place).expect("found");
+        }
+        let number = self.counter.fetch_add(1, Ordering::Relaxed);
+        book.note(way, number, false)
+    }
+
+    /// Sends until it is told to stop, or the daemon is gone.
+    async fn send(self: Arc<Self>, url: String, sender: usize, stop: Arc<AtomicBool>) {
+        while !stop.load(Ordering::Relaxed) {
+            if !self.send_one(&url, Way::of_sender(sender)).await {
+                return;
+            }
+        }
+    }
+
+    /// Sends one message; whether anybody answered.
+    pub(crate) async fn send_one(&self, url: &str, way: Way) -> bool {
+        let sent = self.next(way);
+        // Every fifth delivery is made twice at once, as platforms do after a slow answer.
+        let again = (way == Way::Webhook && sent.number.is_multiple_of(5)).then(|| {
+            let (url, body) = (url.to_owned(), body_of(&sent));
+            tokio::spawn(async move { deliver(&url, "shop-page", APP_SECRET, body).await })
+        });
+        let answer = self.ask(url, &sent).await;
+        if let Some(again) = again {
+            // Only the first answer counts here; the second must not make a second message.
+            let _ = again.await;
+        }
+        match answer {
+            Answer::Done => {
+                self.book().acknowledged.insert(sent.text());
+                true
+            }
+            Answer::ComeAgain => {
+                {
+                    let mut book = self.book();
+                    book.put_off += 1;
+                    book.open.push_back(sent);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                true
+            }
+            Answer::Odd(what) => {
+                let mut book = self.book();
+                book.odd_answers.push(format!("{}: {what}", sent.text()));
+                book.open.push_back(sent);
+                true
+            }
+            Answer::NoAnswer => {
+                self.book().open.push_back(sent);
+                false
+            }
+        }
+    }
+
+    /// Lets so many senders loose on a daemon.
+    pub(crate) fn loose(self: &Arc<Self>, daemon: &Daemon, senders: usize) -> Senders {
+        let stop = Arc::new(AtomicBool::new(false));
+        let tasks = (0..senders)
+            .map(|sender| {
+                let (load, url, stop) = (Arc::clone(self), daemon.url.clone(), Arc::clone(&stop));
+                tokio::spawn(load.send(url, sender, stop))
+            })
+            .collect();
+        Senders { stop, tasks }
+    }
+
+    /// Sends again what was never acknowledged, until it is, and again everything of the last `most` deliveries that
+    /// were acknowledged, as a platform does that lost the answers.
+    pub(crate) async fn send_again(&self, daemon: &Daemon, most: usize) {
+        let (open, known): (Vec<Sent>, Vec<Sent>) = {
+            let mut book = self.book();
+            let known = book.acknowledged.iter().rev().take(most);
+            let known = known.map(|text| book.sent[text].clone()).collect();
+            (book.open.drain(..).collect(), known)
+        };
+        for sent in open.iter().chain(&known) {
+            let mut tries = 0;
+            loop {
+                match self.ask(&daemon.url, sent).await {
+                    Answer::Done => break,
+                    Answer::ComeAgain if tries < 600 => {
+                        tries += 1;
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                    Answer::ComeAgain => panic!("{} is put off for ever", sent.text()),
+                    Answer::Odd(what) => panic!("{}: {what}", sent.text()),
+                    Answer::NoAnswer => panic!("{}: no answer; {}", sent.text(), daemon.log()),
+                }
+            }
+            self.book().acknowledged.insert(sent.text());
+        }
+    }
+}
+
+/// The delivery of a message; the same bytes whenever it is made again, but for the time.
+fn body_of(sent: &Sent) -> String {
+    let person = format!("{}", 2000 + sent.number % 16);
+    let id = sent.platform_id().expect("a delivery");
+    envelope(PAGE, &[message(&person, &id, &sent.text(), now_ms())])
+}
+
+/// Senders that are under way.
+pub(crate) struct Senders {
+    stop: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Senders {
+    /// Tells them to stop and waits for the last answers.
+    pub(crate) async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.expect("no sender fails");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The verdict over a daemon: what it shows against the book that was kept outside of it. Every harness here ends in
+//! it, so it is tested by itself: it must see each evil.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::load::{Book, Way};
+use crate::support::Daemon;
+
+/// What a daemon shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    feed: Vec<Value>,
+    /// Each conversation with its messages, newest first.
+    conversations: Vec<(Value, Vec<Value>)>,
+}
+
+/// Reads everything that the API shows.
+pub(crate) async fn shown(daemon: &Daemon) -> Shown {
+    let feed = daemon.all("feed", 200).await;
+    let mut conversations = Vec::new();
+    for conversation in daemon.all("conversations", 50).await {
+        let id = conversation["id"].as_str().expect("an id").to_owned();
+        let messages = daemon
+            .all(&format!("conversations/{id}/messages"), 200)
+            .await;
+        conversations.push((conversation, messages));
+    }
+    Shown {
+        feed,
+        conversations,
+    }
+}
+
+/// What is wrong with what is shown. `may_be_lost`: how many acknowledged messages damage may have taken.
+pub(crate) fn faults(book: &Book, shown: &Shown, may_be_lost: usize) -> Vec<String> {
+    let mut faults = book.odd_answers.clone();
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for item in &shown.feed {
+        let text = item["text"].as_str().unwrap_or_default();
+        *times.entry(text).or_default() += 1;
+        let Some(sent) = book.sent.get(text) else {
+            faults.push(format!("nobody ever wrote this: {item}"));
+            continue;
+        };
+        if sent
+            .platform_id()
+            .is_some_and(|id| item["external_id"] != id.as_str())
+        {
+            faults.push(format!("{text} stands under {}", item["external_id"]));
+        }
+        let direction = if sent.way == Way::Reply {
+            "outbound"
+        } else {
+            "inbound"
+        };
+        if item["direction"] != direction {
+            faults.push(format!("{text} is shown as {}", item["direction"]));
+        }
+    }
+    let lost: Vec<_> = book
+        .acknowledged
+        .iter()
+        .filter(|text| !times.contains_key(text.as_str()))
+        .collect();
+    if lost.len() > may_be_lost {
+        faults.push(format!(
+            "{} of {} acknowledged are lost, {may_be_lost} may be: {lost:?}",
+            lost.len(),
+            book.acknowledged.len()
+        ));
+    }
+    for (text, count) in times.iter().filter(|(_, count)| **count > 1) {
+        faults.push(format!("{text} is there {count} times"));
+    }
+    let mut counted = 0;
+    for (conversation, messages) in &shown.conversations {
+        let id = &conversation["id"];
+        let inbound = messages
+            .iter()
+            .filter(|message| message["direction"] == "inbound")
+            .count();
+        counted += messages.len();
+        for (what, says, is) in [
+            (
+                "message_count",
+                &conversation["message_count"],
+                json!(messages.len()),
+            ),
+            // Nobody has read anything.
+            (
+                "unread_count",
+                &conversation["unread_count"],
+                json!(inbound),
+            ),
+            (
+                "last_message",
+                &conversation["last_message"]["id"],
+                messages
+                    .first()
+                    .map_or(Value::Null, |last| last["id"].clone()),
+            ),
+        ] {
+            if *says != is {
+                faults.push(format!("{what} of {id} says {says} and is {is}"));
+            }
+        }
+    }
+    if counted != shown.feed.len() {
+        faults.push(format!(
+            "the feed has {} messages and the conversations {counted}",
+            shown.feed.len()
+        ));
+    }
+    faults
+}
+
+/// Fails where anything is wrong.
+pub(crate) async fn nothing_is_lost_or_doubled(daemon: &Daemon, book: &Book, when: &str) {
+    let faults = faults(book, &shown(daemon).await, 0);
+    assert!(faults.is_empty(), "{when}: {faults:#?}");
+}
+
+/// Lines of a log that no daemon may write, whatever happens to it.
+pub(crate) fn panics_in(log: &str) -> Vec<&str> {
+    log.lines()
+        .filter(|line| line.contains("panicked at"))
+        .collect()
+}
+
+#[tokio::test]
+async fn f01_the_verdict_sees_what_is_lost_doubled_invented_or_miscounted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(folder.path(), &crate::load::config());
+    let load = crate::load::Load::begin(&daemon).await;
+    for way in [Way::Webhook, Way::Webhook, Way::Chat, Way::Reply] {
+        assert!(load.send_one(&daemon.url, way).await);
+    }
+    let (book, shown) = (load.known(), shown(&daemon).await);
+    assert_eq!(faults(&book, &shown, 0), Vec::<String>::new());
+    let place = shown
+        .feed
+        .iter()
+        .position(|item| {
+            item["text"]
+                .as_str()
+                .is_some_and(|text| text.starts_with('w'))
+        })
+        .expect("a delivery");
+    let sees = |evil: &dyn Fn(&mut Shown), words: &str| {
+        let mut doctored = shown.clone();
+        evil(&mut doctored);
+        let faults = faults(&book, &doctored, 0);
+        assert!(
+            faults.iter().any(|fault| fault.contains(words)),
+            "{words:?} is to be found: {faults:?}"
+        );
+    };
+    sees(
+        &|shown| drop(shown.feed.remove(place)),
+        "1 of 20 acknowledged are lost",
+    );
+    sees(
+        &|shown| {
+            let again = shown.feed[place].clone();
+            shown.feed.push(again);
+        },
+        "is there 2 times",
+    );
+    sees(
+        &|shown| shown.feed[place]["text"] = json!("w-4711"),
+        "nobody ever wrote this",
+    );
+    sees(
+        &|shown| shown.feed[place]["external_id"] = json!("m_w-4711"),
+        "stands under",
+    );
+    sees(
+        &|shown| shown.feed[place]["direction"] = json!("outbound"),
+        "is shown as",
+    );
+    for (key, wrong) in [
+        ("message_count", json!(4711)),
+        ("unread_count", json!(4711)),
+        ("last_message", json!({ "id": "msg_4711" })),
+    ] {
+        sees(&|shown| shown.conversations[0].0[key] = wrong.clone(), key);
+    }
+    sees(
+        &|shown| drop(shown.conversations.remove(0)),
+        "and the conversations",
+    );
+    let mut forgetful = book.clone();
+    forgetful.odd_answers.push("answered 500".to_owned());
+    assert_eq!(faults(&forgetful, &shown, 0), ["answered 500"]);
+    assert_eq!(panics_in("fine\nthread 'x' panicked at y\n").len(), 1);
+}
