@@ -280,10 +280,16 @@ fn tls_files(config: &Config) -> Option<TlsFiles> {
 }
 
 fn make_data_dir(folder: &Path) -> Result<()> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
     let made = fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder);
+    // Their names too must outlive a power cut, or all that is synced below them goes with them.
+    let made = made.and_then(|()| missing.into_iter().try_for_each(sync_name));
     made.with_context(|| {
         format!(
             "data_dir {} cannot be made; choose another with `data_dir` or --data-dir",
@@ -360,7 +366,21 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         .open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    sync_name(path)
+}
+
+/// Makes the name of a file or folder durable. A folder above it that may be used and not read is left to the system.
+fn sync_name(path: &Path) -> std::io::Result<()> {
+    let above = match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    match fs::File::open(above) {
+        Ok(above) => above.sync_all(),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn write_local_file(config: &Config, local: &str) -> Result<()> {
