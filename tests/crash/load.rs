@@ -63,6 +63,12 @@ impl Sent {
         format!("{}-{}", self.way.letter(), self.number)
     }
 
+    /// The bytes of the file that comes with it, where one does.
+    pub(crate) fn file(&self) -> Option<String> {
+        (self.way == Way::Chat && self.number.is_multiple_of(5))
+            .then(|| format!("the file of {}", self.text()))
+    }
+
     /// The platform's id of it, where it came from one.
     pub(crate) fn platform_id(&self) -> Option<String> {
         (self.way == Way::Webhook).then(|| format!("m_{}", self.text()))
@@ -104,6 +110,30 @@ struct Session {
     address: String,
 }
 
+impl Session {
+    fn post(&self, url: &str, path: &str) -> reqwest::RequestBuilder {
+        client()
+            .post(format!("{url}/chat/site/{path}"))
+            .bearer_auth(&self.token)
+            .header("x-forwarded-for", &self.address)
+            .timeout(Duration::from_secs(60))
+    }
+
+    /// Uploads a file and gives its id.
+    async fn upload(&self, url: &str, bytes: String) -> Result<String, Answer> {
+        let part = reqwest::multipart::Part::text(bytes).file_name("note.txt");
+        let form = reqwest::multipart::Form::new().part("file", part);
+        let sent = self.post(url, "attachments").multipart(form).send().await;
+        let answer = match sent {
+            Ok(answer) if answer.status().is_success() => answer,
+            other => return Err(other.into()),
+        };
+        let made: Value = answer.json().await.map_err(|_| Answer::NoAnswer)?;
+        let id = made["id"].as_str().map(str::to_owned);
+        id.ok_or_else(|| Answer::Odd(format!("an upload without id: {made}")))
+    }
+}
+
 /// The senders' common ground; it outlives the daemons.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -113,6 +143,7 @@ pub(crate) struct Load {
 }
 
 /// What became of a request.
+#[derive(Debug)]
 enum Answer {
     Done,
     ComeAgain,
@@ -200,11 +231,17 @@ impl Load {
                     .header("x-hub-signature-256", signature(APP_SECRET, &body))
                     .body(body)
             }
-            Way::Chat => client()
-                .post(format!("{url}/chat/site/messages"))
-                .bearer_auth(&session.token)
-                .header("x-forwarded-for", &session.address)
-                .json(&json!({ "text": text, "client_id": text })),
+            Way::Chat => {
+                let files = match sent.file() {
+                    Some(bytes) => match session.upload(url, bytes).await {
+                        Ok(id) => vec![id],
+                        Err(answer) => return answer,
+                    },
+                    None => Vec::new(),
+                };
+                let message = json!({ "text": text, "client_id": text, "attachment_ids": files });
+                session.post(url, "messages").json(&message)
+            }
             Way::Reply => client()
                 .post(format!(
                     "{url}/api/v1/conversations/{}/messages",

@@ -5,6 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(target_os = "linux")]
+mod disk;
 mod kills;
 mod load;
+#[cfg(target_os = "linux")]
+mod power;
 mod verdict;

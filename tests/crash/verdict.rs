@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::load::{Book, Way};
-use crate::support::Daemon;
+use crate::support::{ADMIN, Daemon, client};
 
 /// What a daemon shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     feed: Vec<Value>,
+    /// The bytes of each attachment, or why there are none.
+    files: BTreeMap<String, String>,
     /// Each conversation with its messages, newest first.
     conversations: Vec<(Value, Vec<Value>)>,
 }
@@ -19,6 +21,24 @@ pub(crate) struct Shown {
 /// Reads everything that the API shows.
 pub(crate) async fn shown(daemon: &Daemon) -> Shown {
     let feed = daemon.all("feed", 200).await;
+    let mut files = BTreeMap::new();
+    for attachment in feed
+        .iter()
+        .filter_map(|item| item["attachments"][0]["id"].as_str())
+    {
+        let asked = client()
+            .get(format!("{}/api/v1/attachments/{attachment}", daemon.url))
+            .bearer_auth(ADMIN);
+        let answer = asked.send().await.expect("answers");
+        let status = answer.status();
+        let bytes = answer.text().await.expect("text");
+        let found = if status == 200 {
+            bytes
+        } else {
+            status.to_string()
+        };
+        files.insert(attachment.to_owned(), found);
+    }
     let mut conversations = Vec::new();
     for conversation in daemon.all("conversations", 50).await {
         let id = conversation["id"].as_str().expect("an id").to_owned();
@@ -29,6 +49,7 @@ pub(crate) async fn shown(daemon: &Daemon) -> Shown {
     }
     Shown {
         feed,
+        files,
         conversations,
     }
 }
@@ -55,6 +76,11 @@ pub(crate) fn faults(book: &Book, shown: &Shown, may_be_lost: usize) -> Vec<Stri
         } else {
             "inbound"
         };
+        let file = item["attachments"][0]["id"].as_str();
+        let bytes = file.and_then(|id| shown.files.get(id).cloned());
+        if bytes != sent.file() {
+            faults.push(format!("the file of {text} is {bytes:?}"));
+        }
         if item["direction"] != direction {
             faults.push(format!("{text} is shown as {}", item["direction"]));
         }
@@ -179,6 +205,13 @@ async fn f01_the_verdict_sees_what_is_lost_doubled_invented_or_miscounted() {
     sees(
         &|shown| shown.feed[place]["direction"] = json!("outbound"),
         "is shown as",
+    );
+    sees(
+        &|shown| {
+            let first = shown.files.values_mut().next().expect("a file");
+            *first = "404".to_owned();
+        },
+        "the file of",
     );
     for (key, wrong) in [
         ("message_count", json!(4711)),
