@@ -1,9 +1,10 @@
 //! Senders that never rest, and the book they keep outside of the daemon: what they sent, and what was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -171,18 +172,40 @@ impl From<reqwest::Result<reqwest::Response>> for Answer {
 /// Visitors of the website who write and are answered.
 const VISITORS: usize = 16;
 
+/// How long senders go on where a daemon puts them off.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks again until something is made.
+async fn insistently<F: Future<Output = reqwest::Result<reqwest::Response>>>(
+    ask: impl Fn() -> F,
+) -> reqwest::Response {
+    let begun = Instant::now();
+    loop {
+        let answer = ask().await.expect("answers");
+        match answer.status().as_u16() {
+            201 => return answer,
+            503 if begun.elapsed() < PATIENCE => {}
+            other => panic!("answered {other}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 impl Load {
     /// Opens the visitors' sessions at a daemon with [`config`].
     pub(crate) async fn begin(daemon: &Daemon) -> Arc<Self> {
+        let begun = Instant::now();
         let mut sessions = Vec::new();
         for visitor in 0..VISITORS {
             let address = format!("198.18.0.{}", visitor + 1);
-            let opening = client()
-                .post(format!("{}/chat/site/session", daemon.url))
-                .header("x-forwarded-for", &address)
-                .json(&json!({}));
-            let answer = opening.send().await.expect("answers");
-            assert_eq!(answer.status(), 201);
+            let answer = insistently(|| {
+                client()
+                    .post(format!("{}/chat/site/session", daemon.url))
+                    .header("x-forwarded-for", &address)
+                    .json(&json!({}))
+                    .send()
+            })
+            .await;
             let session: Value = answer.json().await.expect("JSON");
             let text = |value: &Value| value.as_str().expect("a text").to_owned();
             let session = Session {
@@ -200,11 +223,10 @@ impl Load {
         // A conversation begins with its first message; before it there is nothing to answer.
         for number in 0..VISITORS {
             let sent = load.book().note(Way::Chat, number, false);
-            let answer = load.ask(&daemon.url, &sent).await;
-            assert!(
-                matches!(answer, Answer::Done),
-                "the first message of a visitor"
-            );
+            while !matches!(load.ask(&daemon.url, &sent).await, Answer::Done) {
+                assert!(begun.elapsed() < PATIENCE, "a visitor's first message");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             load.book().acknowledged.insert(sent.text());
         }
         load
@@ -217,6 +239,29 @@ impl Load {
     /// What is known now.
     pub(crate) fn known(&self) -> Book {
         self.book().clone()
+    }
+
+    /// How many are acknowledged.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.book().acknowledged.len()
+    }
+
+    /// Waits until so many are acknowledged; what the daemon did instead, where it does not get there.
+    pub(crate) async fn until_acknowledged(&self, count: usize) -> Result<(), String> {
+        let begun = Instant::now();
+        while self.acknowledged() < count {
+            if begun.elapsed() > PATIENCE {
+                let book = self.known();
+                return Err(format!(
+                    "only {} of {count} acknowledged, {} put off, {:?}",
+                    book.acknowledged.len(),
+                    book.put_off,
+                    book.odd_answers
+                ));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     async fn ask(&self, url: &str, sent: &Sent) -> Answer {
@@ -315,8 +360,17 @@ impl Load {
 
     /// Lets so many senders loose on a daemon.
     pub(crate) fn loose(self: &Arc<Self>, daemon: &Daemon, senders: usize) -> Senders {
+        self.let_loose(daemon, 0..senders)
+    }
+
+    /// Lets three senders loose, one of each way.
+    pub(crate) fn loose_one_of_each(self: &Arc<Self>, daemon: &Daemon) -> Senders {
+        self.let_loose(daemon, 5..8)
+    }
+
+    fn let_loose(self: &Arc<Self>, daemon: &Daemon, senders: Range<usize>) -> Senders {
         let stop = Arc::new(AtomicBool::new(false));
-        let tasks = (0..senders)
+        let tasks = senders
             .map(|sender| {
                 let (load, url, stop) = (Arc::clone(self), daemon.url.clone(), Arc::clone(&stop));
                 tokio::spawn(load.send(url, sender, stop))

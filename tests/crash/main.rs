@@ -11,4 +11,6 @@ mod kills;
 mod load;
 #[cfg(target_os = "linux")]
 mod power;
+#[cfg(target_os = "linux")]
+mod refusals;
 mod verdict;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+pub(crate) use fuser::Errno;
 use fuser::{BackgroundSession, MountOption};
 
 use self::fuse::{LazyDisk, Shared};
