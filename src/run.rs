@@ -188,6 +188,7 @@ async fn serve_desk(
         )),
         tokio::spawn(crate::profiles::keep_noted(Arc::clone(&app))),
         tokio::spawn(crate::watch::channels(Arc::clone(&app))),
+        tokio::spawn(crate::watch::store(Arc::clone(&app))),
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
         tokio::spawn(crate::intake::catch_up::channels(Arc::clone(&app))),
