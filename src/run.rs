@@ -34,7 +34,7 @@ use crate::provision::Provisioner;
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
-use crate::store::embedded::{EmbeddedStore, Options, Progress};
+use crate::store::embedded::{EmbeddedStore, OpenError, Options, Progress};
 use crate::store::entry::{ChannelEntry, Entry};
 use crate::store::record::ChannelNo;
 use crate::work::{lanes, pool};
@@ -42,6 +42,8 @@ use crate::writer::Writer;
 
 /// Where a command on the same machine finds the daemon: an address and a token, readable by its owner only.
 pub const LOCAL_FILE: &str = "local.json";
+/// How long after a start found no room it is tried again.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_secs(1);
 /// The key that is made where the configuration gives none.
 const KEY_FILE: &str = "deskbell.key";
 
@@ -129,7 +131,7 @@ async fn serve_desk(
     announce: impl FnOnce(&Started) + Send,
 ) -> Result<Closing> {
     let clock = Clock::system();
-    let store = open_store(&config, clock.clone()).await?;
+    let store = open_store(&config, clock.clone(), &shutdown).await?;
     // Only now, when the store's lock says that no other daemon is here, which could be making the key as well (F41).
     let mut notes = config.warnings.clone();
     let key = secret_key(&config, &mut notes)?;
@@ -151,7 +153,16 @@ async fn serve_desk(
     let fetcher = Fetcher::new().context("there is no HTTP client")?;
     let downloads = Downloads::new(fetcher, blobs.clone());
     let (local, setup) = (random_text(), random_text());
-    write_local_file(&config, &local)?;
+    match write_local_file(&config, &local) {
+        Err(error) if is_no_room(&error) => {
+            let error = format!("{error:#}");
+            tracing::error!(
+                error,
+                "commands on this machine do not find the daemon before its next start"
+            );
+        }
+        written => written?,
+    }
     let app: App = Arc::new(Daemon {
         access: Access::new(
             config.auth.bootstrap_token.clone(),
@@ -384,6 +395,11 @@ fn sync_name(path: &Path) -> std::io::Result<()> {
     }
 }
 
+fn is_no_room(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+}
+
 fn write_local_file(config: &Config, local: &str) -> Result<()> {
     let scheme = if config.tls.is_some() {
         "https"
@@ -403,6 +419,12 @@ fn write_local_file(config: &Config, local: &str) -> Result<()> {
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
+/// Bytes that the daemon may still write to the disk of a folder; `None` where the system does not tell.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// Tells the operator how far a long opening has come.
 fn tell_progress(progress: Progress) {
     match progress {
@@ -414,13 +436,39 @@ fn tell_progress(progress: Progress) {
     }
 }
 
-async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn Store>> {
+/// Opens the store. Where the disk is full and the store cannot be opened for that, it is tried again until there is
+/// room: the port answers 503 meanwhile, and nobody has to start the daemon anew.
+async fn open_store(
+    config: &Config,
+    clock: Clock,
+    shutdown: &CancellationToken,
+) -> Result<Arc<dyn Store>> {
     let folder = config.data_dir.join("store");
     let mut options = Options::new(clock);
     options.cache_bytes = config.store.cache_mib * 1024 * 1024;
-    let opened =
-        tokio::task::spawn_blocking(move || EmbeddedStore::open(&folder, options, &tell_progress));
-    let store = opened.await.context("opening the store panicked")??;
+    let wanted_bytes = options.min_free_bytes;
+    let store = loop {
+        let (folder_now, options) = (folder.clone(), options.clone());
+        let opening = tokio::task::spawn_blocking(move || {
+            EmbeddedStore::open(&folder_now, options, &tell_progress)
+        });
+        let error = match opening.await.context("opening the store panicked")? {
+            Ok(store) => break store,
+            Err(error) => error,
+        };
+        let may_pass = matches!(
+            error,
+            OpenError::Damaged(_) | OpenError::NotBegun(_) | OpenError::Io { .. }
+        );
+        if !may_pass || free_bytes(&config.data_dir).is_none_or(|free| free >= wanted_bytes) {
+            return Err(error.into());
+        }
+        tracing::error!(%error, "the disk is full: the store is opened once there is room");
+        tokio::select! {
+            () = shutdown.cancelled() => return Err(error.into()),
+            () = tokio::time::sleep(LOOK_FOR_ROOM_EVERY) => {}
+        }
+    };
     for damage in store.damage() {
         tracing::error!(
             segment = damage.segment,
