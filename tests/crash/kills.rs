@@ -69,6 +69,43 @@ async fn f01_kill_9_loses_and_doubles_nothing() {
     ));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f45_a_stop_in_the_middle_of_the_work_is_clean() {
+    let stops = switch("DESKBELL_STOPS", 4);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = Daemon::start(folder.path(), &config());
+    let load = Load::begin(&daemon).await;
+    let mut longest = Duration::ZERO;
+    for stop in 1..=stops {
+        let senders = load.loose(&daemon, SENDERS);
+        let listening = tokio::spawn(listen(daemon.url.clone(), 0, Duration::from_secs(60)));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let log = std::sync::Arc::clone(&daemon.log);
+        let (status, took) = tokio::task::spawn_blocking(|| daemon.stop())
+            .await
+            .expect("joined");
+        longest = longest.max(took);
+        senders.stop().await;
+        listening.await.expect("the stream ends with it");
+        let log = log.lock().expect("not poisoned").clone();
+        assert!(status.success(), "stop {stop}: {status}: {log}");
+        assert_eq!(panics_in(&log), Vec::<&str>::new());
+        daemon = Daemon::start_as_it_is(folder.path());
+        assert!(
+            !daemon.log().contains("not clean"),
+            "stop {stop} was none: {}",
+            daemon.log()
+        );
+        nothing_is_lost_or_doubled(&daemon, &load.known(), &format!("after stop {stop}")).await;
+    }
+    load.send_again(&daemon, 200).await;
+    nothing_is_lost_or_doubled(&daemon, &load.known(), "after all was sent again").await;
+    say(&format!(
+        "{stops} stops under load: {} acknowledged, the longest took {longest:?}",
+        load.acknowledged()
+    ));
+}
+
 /// The first place where the numbers are not 1, 2, 3 … `head`.
 fn out_of_order(heard: &[u64], head: u64) -> Option<String> {
     let wrong = heard.iter().zip(1..).find(|(seq, due)| **seq != *due);
@@ -88,7 +125,7 @@ fn f32_a_gap_a_double_and_a_missing_end_are_seen() {
 }
 
 /// The numbers of all events after `after`, until nothing comes for `quiet` or the daemon is gone.
-async fn listen(url: String, after: u64, quiet: Duration) -> Vec<u64> {
+pub(crate) async fn listen(url: String, after: u64, quiet: Duration) -> Vec<u64> {
     let request = client()
         .get(format!("{url}/api/v1/events?after={after}"))
         .bearer_auth(ADMIN);

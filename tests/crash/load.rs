@@ -173,7 +173,7 @@ impl From<reqwest::Result<reqwest::Response>> for Answer {
 const VISITORS: usize = 16;
 
 /// How long senders go on where a daemon puts them off.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Asks again until something is made.
 async fn insistently<F: Future<Output = reqwest::Result<reqwest::Response>>>(
@@ -224,7 +224,7 @@ impl Load {
         for number in 0..VISITORS {
             let sent = load.book().note(Way::Chat, number, false);
             while !matches!(load.ask(&daemon.url, &sent).await, Answer::Done) {
-                assert!(begun.elapsed() < PATIENCE, "a visitor's first message");
+                assert!(begun.elapsed() < PATIENCE, "never taken: {}", daemon.log());
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             load.book().acknowledged.insert(sent.text());
@@ -356,6 +356,45 @@ impl Load {
                 false
             }
         }
+    }
+
+    /// Makes one delivery: its status, and when it may come again.
+    pub(crate) async fn deliver_one(&self, daemon: &Daemon) -> (u16, Option<String>) {
+        let sent = self.next(Way::Webhook);
+        let body = body_of(&sent);
+        let answer = client()
+            .post(format!("{}/webhooks/shop-page", daemon.url))
+            .header("x-hub-signature-256", signature(APP_SECRET, &body))
+            .body(body)
+            .send()
+            .await
+            .expect("it answers");
+        let mut book = self.book();
+        if answer.status() == 200 {
+            book.acknowledged.insert(sent.text());
+        } else {
+            book.open.push_front(sent);
+        }
+        let retry_after = answer.headers().get("retry-after");
+        let retry_after = retry_after.map(|value| value.to_str().expect("text").to_owned());
+        (answer.status().as_u16(), retry_after)
+    }
+
+    /// Whether a daemon whose senders are long gone takes a delivery, within a while.
+    pub(crate) async fn takes_deliveries(daemon: &Daemon) -> bool {
+        static NUMBER: AtomicUsize = AtomicUsize::new(10_000_000);
+        let begun = Instant::now();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let sent = Book::default().note(Way::Webhook, number, false);
+        while begun.elapsed() < PATIENCE {
+            let body = body_of(&sent);
+            match deliver(&daemon.url, "shop-page", APP_SECRET, body).await {
+                Ok(200) => return true,
+                Ok(503) => tokio::time::sleep(Duration::from_millis(100)).await,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// Lets so many senders loose on a daemon.

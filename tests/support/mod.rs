@@ -28,6 +28,9 @@ pub(crate) const APP_SECRET: &str = "invented-app-secret";
 /// The Page of the channel `shop-page`.
 pub(crate) const PAGE: &str = "1029384756";
 
+/// How long a daemon may take to become ready.
+const START_PATIENCE: Duration = Duration::from_secs(180);
+
 /// The built daemon.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_deskbell");
 
@@ -134,11 +137,23 @@ impl Daemon {
             }
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        // One that hangs is ended, and ends the reading below.
+        let pid = rustix::process::Pid::from_child(&child);
+        let (ready, is_ready) = std::sync::mpsc::sync_channel::<()>(1);
+        let watch = std::thread::spawn(move || {
+            let hangs = std::sync::mpsc::RecvTimeoutError::Timeout;
+            if is_ready.recv_timeout(START_PATIENCE) == Err(hangs) {
+                // It may have ended by itself at this moment; nobody has waited for it, so its id is still its own.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
         let (mut printed, mut url, mut setup_url) = (String::new(), None, None);
         while setup_url.is_none() {
             let mut line = String::new();
             let read = stdout.read_line(&mut line).expect("its output is text");
             if read == 0 {
+                drop(ready);
+                watch.join().expect("the watch does not panic");
                 let status = child.wait().expect("it ends");
                 // A program beside the daemon may hold its error output for a moment.
                 let begun = Instant::now();
@@ -155,6 +170,8 @@ impl Daemon {
             }
             printed.push_str(&line);
         }
+        drop(ready);
+        watch.join().expect("the watch does not panic");
         // What comes after is not needed, and must not block the daemon.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         Ok(Self {
