@@ -11,6 +11,8 @@ mod disk;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod kills;
+#[cfg(target_os = "linux")]
+mod limits;
 mod load;
 #[cfg(target_os = "linux")]
 mod power;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::disk::{Disk, Left};
+use crate::disk::{Disk, Left, cannot_pretend_a_boot, in_boot};
 use crate::load::{Load, config};
 use crate::support::calls::Dice;
-use crate::support::{Daemon, say, switch};
+use crate::support::{APP_SECRET, Daemon, PAGE, envelope, message, now_ms, say, switch};
 use crate::verdict::{faults, nothing_is_lost_or_doubled, panics_in, shown};
 
 const SENDERS: usize = 64;
@@ -88,4 +88,59 @@ async fn f03_a_daemon_whose_syncs_do_nothing_is_caught() {
             .any(|fault| fault.contains("acknowledged are lost")),
         "the harness does not see what a daemon without syncs loses: {faults:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f42_keys_and_rows_that_sled_lost_in_a_power_cut_double_nothing() {
+    const MESSAGES: usize = 1_000;
+    if let Some(why) = cannot_pretend_a_boot() {
+        say(&format!("SKIPPED: {why}"));
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("deskbell.toml"), config()).expect("written");
+    let start = |boot| Daemon::start_by(in_boot(folder.path(), boot), folder.path());
+    let daemon = start(1).expect("it starts");
+    let deliveries: Vec<String> = (0..MESSAGES / 50)
+        .map(|part| {
+            let one = |number: usize| {
+                let (person, mid) = (format!("{}", 2000 + number % 40), format!("m_{number}"));
+                message(&person, &mid, &format!("text {number}"), now_ms())
+            };
+            let messages: Vec<_> = (part * 50..part * 50 + 50).map(one).collect();
+            envelope(PAGE, &messages)
+        })
+        .collect();
+    let deliver_all = async |daemon: &Daemon| {
+        for body in &deliveries {
+            let status = daemon.deliver("shop-page", APP_SECRET, body.clone());
+            assert_eq!(status.await, 200);
+        }
+    };
+    deliver_all(&daemon).await;
+    daemon.kill();
+    // What sled may lose in a cut, at its worst: old keys and rows are gone, and its position says that all is there.
+    let tables = sled::open(folder.path().join("data/store/tables")).expect("sled opens");
+    let position = tables.get(b"!").expect("read");
+    assert!(position.is_some(), "the layout of the tables has changed");
+    for prefix in [b"x", b"m"] {
+        let keys = tables.scan_prefix(prefix).keys();
+        let keys: Vec<_> = keys.map(|key| key.expect("read")).take(MESSAGES).collect();
+        assert_eq!(keys.len(), MESSAGES, "the layout of the tables has changed");
+        for key in keys {
+            tables.remove(key).expect("removed");
+        }
+    }
+    assert_eq!(tables.get(b"!").expect("read"), position);
+    tables.flush().expect("written");
+    drop(tables);
+    let daemon = start(2).expect("it starts");
+    assert_eq!(daemon.all("feed", 200).await.len(), MESSAGES);
+    deliver_all(&daemon).await;
+    let feed = daemon.all("feed", 200).await;
+    let ids: std::collections::BTreeSet<_> = feed
+        .iter()
+        .map(|item| item["external_id"].to_string())
+        .collect();
+    assert_eq!((feed.len(), ids.len()), (MESSAGES, MESSAGES), "each once");
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::load::{Book, Way};
-use crate::support::{ADMIN, Daemon, client};
+use crate::support::{ADMIN, APP_SECRET, Daemon, PAGE, client, envelope, message, now_ms};
 
 /// What a daemon shows.
 #[derive(Clone, Debug)]
@@ -221,4 +221,26 @@ async fn f01_the_verdict_sees_what_is_lost_doubled_invented_or_miscounted() {
     forgetful.odd_answers.push("answered 500".to_owned());
     assert_eq!(faults(&forgetful, &shown, 0), ["answered 500"]);
     assert_eq!(panics_in("fine\nthread 'x' panicked at y\n").len(), 1);
+}
+
+#[tokio::test]
+async fn f19_a_daemon_that_does_not_know_what_it_has_is_caught() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(folder.path(), &crate::load::config());
+    let load = crate::load::Load::begin(&daemon).await;
+    assert!(load.send_one(&daemon.url, Way::Webhook).await);
+    let book = load.known();
+    let sent = book.sent.values().find(|sent| sent.way == Way::Webhook);
+    let text = sent.expect("a delivery").text();
+    // Under another id the daemon cannot know it: what it shows then is what one without keys against doubles shows.
+    let again = message("2001", &format!("m_{text}_again"), &text, now_ms());
+    let status = daemon.deliver("shop-page", APP_SECRET, envelope(PAGE, &[again]));
+    assert_eq!(status.await, 200);
+    let faults = faults(&book, &shown(&daemon).await, 0);
+    assert!(
+        faults
+            .iter()
+            .any(|fault| fault.contains("is there 2 times")),
+        "{faults:?}"
+    );
 }

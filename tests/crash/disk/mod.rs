@@ -83,14 +83,7 @@ impl Disk {
 
     /// Starts a daemon on it, who is told that the machine was started anew after each cut.
     pub(crate) fn start(&self) -> Result<Daemon, String> {
-        let boot_id = self.folder.join("boot_id");
-        let text = format!("00000000-0000-4000-8000-{:012}\n", self.boots);
-        std::fs::write(&boot_id, text).expect("written");
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c"]);
-        command.arg("mount --bind \"$1\" /proc/sys/kernel/random/boot_id && shift && exec \"$@\"");
-        command.arg("sh").arg(&boot_id).arg(BINARY);
-        Daemon::start_by(command, &self.folder)
+        Daemon::start_by(in_boot(&self.folder, self.boots), &self.folder)
     }
 
     /// Cuts the power: nothing that comes later reaches the disk. The daemon dies, and the disk is mounted again with
@@ -127,6 +120,18 @@ impl Drop for Disk {
     }
 }
 
+/// The daemon, who is told of the machine's start with this number.
+pub(crate) fn in_boot(folder: &Path, number: u32) -> Command {
+    let boot_id = folder.join("boot_id");
+    let text = format!("00000000-0000-4000-8000-{number:012}\n");
+    std::fs::write(&boot_id, text).expect("written");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c"]);
+    command.arg("mount --bind \"$1\" /proc/sys/kernel/random/boot_id && shift && exec \"$@\"");
+    command.arg("sh").arg(&boot_id).arg(BINARY);
+    command
+}
+
 fn shared(image: Image) -> Arc<Shared> {
     Arc::new(Shared {
         image: Mutex::new(image),
@@ -142,6 +147,11 @@ fn cannot() -> Option<&'static str> {
     if std::fs::File::open("/dev/fuse").is_err() {
         return Some("there is no /dev/fuse");
     }
+    cannot_pretend_a_boot()
+}
+
+/// Why no daemon can be told of another start of the machine here.
+pub(crate) fn cannot_pretend_a_boot() -> Option<&'static str> {
     let bound = Command::new("unshare")
         .args(["--mount", "mount", "--bind", "/dev/null"])
         .arg("/proc/sys/kernel/random/boot_id")
