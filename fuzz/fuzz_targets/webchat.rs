@@ -12,14 +12,19 @@ static CHANNEL: LazyLock<Box<dyn Channel>> = LazyLock::new(|| {
     deskbell_fuzz::open(deskbell_webchat::KIND, &settings)
 });
 
-fuzz_target!(|claimed: (String, Option<String>, Option<String>, Option<String>)| {
-    let (id, name, email, signature) = claimed;
-    let visitors = CHANNEL.visitors().expect("a website chat");
-    let claimed = ClaimedIdentity {
-        id: &id,
-        name: name.as_deref(),
-        email: email.as_deref(),
-        signature: signature.as_deref(),
-    };
-    assert!(visitors.identify(&claimed).is_err(), "believed without a signature");
-});
+fuzz_target!(
+    |claimed: (String, Option<String>, Option<String>, Option<String>)| {
+        let (id, name, email, signature) = claimed;
+        let visitors = CHANNEL.visitors().expect("a website chat");
+        let claimed = ClaimedIdentity {
+            id: &id,
+            name: name.as_deref(),
+            email: email.as_deref(),
+            signature: signature.as_deref(),
+        };
+        assert!(
+            visitors.identify(&claimed).is_err(),
+            "believed without a signature"
+        );
+    }
+);

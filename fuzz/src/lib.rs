@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use deskbell_sdk::inbound::Inbound;
-use deskbell_sdk::webhook::Request;
 use deskbell_sdk::settings::SettingValue;
+use deskbell_sdk::webhook::Request;
 use deskbell_sdk::{Channel, Kind, Secret, SettingKind, Settings};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
