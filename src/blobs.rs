@@ -30,6 +30,11 @@ impl Blobs {
             fs::remove_dir_all(&incoming)?;
         }
         fs::create_dir_all(&incoming)?;
+        // The folder's own name too must outlive a power cut.
+        let above = folder
+            .parent()
+            .filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(Self {
             folder: folder.to_owned(),
             kept_lately: Arc::default(),
@@ -191,8 +196,14 @@ impl Blobs {
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
         fs::rename(incoming, &path)?;
-        File::open(folder)?.sync_all()?;
-        File::open(&self.folder)?.sync_all()
+        let synced = File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .and_then(|()| File::open(&self.folder)?.sync_all());
+        if synced.is_err() {
+            // What is there counts as kept, and this may not be.
+            let _ = fs::remove_file(&path);
+        }
+        synced
     }
 
     /// Whether there are bytes under a name that is about to be used: no sweep takes them before the store can name it.

@@ -588,6 +588,7 @@ fn only_run_wires(tree: &Tree) -> Complaints {
     let mut found = Vec::new();
     let owners = [
         "src/run.rs",
+        "src/run/",
         "src/store/",
         "src/writer.rs",
         "src/access.rs",
