@@ -29,6 +29,7 @@ pub mod secrets;
 pub mod server;
 pub mod store;
 pub mod view;
+pub mod virus_check;
 pub mod watch;
 pub mod work;
 pub mod writer;
