@@ -31,6 +31,7 @@ pub mod paging;
 pub mod problem;
 pub mod problems;
 pub mod quarantine;
+pub mod replays;
 pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -73,6 +74,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())
+        .merge(replays::router())
         .merge(connectors::router())
         .merge(attachments::router())
         .merge(tokens::router())

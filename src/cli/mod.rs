@@ -8,6 +8,7 @@ mod health;
 mod import;
 mod progress;
 mod register;
+mod replay;
 mod serve;
 mod token;
 
@@ -55,6 +56,8 @@ enum Command {
     Export(export::Export),
     /// Takes an exported history in; what is here already stays as it is
     Import(import::Import),
+    /// Decodes a channel's deliveries once more as they are kept: what was not understood then and is now comes in
+    Replay(replay::Replay),
     /// Prints the API's description (OpenAPI 3.1)
     Openapi,
     /// Prints the completions of a shell
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Token { command } => command.run(),
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };

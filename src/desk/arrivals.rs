@@ -72,6 +72,7 @@ impl Decision for Arrivals {
             let arrival = Arrival {
                 channel: *channel,
                 received_at: self.received_at,
+                again: false,
             };
             let changed = match event {
                 Event::Message(message) => {
@@ -132,6 +133,8 @@ pub(super) struct Arrival {
     pub(super) channel: ChannelNo,
     /// When it reached the daemon.
     pub(super) received_at: Time,
+    /// It came before, and is only understood now: where somebody answered since, it is history.
+    pub(super) again: bool,
 }
 
 impl Arrival {
@@ -144,7 +147,7 @@ impl Arrival {
         }
     }
 
-    fn message(
+    pub(super) fn message(
         &self,
         draft: &mut Draft<'_>,
         new: &NewMessage,
@@ -209,7 +212,11 @@ impl Arrival {
         }
         self.apply_waiting_changes(draft, &mut message, &new.external_id)?;
         apply_receipts(&conversation, &mut message);
-        conversations::count_in(draft, &mut conversation, &message)?;
+        if self.again && message.place() <= conversation.answered_up_to {
+            conversations::count_in_history(draft, &mut conversation, &message)?;
+        } else {
+            conversations::count_in(draft, &mut conversation, &message)?;
+        }
         for reaction in &message.changes.reactions {
             if matches!(reaction.author, AuthorRecord::Contact(..)) && reaction.emoji.is_some() {
                 conversations::customer_acted(&mut conversation, reaction.at);
@@ -358,7 +365,7 @@ impl Arrival {
         Ok(())
     }
 
-    fn change(
+    pub(super) fn change(
         &self,
         draft: &mut Draft<'_>,
         external_id: &str,
@@ -502,7 +509,7 @@ impl Arrival {
         Ok(changed)
     }
 
-    fn receipt(&self, draft: &mut Draft<'_>, receipt: &Receipt) -> Found<bool> {
+    pub(super) fn receipt(&self, draft: &mut Draft<'_>, receipt: &Receipt) -> Found<bool> {
         let up_to = receipt
             .watermark
             .min(self.received_at.plus_millis(WATERMARK_FUTURE_MS));
@@ -561,7 +568,7 @@ impl Arrival {
         Ok(true)
     }
 
-    fn activity(&self, draft: &mut Draft<'_>, activity: &Activity) -> Found<bool> {
+    pub(super) fn activity(&self, draft: &mut Draft<'_>, activity: &Activity) -> Found<bool> {
         if draft
             .message_by_external_id(self.channel, &activity.external_id)?
             .is_some()

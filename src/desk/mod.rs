@@ -24,6 +24,7 @@ mod outbox_tests;
 pub mod profiles;
 #[cfg(test)]
 mod properties;
+pub mod replay;
 pub mod replies;
 pub mod sweep;
 #[cfg(test)]

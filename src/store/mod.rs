@@ -11,6 +11,7 @@ pub mod draft;
 pub mod embedded;
 pub mod entry;
 pub mod memory;
+pub mod raws;
 pub mod record;
 pub mod scope;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use deskbell_sdk::Time;
 
 pub use change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table};
+pub use raws::RawPlace;
 pub use record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 pub use scope::Scope;
 
@@ -78,6 +80,10 @@ pub trait Read: Send + Sync {
     /// Events after number `after`, oldest first, at most `limit`. The scope does not filter here, since a reader's
     /// position moves over what it may not see: the reader filters by [`EventBody::channels`].
     fn events(&self, after: u64, limit: usize) -> Found<Vec<LogEvent>>;
+
+    /// Deliveries that are kept as they came and stand behind `after`, oldest first: at most `limit`, and fewer where
+    /// they are large. None: there are no more. They are the daemon's own; who reads them decides whose they are.
+    fn raws(&self, after: RawPlace, limit: usize) -> Found<Vec<(RawPlace, RawDelivery)>>;
 
     /// The feed.
     fn feed(&self, scope: &Scope, page: &FeedPage) -> Found<Vec<Arc<MessageRecord>>>;

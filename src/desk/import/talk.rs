@@ -27,6 +27,7 @@ impl Importing<'_, '_> {
         Arrival {
             channel,
             received_at: self.draft.now(),
+            again: false,
         }
     }
 

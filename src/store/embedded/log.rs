@@ -114,7 +114,7 @@ impl Log {
         }
     }
 
-    fn segments<T>(&self, read: impl FnOnce(&[Segment]) -> T) -> T {
+    pub(super) fn segments<T>(&self, read: impl FnOnce(&[Segment]) -> T) -> T {
         read(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -273,7 +273,7 @@ impl Log {
         Ok(index)
     }
 
-    fn walk_segment(
+    pub(super) fn walk_segment(
         &self,
         segment: &Segment,
         visit: impl FnMut(FrameAt<'_>) -> Found<()>,
