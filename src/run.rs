@@ -37,6 +37,7 @@ use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
 use crate::store::entry::{ChannelEntry, Entry};
 use crate::store::record::ChannelNo;
+use crate::virus_check::VirusCheck;
 use crate::work::{lanes, pool};
 use crate::writer::Writer;
 
@@ -163,7 +164,13 @@ async fn serve_desk(
     let blobs = Blobs::open(&config.data_dir.join("attachments"))
         .context("the folder for attachments cannot be made")?;
     let fetcher = Fetcher::new().context("there is no HTTP client")?;
-    let downloads = Downloads::new(fetcher, blobs.clone());
+    let virus_check = VirusCheck::new(config.attachments.clamd.as_ref());
+    if let Err(why) = virus_check.ask().await {
+        notes.push(format!(
+            "Files cannot be checked for viruses: {why}. Uploads are refused, and files of customers wait, until it works."
+        ));
+    }
+    let downloads = Downloads::new(fetcher, blobs.clone(), virus_check.clone());
     let (local, setup) = (random_text(), random_text());
     match write_local_file(&config, &local) {
         Err(error) if is_no_room(&error) => {
@@ -189,6 +196,7 @@ async fn serve_desk(
         channels,
         provisioner,
         blobs,
+        virus_check,
         live: Live::default(),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
@@ -218,6 +226,7 @@ async fn serve_desk(
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
         tokio::spawn(crate::upkeep::run(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
+        tokio::spawn(crate::watch::virus_check(Arc::clone(&app))),
         tokio::spawn(crate::intake::catch_up::channels(Arc::clone(&app))),
     ] {
         // They end by themselves when the daemon stops.

@@ -34,6 +34,8 @@ const STEADY_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 const SWEEP_STORE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often files that nothing names are looked for.
 const SWEEP_FILES_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often the virus check is asked whether it works.
+const VIRUS_CHECK_EVERY: Duration = Duration::from_secs(60);
 /// How many entries are read at once.
 const READ_AT_ONCE: usize = 512;
 /// How much of each kind is removed at once, so that nobody waits for it.
@@ -331,6 +333,18 @@ async fn sweep_store(app: &App) -> anyhow::Result<usize> {
             return Ok(removed);
         }
         removed += gone;
+    }
+}
+
+/// Asks the virus check whether it works, so that the operator hears of it before a file comes.
+pub async fn virus_check(app: App) {
+    while app.virus_check.is_on() {
+        // What is wrong it tells itself, once.
+        let _ = app.virus_check.ask().await;
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(VIRUS_CHECK_EVERY) => {}
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod bot_api;
 pub(crate) mod calls;
+pub(crate) mod clamd;
 pub(crate) mod graph;
 pub(crate) mod proxy;
 pub(crate) mod raw;
@@ -100,6 +101,8 @@ pub(crate) struct Daemon {
     pub(crate) log: Arc<Mutex<String>>,
     /// What it printed.
     pub(crate) printed: String,
+    /// What it printed behind the set-up link.
+    pub(crate) printed_later: Arc<Mutex<String>>,
     /// Its folder.
     pub(crate) folder: PathBuf,
 }
@@ -173,14 +176,21 @@ impl Daemon {
         }
         drop(ready);
         watch.join().expect("the watch does not panic");
-        // What comes after is not needed, and must not block the daemon.
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        // What comes after is read on, so that it does not block the daemon.
+        let printed_later = Arc::new(Mutex::new(String::new()));
+        let later = Arc::clone(&printed_later);
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                later.lock().expect("not poisoned").push_str(&line);
+            }
+        });
         Ok(Self {
             child,
             url: url.expect("the address comes first"),
             setup_url: setup_url.expect("looked for"),
             log,
             printed,
+            printed_later,
             folder: folder.to_owned(),
         })
     }
