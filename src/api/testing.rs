@@ -38,7 +38,6 @@ use crate::store::Store;
 use crate::store::entry::{ChannelEntry, Right, TokenEntry, secret_hash};
 use crate::store::memory::MemoryStore;
 use crate::store::record::ChannelNo;
-use crate::virus_check::VirusCheck;
 use crate::writer::Writer;
 
 /// The website chat `shop`, whose visitors the daemon serves.
