@@ -6,7 +6,7 @@ use deskbell_sdk::{
 };
 
 use super::changes::{delivery, merge};
-use super::{Decision, albums, contacts, conversations, media, outbox, profiles};
+use super::{Decision, albums, contacts, conversations, media, outbox, profiles, revisions};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
@@ -152,7 +152,8 @@ impl Arrival {
         if let Some(id) = draft.message_by_external_id(self.channel, &new.external_id)?
             && let Some(known) = draft.message(self.channel, id)?
         {
-            return Ok((false, known.conversation, id));
+            let changed = revisions::keep(draft, &known, new, self.received_at)?;
+            return Ok((changed, known.conversation, id));
         }
         if let (Direction::Outbound, Some(token)) = (new.direction, &new.send_token)
             && let Some(echoed) = outbox::echoed(draft, self.channel, token, &new.external_id)?
@@ -197,6 +198,7 @@ impl Arrival {
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
             album: None,
+            revisions: Vec::new(),
         };
         if new.direction == Direction::Outbound {
             message.changes = delivery(DeliveryState::Sent, sent_at);
@@ -596,6 +598,7 @@ impl Arrival {
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
             album: None,
+            revisions: Vec::new(),
         };
         conversations::count_in(draft, &mut conversation, &message)?;
         draft.create_message(message, conversation);

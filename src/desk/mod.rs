@@ -25,6 +25,7 @@ pub mod profiles;
 #[cfg(test)]
 mod properties;
 pub mod replies;
+mod revisions;
 pub mod sweep;
 #[cfg(test)]
 mod testing;

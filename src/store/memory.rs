@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::change::{EventBody, Group, LogEvent, Table};
+use super::change::{EventBody, Group, LogEvent, Removed, Table};
 use super::record::{
     ChannelNo, ContactRecord, ConversationRecord, MessageKind, MessageRecord, Place,
 };
@@ -359,6 +359,12 @@ impl Store for MemoryStore {
                 Some(value) => inner.tables.insert((put.table, put.key), value),
                 None => inner.tables.remove(&(put.table, put.key)),
             };
+        }
+        for removed in group.removed {
+            match removed {
+                Removed::Message { id, .. } => drop(inner.messages.remove(&id)),
+                Removed::Conversation(id) => drop(inner.conversations.remove(&id)),
+            }
         }
         inner.last_id = inner.last_id.max(group.last_id);
         Ok(())

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use deskbell_sdk::Time;
 
-pub use change::{EventBody, Group, LogEvent, Put, RawDelivery, Table};
+pub use change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table};
 pub use record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 pub use scope::Scope;
 

@@ -19,7 +19,7 @@
 //! scope is not even touched. Records are MessagePack arrays. A group is one batch, which carries the [`Position`].
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -488,6 +488,12 @@ impl Rows {
     /// Removes a row.
     pub(super) fn remove(&mut self, key: Vec<u8>) {
         self.rows.push((key, None));
+    }
+
+    /// The keys that are written.
+    pub(super) fn written(&self) -> HashSet<&[u8]> {
+        let written = self.rows.iter().filter(|(_, value)| value.is_some());
+        written.map(|(key, _)| key.as_slice()).collect()
     }
 
     /// Writes the position.
