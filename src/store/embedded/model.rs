@@ -10,8 +10,8 @@ use super::log::Log;
 use super::tables::{Position, Tables};
 use crate::store::{Found, StoreError};
 
-/// Rows of a batch when the tables are brought up to the journal: a batch shuts readers out, and takes memory.
-const BATCH_ROWS: usize = 2_000;
+/// Larger tables are not opened once more at a stop, which shall not take longer than 10 s.
+const MOST_BYTES_NOTED: u64 = 4 << 30;
 /// Rows that are inserted together when the tables are made again.
 const INSERT_ROWS: usize = 20_000;
 /// Frames between two reports of progress.
@@ -113,6 +113,24 @@ impl Home {
         super::disk::sync_directory(&self.directory).map_err(not_set_aside)
     }
 
+    /// Has sled read its log once more, so that it notes what it found: after a long run that takes seconds a million
+    /// messages, which the next start then need not wait for. `false`: they cannot be opened.
+    pub(super) fn note_what_is_there(&self) -> bool {
+        if super::disk::bytes_below(&self.tables()) > MOST_BYTES_NOTED {
+            return true;
+        }
+        match self.open_tables() {
+            Ok(tables) => {
+                drop(tables);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the tables cannot be opened again: the next start will check them");
+                false
+            }
+        }
+    }
+
     /// Opens tables.
     pub(super) fn open_tables(&self) -> Found<Tables> {
         Tables::open(&self.tables(), self.cache_bytes, self.rebuild_flag())
@@ -123,18 +141,11 @@ fn not_set_aside(error: std::io::Error) -> StoreError {
     StoreError::Repairing(format!("the old tables cannot be set aside: {error}"))
 }
 
-/// Fills the inbox from the tables; an error where rows are missing.
-fn inbox_of(tables: &Tables, position: Position) -> Found<Inbox> {
+/// Fills the inbox from the tables.
+pub(super) fn inbox_of(tables: &Tables) -> Found<Inbox> {
     let mut inbox = Inbox::default();
     tables.each_conversation(|conversation| inbox.update(conversation))?;
-    if inbox.len() as u64 == position.conversations {
-        return Ok(inbox);
-    }
-    Err(StoreError::Unreadable(format!(
-        "the tables hold {} conversations, and there should be {}",
-        inbox.len(),
-        position.conversations
-    )))
+    Ok(inbox)
 }
 
 /// The model as it is read and written.
@@ -144,7 +155,7 @@ pub(super) struct Model {
     tables: RwLock<Option<Arc<Tables>>>,
     // Whether they hold all that the journal says: before that nobody reads them.
     ready: AtomicBool,
-    // Held for writing while a batch is applied, so that an inbox page and its rows fit together.
+    // Held for writing while a group is applied, so that an inbox page and its rows fit together.
     inbox: RwLock<Inbox>,
 }
 
@@ -152,7 +163,7 @@ impl Model {
     /// Takes tables that match what they remember of themselves; they may be behind the journal.
     pub(super) fn put(&self, tables: Tables) -> Found<Position> {
         let position = tables.position()?;
-        let inbox = inbox_of(&tables, position)?;
+        let inbox = inbox_of(&tables)?;
         *self.inbox.write().unwrap_or_else(PoisonError::into_inner) = inbox;
         *self.tables.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(tables));
         Ok(position)
@@ -189,7 +200,7 @@ impl Model {
         })
     }
 
-    /// The inbox. While it is held, no batch is applied.
+    /// The inbox. While it is held, no group is applied.
     pub(super) fn inbox(&self) -> RwLockReadGuard<'_, Inbox> {
         self.inbox.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,15 +223,13 @@ impl Model {
         progress: &dyn Fn(Progress),
     ) -> Found<Position> {
         let mut position = position;
-        let mut changes = Changes::after(position);
         let mut reported = position.frame;
         log.replay(position.frame, |mut replayed| {
+            // Each by itself: the tables may hold a part of the first already, and only of the first.
+            let mut changes = Changes::after(position);
             changes.add(replayed.frame, replayed.next_seq, &mut replayed.group);
-            if changes.rows() >= BATCH_ROWS {
-                self.apply(&mut changes)?;
-                position = changes.position();
-                changes = Changes::after(position);
-            }
+            self.apply(&mut changes)?;
+            position = changes.position();
             if replayed.frame >= reported + REPORT_EVERY_FRAMES {
                 reported = replayed.frame;
                 progress(Progress::ReadingJournal {
@@ -230,9 +239,12 @@ impl Model {
             }
             Ok(())
         })?;
-        if changes.position() != position {
-            self.apply(&mut changes)?;
-            position = changes.position();
+        let conversations = self.inbox().len();
+        if conversations as u64 != position.conversations {
+            return Err(StoreError::Unreadable(format!(
+                "the tables hold {conversations} conversations, and there should be {}",
+                position.conversations
+            )));
         }
         self.ready.store(true, Ordering::SeqCst);
         Ok(position)

@@ -4,6 +4,7 @@ mod faults;
 mod journal;
 mod kill;
 mod opening;
+mod partial;
 
 use std::path::Path;
 use std::sync::Arc;

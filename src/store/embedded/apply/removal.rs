@@ -6,7 +6,8 @@ use super::{Changes, Late};
 use crate::id::ConversationId;
 use crate::store::embedded::inbox::Inbox;
 use crate::store::embedded::key;
-use crate::store::embedded::tables::{Rows, Tables};
+use crate::store::embedded::rows::Rows;
+use crate::store::embedded::tables::Tables;
 use crate::store::{ConversationRecord, Found, MessageRecord, Removed, StoreError};
 
 impl Changes {
