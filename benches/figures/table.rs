@@ -22,11 +22,11 @@ impl Goal {
         }
     }
 
-    /// Whether it is missed by so much that no weather explains it.
-    fn grossly_missed(self, value: f64) -> bool {
+    /// Whether it is missed `times` over.
+    fn missed_times(self, value: f64, times: f64) -> bool {
         match self {
-            Self::AtMost(most) => value > most * 3.0,
-            Self::AtLeast(least) => value < least / 3.0,
+            Self::AtMost(most) => value > most * times,
+            Self::AtLeast(least) => value < least / times,
             Self::None => false,
         }
     }
@@ -53,7 +53,15 @@ pub(crate) struct Row {
     pub(crate) goal: Goal,
     /// What it was made from.
     pub(crate) from: String,
+    /// What is missed so many times over is missed grossly: no weather explains it.
+    gross: f64,
 }
+
+/// For what happens in the middle.
+const GROSS: f64 = 3.0;
+/// For the slowest hundredth, which belongs to whatever else the machine does: a busy one takes the core away for
+/// milliseconds.
+const GROSS_TAIL: f64 = 30.0;
 
 impl Row {
     /// A figure.
@@ -63,7 +71,18 @@ impl Row {
             value,
             goal,
             from: from.into(),
+            gross: GROSS,
         }
+    }
+
+    /// It tells of the slowest hundredth.
+    pub(crate) const fn tail(mut self) -> Self {
+        self.gross = GROSS_TAIL;
+        self
+    }
+
+    fn grossly_missed(&self) -> bool {
+        self.goal.missed_times(self.value, self.gross)
     }
 }
 
@@ -88,11 +107,11 @@ impl Table {
         }
     }
 
-    /// Whether a goal is missed three times over, in the middle of the runs.
+    /// Whether a goal is missed grossly in the middle of the runs.
     pub(crate) fn grossly_missed(&self) -> bool {
         self.rows
             .iter()
-            .any(|(_, runs)| runs[0].goal.grossly_missed(middle(runs).value))
+            .any(|(_, runs)| middle(runs).grossly_missed())
     }
 }
 
@@ -126,7 +145,7 @@ impl fmt::Display for Table {
             let most = runs.iter().map(|run| run.value).fold(f64::MIN, f64::max);
             let verdict = match row.goal {
                 Goal::None => "",
-                goal if goal.grossly_missed(row.value) => "MISSED GROSSLY",
+                _ if row.grossly_missed() => "MISSED GROSSLY",
                 goal if goal.held(row.value) => "held",
                 _ => "missed",
             };
