@@ -152,11 +152,12 @@ fn rank_of_begun(key: &[u8]) -> u8 {
     }
 }
 
-/// What leads to records, then the records, then the position.
+/// What leads to records, then the records, of which a message goes before its conversation does, then the position.
 fn rank(key: &[u8]) -> u8 {
     match key.first() {
-        Some(b'm' | b'c' | b'p') => 1,
-        Some(b'!') => 2,
+        Some(b'm') => 1,
+        Some(b'c' | b'p') => 2,
+        Some(b'!') => 3,
         _ => 0,
     }
 }
@@ -185,6 +186,6 @@ mod tests {
             .collect();
         assert_eq!(order[..3], ["p-begun", "c-begun", "m-begun"]);
         assert_eq!(order[3..6], ["o-gone", "x-new", "s-entry"]);
-        assert_eq!(order[6..], ["c-gone", "m-changed", "!"]);
+        assert_eq!(order[6..], ["m-changed", "c-gone", "!"]);
     }
 }
