@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use deskbell_sdk::Time;
 use deskbell_sdk::client::CallError;
 use deskbell_sdk::health::{Finding, Standing};
 
@@ -23,6 +24,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// How often what is only in memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How far the clock may stray from time between two looks at it, in milliseconds: ten minutes.
+const MAY_STRAY_MS: u64 = 10 * 60 * 1000;
+/// How long the clock must have gone as time does before anything is removed for its age.
+const STEADY_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 /// How often what lies in the store and is of no use any more is looked for.
 const SWEEP_STORE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often files that nothing names are looked for.
@@ -205,16 +210,50 @@ async fn tell_if_news(app: &App, channel: &Arc<OpenChannel>, was_healthy: bool, 
     }
 }
 
+/// Whether the clock goes as time does. What is too old by a clock that was just set is not to be removed: a wrong time
+/// of a moment would cost everybody's tokens (F11).
+#[derive(Debug)]
+struct Steady {
+    told: Time,
+    at: Instant,
+    since: Instant,
+}
+
+impl Steady {
+    /// A clock that tells `told` at `at`; how it goes is not known yet.
+    const fn new(told: Time, at: Instant) -> Self {
+        Self {
+            told,
+            at,
+            since: at,
+        }
+    }
+
+    /// It tells `told` at `at`. Says whether it has gone as time does for [`STEADY_FOR`].
+    fn is_trusted(&mut self, told: Time, at: Instant) -> bool {
+        let passed_ms = i64::try_from(at.duration_since(self.at).as_millis()).unwrap_or(i64::MAX);
+        let told_ms = told.as_millis().saturating_sub(self.told.as_millis());
+        if told_ms.abs_diff(passed_ms) > MAY_STRAY_MS {
+            tracing::warn!("the clock was set: what is too old by it is left for now");
+            self.since = at;
+        }
+        (self.told, self.at) = (told, at);
+        at.duration_since(self.since) >= STEADY_FOR
+    }
+}
+
 /// Sweeps what is of no use any more, from memory and from the store.
 pub async fn sweep(app: App) {
     let mut store_swept_at: Option<Instant> = None;
     let mut files_swept_at: Option<Instant> = None;
+    let mut clock = Steady::new(app.clock.now(), Instant::now());
     loop {
         tokio::select! {
             () = app.stopping.cancelled() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => app.chat_limits.forget_quiet(),
         }
-        if store_swept_at.is_none_or(|at| at.elapsed() >= SWEEP_STORE_EVERY) {
+        let is_due = store_swept_at.is_none_or(|at| at.elapsed() >= SWEEP_STORE_EVERY);
+        if clock.is_trusted(app.clock.now(), Instant::now()) && is_due {
             match sweep_store(&app).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "entries of no more use were removed"),
@@ -243,7 +282,10 @@ pub async fn sweep(app: App) {
 }
 
 /// The names of all files that attachments and contacts' pictures use.
-fn files_in_use(store: &dyn Store) -> anyhow::Result<HashSet<String>> {
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn files_in_use(store: &dyn Store) -> anyhow::Result<HashSet<String>> {
     let mut named = HashSet::new();
     let mut after: Option<Vec<u8>> = None;
     loop {
@@ -316,5 +358,34 @@ pub async fn systemd(app: App) {
             // Where systemd does not listen there is nobody to tell.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f11_nothing_is_removed_for_its_age_by_a_clock_that_was_just_set() {
+        let begun = Instant::now();
+        let minutes = |minutes: u64| begun + Duration::from_secs(60 * minutes);
+        let tells = |minutes: i64| Time::from_millis(1_790_000_000_000 + minutes * 60_000);
+        let mut clock = Steady::new(tells(0), begun);
+        let mut trusted = Vec::new();
+        let years = 10 * 365 * 24 * 60;
+        for minute in 1..=600_u64 {
+            let right = i64::try_from(minute).expect("small");
+            // After four hours it is ten years ahead for five minutes, and an hour behind for ever after eight.
+            let off = match minute {
+                240..245 => years,
+                480.. => -60,
+                _ => 0,
+            };
+            if clock.is_trusted(tells(right + off), minutes(minute)) {
+                trusted.push(minute);
+            }
+        }
+        let wanted: Vec<u64> = (120..240).chain(365..480).chain(600..=600).collect();
+        assert_eq!(trusted, wanted);
     }
 }

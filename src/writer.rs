@@ -80,13 +80,14 @@ impl WriterThread {
     }
 }
 
-struct Job {
+pub(crate) struct Job {
     pending: Box<dyn Pending>,
     _memory: OwnedSemaphorePermit,
 }
 
 /// What goes through the queue.
-enum Item {
+pub(crate) enum Item {
+    /// A decision with its caller.
     Job(Job),
     /// Nothing after this is carried out.
     Stop,
@@ -124,31 +125,36 @@ impl Writer {
         clock: Clock,
         seed: u64,
     ) -> std::io::Result<(Self, WriterThread)> {
+        let (writer, steps) = Self::driven(store, clock, seed);
+        let handle = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || steps.run())?;
+        Ok((writer, WriterThread(handle)))
+    }
+
+    /// The writer on `store`, and what carries out its decisions, which somebody has to drive: the thread, or a
+    /// simulation.
+    pub(crate) fn driven(store: Arc<dyn Store>, clock: Clock, seed: u64) -> (Self, Steps) {
         let (queue, jobs) = mpsc::channel(QUEUE_COMMANDS);
         let (tell_head, head) = watch::channel(store.head());
         let state = Arc::new(State::default());
         let ids = Ids::after(store.last_id(), seed);
-        let thread = Thread {
+        let steps = Steps {
             store,
             clock,
             ids,
             jobs,
+            group: Vec::with_capacity(GROUP_COMMANDS),
             tell_head,
             state: Arc::clone(&state),
         };
-        let handle = std::thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(move || thread.run())?;
-        let memory = Arc::new(Semaphore::new(QUEUE_KIB));
-        Ok((
-            Self {
-                queue,
-                memory,
-                head,
-                state,
-            },
-            WriterThread(handle),
-        ))
+        let writer = Self {
+            queue,
+            memory: Arc::new(Semaphore::new(QUEUE_KIB)),
+            head,
+            state,
+        };
+        (writer, steps)
     }
 
     /// Decides, makes it durable, and answers. Where the queue is full it fails at once with [`WriteError::Busy`].
@@ -208,33 +214,54 @@ impl Writer {
     }
 }
 
-struct Thread {
+/// Carries out what is queued, one group after the other.
+pub(crate) struct Steps {
     store: Arc<dyn Store>,
     clock: Clock,
     ids: Ids,
     jobs: mpsc::Receiver<Item>,
+    group: Vec<Job>,
     tell_head: watch::Sender<u64>,
     state: Arc<State>,
 }
 
-impl Thread {
+impl Steps {
+    /// The thread's life.
     fn run(mut self) {
-        let mut group = Vec::with_capacity(GROUP_COMMANDS);
-        let mut stopping = false;
-        while !stopping && let Some(Item::Job(first)) = self.jobs.blocking_recv() {
-            group.push(first);
-            while group.len() < GROUP_COMMANDS {
-                match self.jobs.try_recv() {
-                    Ok(Item::Job(job)) => group.push(job),
-                    Ok(Item::Stop) => {
-                        stopping = true;
-                        break;
-                    }
-                    Err(_) => break,
-                }
+        while let Some(first) = self.jobs.blocking_recv() {
+            if !self.step(first) {
+                return;
             }
-            self.carry_out(&mut group);
         }
+    }
+
+    /// What waits longest, as soon as something does: for [`Steps::step`].
+    #[cfg(test)]
+    pub(crate) async fn next(&mut self) -> Option<Item> {
+        self.jobs.recv().await
+    }
+
+    /// Carries out what was taken from the queue, together with what waits behind it. Says whether more may come.
+    pub(crate) fn step(&mut self, first: Item) -> bool {
+        let Item::Job(first) = first else {
+            return false;
+        };
+        let mut group = std::mem::take(&mut self.group);
+        group.push(first);
+        let mut more = true;
+        while group.len() < GROUP_COMMANDS {
+            match self.jobs.try_recv() {
+                Ok(Item::Job(job)) => group.push(job),
+                Ok(Item::Stop) => {
+                    more = false;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.carry_out(&mut group);
+        self.group = group;
+        more
     }
 
     /// Carries out what waits in `jobs`, in as few groups as the limits allow.

@@ -52,7 +52,7 @@ pub(super) const PAGE_SECRET: &str = "canary-page-secret";
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum As {
+pub(crate) enum As {
     /// Nobody.
     Nobody,
     /// A token that reads the channel `page` only.
@@ -79,7 +79,7 @@ impl As {
     ];
 
     /// The token, where one opens the door.
-    pub(super) const fn token(self) -> Option<&'static str> {
+    pub(crate) const fn token(self) -> Option<&'static str> {
         match self {
             Self::Nobody | Self::Session => None,
             Self::PageReader => Some("dbk_canary-page-reader"),
@@ -295,7 +295,8 @@ const PLATFORM: Kind = Kind {
     open: open_platform,
 };
 
-fn config(folder: PathBuf) -> Config {
+/// A configuration in `folder`.
+pub(crate) fn config(folder: PathBuf) -> Config {
     Config {
         listen: "127.0.0.1:8080".parse().expect("an address"),
         public_url: Some("https://desk.example".parse().expect("an address")),
@@ -305,6 +306,7 @@ fn config(folder: PathBuf) -> Config {
             engine: Engine::Sled,
             url: None,
             cache_mib: 16,
+            keep_days: 30,
         },
         auth: Auth {
             bootstrap_token: As::Admin.token().map(Secret::new),
@@ -377,6 +379,35 @@ fn channels() -> Channels {
     Channels::new(vec![Arc::new(shop), Arc::new(page)], all)
 }
 
+/// The parts of a daemon put together; nothing runs yet.
+pub(crate) fn daemon(
+    config: Config,
+    store: Arc<dyn Store>,
+    writer: Writer,
+    clock: Clock,
+    channels: Channels,
+) -> App {
+    let local = Secret::new("dbk_canary-local");
+    Arc::new(Daemon {
+        access: Access::new(config.auth.bootstrap_token.clone(), local, None),
+        lanes: crate::work::Lanes::default(),
+        cursors: crate::api::cursor::Cursors::new(Secret::new("canary-server-key")),
+        clock,
+        store: StoreHandle(store),
+        writer,
+        channels,
+        provisioner: Provisioner::new(&[CHAT, PLATFORM], Secret::new("canary-server-key"), &[]),
+        blobs: Blobs::open(&config.data_dir.join("attachments")).expect("a folder"),
+        live: Live::default(),
+        chat_limits: crate::api::chat::limits::ChatLimits::default(),
+        metrics: crate::figures::handle(),
+        held: crate::held::Held::new(false),
+        erasures: tokio::sync::Notify::new(),
+        stopping: tokio_util::sync::CancellationToken::new(),
+        config,
+    })
+}
+
 /// Opens a desk.
 pub(crate) async fn desk() -> Desk {
     let folder = tempfile::tempdir().expect("a folder");
@@ -394,23 +425,7 @@ pub(crate) async fn desk() -> Desk {
         writer.write(number).await.expect("written");
     }
     let config = config(folder.path().to_owned());
-    let local = Secret::new("dbk_canary-local");
-    let app: App = Arc::new(Daemon {
-        access: Access::new(config.auth.bootstrap_token.clone(), local, None),
-        lanes: crate::work::Lanes::default(),
-        cursors: crate::api::cursor::Cursors::new(Secret::new("canary-server-key")),
-        clock,
-        store: StoreHandle(store),
-        writer,
-        channels,
-        provisioner: Provisioner::new(&[CHAT, PLATFORM], Secret::new("canary-server-key"), &[]),
-        blobs: Blobs::open(&folder.path().join("attachments")).expect("a folder"),
-        live: Live::default(),
-        chat_limits: crate::api::chat::limits::ChatLimits::default(),
-        metrics: crate::figures::handle(),
-        stopping: tokio_util::sync::CancellationToken::new(),
-        config,
-    });
+    let app = daemon(config, store, writer, clock, channels);
     let desk = Desk {
         router: crate::api::router(Arc::clone(&app)),
         app,

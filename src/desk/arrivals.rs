@@ -1,26 +1,32 @@
 //! What came from a platform: each delivery once, in whatever order.
 
+mod receipts;
+
 use deskbell_sdk::{
     Activity, AttachmentKind, Author, DeliveryState, Direction, Event, MessageChange,
-    NewAttachment, NewMessage, Receipt, Source, Time, text,
+    NewAttachment, NewMessage, Source, Time, text,
 };
 
+pub(super) use receipts::apply_receipts;
+
 use super::changes::{delivery, merge};
-use super::{Decision, albums, contacts, conversations, media, outbox, profiles, revisions};
+use super::{
+    Decision, albums, contacts, conversations, erasure, media, outbox, profiles, revisions,
+};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
 use crate::store::draft::Draft;
-use crate::store::entry::{
-    AttachmentEntry, Entry, QuarantineEntry, WaitingChanges, WaitingReceipts, delivery_by_receipts,
-    external_key,
-};
+use crate::store::entry::{AttachmentEntry, Entry, QuarantineEntry, WaitingChanges, external_key};
 use crate::store::record::{
-    Album, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ConversationRecord,
-    DeliveryRecord, Edit, MessageChanges, MessageKind, MessageRecord, Place, ReactionRecord,
+    Album, AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, DeliveryRecord, Edit,
+    MessageChanges, MessageKind, MessageRecord, ReactionRecord,
 };
 use crate::store::{Found, Put, RawDelivery};
 
 /// How far in the future a platform's time may lie before it is taken for nonsense: a day, in milliseconds.
 const FUTURE_MS: i64 = 24 * 60 * 60 * 1000;
+/// A clock that tells an earlier time is wrong for certain, since there was no Deskbell then: 2026. The platform is
+/// believed against it.
+const NOT_BEFORE_MS: i64 = 1_767_225_600_000;
 /// How far a receipt's watermark may lie in the future: five minutes, in milliseconds, so that a wrong one does not
 /// mark what is not yet written as read.
 const WATERMARK_FUTURE_MS: i64 = 5 * 60 * 1000;
@@ -58,6 +64,8 @@ pub struct Outcome {
     pub ignored: u32,
     /// Parts that could not be understood, and are kept for the operator.
     pub quarantined: u32,
+    /// Messages of people who were erased after they had written them: they are not taken in again.
+    pub erased: u32,
     /// The message that each message event is, in order: new or known.
     pub messages: Vec<(ConversationId, MessageId)>,
 }
@@ -68,20 +76,31 @@ impl Decision for Arrivals {
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Outcome> {
         let mut outcome = Outcome::default();
         let mut uncounted = None;
+        let latest = draft.latest().max(self.received_at);
         for (channel, event) in &self.events {
             let arrival = Arrival {
                 channel: *channel,
                 received_at: self.received_at,
+                latest,
             };
             let changed = match event {
                 Event::Message(message) => {
-                    let (changed, conversation, id) = arrival.message(draft, message)?;
+                    let Some((changed, conversation, id)) = arrival.message(draft, message)? else {
+                        outcome.erased += 1;
+                        continue;
+                    };
                     outcome.messages.push((conversation, id));
                     changed
                 }
                 Event::Change { message, change } => arrival.change(draft, message, change)?,
                 Event::Receipt(receipt) => arrival.receipt(draft, receipt)?,
-                Event::Activity(activity) => arrival.activity(draft, activity)?,
+                Event::Activity(activity) => {
+                    let Some(changed) = arrival.activity(draft, activity)? else {
+                        outcome.erased += 1;
+                        continue;
+                    };
+                    changed
+                }
                 Event::Alert(_) | Event::Ignored { .. } => {
                     outcome.ignored += 1;
                     continue;
@@ -126,47 +145,70 @@ impl Decision for Arrivals {
     }
 }
 
+/// By whose ids a message would come back after an erasure.
+fn people_of(new: &NewMessage) -> impl Iterator<Item = &str> {
+    let author = match &new.author {
+        Author::Contact(person) => Some(person.id.as_str()),
+        Author::Staff { .. } | Author::Bot { .. } => None,
+    };
+    [new.customer.id.as_str(), &new.thread]
+        .into_iter()
+        .chain(author)
+}
+
 /// Where and when something came.
 pub(super) struct Arrival {
     /// The channel.
     pub(super) channel: ChannelNo,
     /// When it reached the daemon.
     pub(super) received_at: Time,
+    /// The same, or later where the clock was set back meanwhile: by this a platform's time is judged.
+    pub(super) latest: Time,
 }
 
 impl Arrival {
+    /// Whether a platform's time is one, and at most so far in the future.
+    fn is_sensible(&self, time: Time, future_ms: i64) -> bool {
+        let clock_is_wrong = self.latest.as_millis() < NOT_BEFORE_MS;
+        time.as_millis() > 0 && (clock_is_wrong || time <= self.latest.plus_millis(future_ms))
+    }
+
     /// A platform's time, or the arrival where that is nonsense.
     pub(super) fn sensible(&self, time: Time) -> Time {
-        if time.as_millis() <= 0 || time > self.received_at.plus_millis(FUTURE_MS) {
-            self.received_at
-        } else {
+        if self.is_sensible(time, FUTURE_MS) {
             time
+        } else {
+            self.latest
         }
     }
 
+    /// Takes a message in: whether that changed anything, and where it is. `None` where its person was erased.
     fn message(
         &self,
         draft: &mut Draft<'_>,
         new: &NewMessage,
-    ) -> Found<(bool, ConversationId, MessageId)> {
+    ) -> Found<Option<(bool, ConversationId, MessageId)>> {
         if let Some(id) = draft.message_by_external_id(self.channel, &new.external_id)?
             && let Some(known) = draft.message(self.channel, id)?
         {
             let changed = revisions::keep(draft, &known, new, self.received_at)?;
-            return Ok((changed, known.conversation, id));
+            return Ok(Some((changed, known.conversation, id)));
         }
         if let (Direction::Outbound, Some(token)) = (new.direction, &new.send_token)
             && let Some(echoed) = outbox::echoed(draft, self.channel, token, &new.external_id)?
         {
-            return Ok(echoed);
+            return Ok(Some(echoed));
         }
         if let Some(album) = &new.album
             && let Some(id) = draft.message_by_external_id(self.channel, &albums::key(album))?
             && let Some(begun) = draft.message(self.channel, id)?
         {
-            return self.further_part(draft, new, &begun);
+            return self.further_part(draft, new, &begun).map(Some);
         }
         let sent_at = self.sensible(new.sent_at);
+        if erasure::was_erased(draft, self.channel, people_of(new), sent_at)? {
+            return Ok(None);
+        }
         let customer = contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
         let mut conversation =
             conversations::known_or_new(draft, self.channel, &new.thread, &customer)?;
@@ -230,7 +272,7 @@ impl Arrival {
         }
         let conversation_id = conversation.id;
         draft.create_message(message, conversation);
-        Ok((true, conversation_id, id))
+        Ok(Some((true, conversation_id, id)))
     }
 
     fn author(&self, draft: &mut Draft<'_>, author: &Author, at: Time) -> Found<AuthorRecord> {
@@ -338,28 +380,6 @@ impl Arrival {
         Ok(())
     }
 
-    /// Takes in the receipts that came before the thread began.
-    pub(super) fn apply_waiting_receipts(
-        &self,
-        draft: &mut Draft<'_>,
-        conversation: &mut ConversationRecord,
-    ) -> Found<()> {
-        if conversation.message_count > 0 {
-            return Ok(());
-        }
-        let key = external_key(self.channel, &conversation.thread);
-        if let Some(waiting) = draft.entry::<WaitingReceipts>(&key)? {
-            draft.put(WaitingReceipts::remove(key));
-            conversation.delivered_up_to =
-                conversation.delivered_up_to.max(waiting.delivered_up_to);
-            conversation.read_up_to = conversation.read_up_to.max(waiting.read_up_to);
-            conversation.customer_acted_at = conversation
-                .customer_acted_at
-                .max(waiting.customer_acted_at);
-        }
-        Ok(())
-    }
-
     fn change(
         &self,
         draft: &mut Draft<'_>,
@@ -453,124 +473,18 @@ impl Arrival {
         changes
     }
 
-    /// A customer's reaction opens the reply window of its thread, whether or not the message is known.
-    fn reacted(&self, draft: &mut Draft<'_>, change: &MessageChange) -> Found<bool> {
-        let MessageChange::Reacted {
-            thread: Some(thread),
-            by: Author::Contact(_),
-            emoji: Some(_),
-            at,
-        } = change
-        else {
-            return Ok(false);
-        };
-        let at = self.sensible(*at);
-        self.update_thread(
-            draft,
-            thread,
-            |conversation| {
-                conversations::customer_acted(conversation, at);
-            },
-            |waiting| waiting.customer_acted_at = waiting.customer_acted_at.max(Some(at)),
-        )
-    }
-
-    /// Changes a thread's conversation, or what waits for it where it has not begun. Says whether anything changed.
-    fn update_thread(
-        &self,
-        draft: &mut Draft<'_>,
-        thread: &str,
-        conversation_rule: impl FnOnce(&mut ConversationRecord),
-        waiting_rule: impl FnOnce(&mut WaitingReceipts),
-    ) -> Found<bool> {
-        if let Some(known) = draft.conversation_by_thread(self.channel, thread)? {
-            let mut conversation = (*known).clone();
-            conversation_rule(&mut conversation);
-            if conversation == *known {
-                return Ok(false);
-            }
-            conversation.version += 1;
-            draft.update_conversation(conversation);
-            return Ok(true);
-        }
-        let key = external_key(self.channel, thread);
-        let before = draft.entry::<WaitingReceipts>(&key)?.unwrap_or_default();
-        let mut waiting = before.clone();
-        waiting_rule(&mut waiting);
-        let changed = waiting != before;
-        if changed {
-            draft.put(waiting.put(key));
-        }
-        Ok(changed)
-    }
-
-    fn receipt(&self, draft: &mut Draft<'_>, receipt: &Receipt) -> Found<bool> {
-        let up_to = receipt
-            .watermark
-            .min(self.received_at.plus_millis(WATERMARK_FUTURE_MS));
-        let (delivered, read) = match receipt.state {
-            DeliveryState::Delivered => (Some(up_to), None),
-            DeliveryState::Read => (Some(up_to), Some(up_to)),
-            _ => return Ok(false),
-        };
-        // What stands at or before the former watermark has moved already.
-        let former = draft
-            .conversation_by_thread(self.channel, &receipt.thread)?
-            .and_then(|known| {
-                if read.is_some() {
-                    known.read_up_to
-                } else {
-                    known.delivered_up_to
-                }
-            });
-        let stop = former.map_or(Place::FIRST, |sent_at| Place {
-            sent_at,
-            ..Place::LAST
-        });
-        let changed = self.update_thread(
-            draft,
-            &receipt.thread,
-            |conversation| {
-                conversation.delivered_up_to = conversation.delivered_up_to.max(delivered);
-                conversation.read_up_to = conversation.read_up_to.max(read);
-            },
-            |waiting| {
-                waiting.delivered_up_to = waiting.delivered_up_to.max(delivered);
-                waiting.read_up_to = waiting.read_up_to.max(read);
-            },
-        )?;
-        if !changed {
-            return Ok(false);
-        }
-        let Some(conversation) = draft.conversation_by_thread(self.channel, &receipt.thread)?
-        else {
-            return Ok(true);
-        };
-        let mut reached = Vec::new();
-        conversations::walk_back(draft, conversation.id, stop, |message| {
-            let mut moved = (**message).clone();
-            apply_receipts(&conversation, &mut moved);
-            if moved.changes != message.changes {
-                moved.version += 1;
-                reached.push(moved);
-            }
-        })?;
-        for message in reached.into_iter().rev() {
-            let mut conversation = (*conversation).clone();
-            conversations::show_last(&mut conversation, &message);
-            draft.update_message(message, conversation);
-        }
-        Ok(true)
-    }
-
-    fn activity(&self, draft: &mut Draft<'_>, activity: &Activity) -> Found<bool> {
+    fn activity(&self, draft: &mut Draft<'_>, activity: &Activity) -> Found<Option<bool>> {
         if draft
             .message_by_external_id(self.channel, &activity.external_id)?
             .is_some()
         {
-            return Ok(false);
+            return Ok(Some(false));
         }
         let at = self.sensible(activity.at);
+        let people = [activity.customer.id.as_str(), &activity.thread];
+        if erasure::was_erased(draft, self.channel, people, at)? {
+            return Ok(None);
+        }
         let customer = contacts::known_or_new(draft, self.channel, &activity.customer, at)?;
         let mut conversation =
             conversations::known_or_new(draft, self.channel, &activity.thread, &customer)?;
@@ -602,7 +516,7 @@ impl Arrival {
         };
         conversations::count_in(draft, &mut conversation, &message)?;
         draft.create_message(message, conversation);
-        Ok(true)
+        Ok(Some(true))
     }
 
     fn quarantine(&self, draft: &mut Draft<'_>, raw: &str, why: &str) {
@@ -651,34 +565,6 @@ fn merge_into(message: &mut MessageRecord, external_id: &str, more: &MessageChan
     }
     merge(&mut message.changes, &more);
     albums::settle(message);
-}
-
-/// Moves an outbound message as far as the receipts of its thread say. What never left stays where it is (W17).
-pub(super) fn apply_receipts(conversation: &ConversationRecord, message: &mut MessageRecord) {
-    let left_us = message.changes.delivery.as_ref().is_some_and(|delivery| {
-        matches!(
-            delivery.state,
-            DeliveryState::Sent | DeliveryState::Delivered | DeliveryState::Unknown
-        )
-    });
-    if message.direction != Direction::Outbound || message.kind != MessageKind::Message || !left_us
-    {
-        return;
-    }
-    if let Some((state, at)) = delivery_by_receipts(
-        conversation.delivered_up_to,
-        conversation.read_up_to,
-        message.sent_at,
-    ) {
-        let known = message
-            .changes
-            .delivery
-            .as_ref()
-            .map(|delivery| delivery.state);
-        if known < Some(state) {
-            merge(&mut message.changes, &delivery(state, at));
-        }
-    }
 }
 
 #[cfg(test)]

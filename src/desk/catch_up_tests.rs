@@ -120,6 +120,7 @@ fn finish(desk: &mut Desk, id: MessageId, ended: Ended) {
         part: 0,
         ended,
         jitter: 0.5,
+        looking_ms: 5_000,
     };
     desk.decide(&[finish]);
 }

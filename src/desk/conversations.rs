@@ -139,6 +139,16 @@ pub fn grow(
     show_moved(draft, conversation, message)
 }
 
+/// Where an entry stands that is written here at `now`: behind everything that its writer can see, also where the clock
+/// was set back or the platform's is ahead of it.
+#[must_use]
+pub fn behind_all(conversation: &ConversationRecord, now: Time) -> (Time, u64) {
+    match &conversation.last_message {
+        Some(last) if last.place.sent_at >= now => (last.place.sent_at, last.place.order),
+        _ => (now, 0),
+    }
+}
+
 /// Brings the last message up to date by an entry that may have moved to an earlier place.
 pub fn show_moved(
     draft: &Draft<'_>,

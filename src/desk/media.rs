@@ -198,7 +198,8 @@ impl Decision for FinishFetch {
             } => {
                 let file = &mut item.entry.files[at];
                 file.is_gone |= is_gone;
-                let wait = wait_ms(file.attempts, self.jitter).max(after_ms.unwrap_or(0));
+                let spread = wait_ms(file.attempts, self.jitter);
+                let wait = after_ms.unwrap_or(0).saturating_add(spread);
                 file.due_at = now.plus_millis(wait);
                 if file.attempts >= ATTEMPTS_UNTIL_FAILED {
                     item.settle(draft, self.attachment, |record| {

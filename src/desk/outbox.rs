@@ -29,6 +29,9 @@ const PAUSED_WAIT_MS: i64 = 30 * 1000;
 const NOT_SENT_AFTER_MS: i64 = 20 * 1000;
 /// How long the fate of a send is looked for, in milliseconds.
 const LOOK_FOR_MS: i64 = 60 * 1000;
+/// The same by the clock, which may be wrong: an hour, in milliseconds. A daemon that is started again and again counts
+/// anew each time.
+const LOOK_FOR_AT_MOST_MS: i64 = 60 * 60 * 1000;
 /// When it is first looked for, in milliseconds. Platforms let a channel look rarely (Meta: twice a second), so each
 /// further look waits longer, and one comes right when an absence begins to tell.
 const FIRST_LOOK_MS: i64 = 3 * 1000;
@@ -192,6 +195,9 @@ pub struct Finish {
     pub ended: Ended,
     /// Between 0 and 1: spreads the retries of many.
     pub jitter: f64,
+    /// For how long this daemon has looked for it by now, in milliseconds that have really passed: by the clock, which may
+    /// be set, an absence would tell too soon, and the answer would be sent twice.
+    pub looking_ms: i64,
 }
 
 impl Decision for Finish {
@@ -218,19 +224,20 @@ impl Decision for Finish {
                 item.keep(draft);
             }
             Ended::Refused(code, say) => item.fail(draft, DeliveryState::Failed, code, say, false),
-            Ended::Unknown => item.look(draft, now),
+            Ended::Unknown => item.look(draft, now, 0),
             Ended::NotSeen | Ended::Unanswered | Ended::Untold => {
                 // Not since the attempt began: a large file is on its way for minutes.
                 let looking_since = item.entry.looking_since.unwrap_or(now);
-                let for_ms = now.as_millis() - looking_since.as_millis();
-                if self.ended == Ended::NotSeen && for_ms >= NOT_SENT_AFTER_MS {
+                let by_clock_ms = now.as_millis() - looking_since.as_millis();
+                let is_over = self.looking_ms >= LOOK_FOR_MS || by_clock_ms >= LOOK_FOR_AT_MOST_MS;
+                if self.ended == Ended::NotSeen && self.looking_ms >= NOT_SENT_AFTER_MS {
                     item.again(draft, now, 0, self.jitter);
-                } else if self.ended == Ended::Untold || for_ms >= LOOK_FOR_MS {
+                } else if self.ended == Ended::Untold || is_over {
                     let say = "The platform's answer was lost, and it does not tell whether the customer has this. \
                                Look there before you send it again.";
                     item.fail(draft, DeliveryState::Unknown, "unknown", say, true);
                 } else {
-                    item.look(draft, now);
+                    item.look(draft, now, self.looking_ms);
                 }
             }
         }
@@ -256,7 +263,7 @@ impl Decision for Resume {
         let since = match item.entry.state {
             WorkState::Waiting { .. } => return Ok(None),
             WorkState::Attempting { since, .. } => {
-                item.look(draft, since);
+                item.look(draft, since, 0);
                 since
             }
             WorkState::Looking { since, .. } => since,
@@ -307,12 +314,13 @@ pub(super) fn part_arrived(
     let before = message;
     let (mut message, mut conversation) = (before.clone(), conversation.clone());
     message.set_part_id(part, external_id);
-    // What was thought lost has arrived after all.
+    // What was thought lost has arrived after all, once each of its parts has.
     let was_lost = message
         .changes
         .delivery
         .as_ref()
-        .is_some_and(|known| known.state == DeliveryState::Unknown);
+        .is_some_and(|known| known.state == DeliveryState::Unknown)
+        && message.knows_all_parts();
     if was_lost {
         changes::merge(
             &mut message.changes,
@@ -450,18 +458,18 @@ impl Item {
         }
         let spread = super::doubled(attempts, FIRST_WAIT_MS, LONGEST_WAIT_MS, jitter);
         self.entry.state = WorkState::Waiting { attempts };
-        self.entry.due_at = now.plus_millis(spread.max(after_ms));
+        // On top of the platform's word, which it gives to many at once.
+        self.entry.due_at = now.plus_millis(after_ms.saturating_add(spread));
         self.keep(draft);
     }
 
-    /// Looks for it at the platform from now on; `since` is when the attempt began.
-    fn look(&mut self, draft: &mut Draft<'_>, since: Time) {
+    /// Looks for it at the platform, for `for_ms` milliseconds by now; `since` is when the attempt began.
+    fn look(&mut self, draft: &mut Draft<'_>, since: Time, for_ms: i64) {
         let attempts = self.entry.state.attempts();
         let since = self.entry.state.since().unwrap_or(since);
         self.entry.state = WorkState::Looking { attempts, since };
         let now = draft.now();
-        let looking_since = *self.entry.looking_since.get_or_insert(now);
-        let for_ms = now.as_millis() - looking_since.as_millis();
+        self.entry.looking_since.get_or_insert(now);
         let wait_ms = if for_ms < FIRST_LOOK_MS {
             FIRST_LOOK_MS
         } else if for_ms < NOT_SENT_AFTER_MS {
@@ -503,6 +511,11 @@ impl Item {
                 ..MessageChanges::default()
             },
         );
+        if state == DeliveryState::Unknown {
+            // An echo may still come: it is to be seen then whether there are parts that never left.
+            let further = self.entry.parts.len().saturating_sub(1);
+            self.message.part_ids.resize(further, None);
+        }
         self.remove(draft);
         self.write(draft);
     }

@@ -41,6 +41,8 @@ struct Answer {
     desk: Desk,
     id: MessageId,
     work: WorkId,
+    /// Since when its fate is looked for.
+    missed_at: Option<i64>,
 }
 
 impl Answer {
@@ -75,6 +77,7 @@ impl Answer {
             desk,
             id,
             work: WorkId(id.0),
+            missed_at: None,
         }
     }
 
@@ -115,11 +118,26 @@ impl Answer {
     }
 
     fn finish(&mut self, part: usize, ended: Ended) -> Next {
+        let now = self.desk.now;
+        let looking_ms = match ended {
+            Ended::Unknown | Ended::NotSeen | Ended::Unanswered | Ended::Untold => {
+                now - *self.missed_at.get_or_insert(now)
+            }
+            _ => {
+                self.missed_at = None;
+                0
+            }
+        };
+        self.finish_after(part, ended, looking_ms)
+    }
+
+    fn finish_after(&mut self, part: usize, ended: Ended, looking_ms: i64) -> Next {
         self.desk.decide(&[Finish {
             work: self.work,
             part,
             ended,
             jitter: 0.5,
+            looking_ms,
         }])[0]
     }
 
@@ -258,6 +276,22 @@ fn f13_a_large_file_that_was_long_on_its_way_is_not_missed_too_soon() {
 }
 
 #[test]
+fn f11_a_clock_that_is_set_forward_makes_no_absence() {
+    let mut answer = Answer::queued(1);
+    answer.begin();
+    answer.finish(0, Ended::Unknown);
+    // Three seconds later the clock says that it is an hour later.
+    answer.desk.now += 3_597_000;
+    answer.finish_after(0, Ended::NotSeen, 3_000);
+    let state = answer.item().expect("it is looked for").state;
+    assert!(matches!(state, WorkState::Looking { .. }), "{state:?}");
+    // A daemon that is restarted again and again gives up in the end, and does not send again.
+    answer.desk.now += 10_000;
+    answer.finish_after(0, Ended::Unanswered, 0);
+    assert_eq!(answer.state(), DeliveryState::Unknown);
+}
+
+#[test]
 fn a_crash_during_an_attempt_is_looked_into_first() {
     let mut answer = Answer::queued(1);
     answer.begin();
@@ -305,6 +339,34 @@ fn f15_a_failure_at_a_part_resumes_at_that_part() {
 }
 
 #[test]
+fn f15_an_answer_in_doubt_is_sent_only_once_all_its_parts_are() {
+    let mut answer = Answer::queued(3);
+    answer.begin();
+    answer.finish(0, Ended::Sent(Some("m_0".to_owned())));
+    answer.begin();
+    answer.finish(1, Ended::Unknown);
+    answer.finish(1, Ended::Untold);
+    assert_eq!(answer.state(), DeliveryState::Unknown);
+    // The echo settles the doubt about the second part; the third never left.
+    answer.echo(1, "m_1");
+    assert_eq!(answer.state(), DeliveryState::Unknown);
+    assert!(answer.conversation().waiting_since.is_some());
+    let message = answer.message();
+    assert_eq!(message.external_ids().collect::<Vec<_>>(), ["m_0", "m_1"]);
+    assert_eq!(answer.count(), 2);
+
+    let mut answer = Answer::queued(2);
+    answer.begin();
+    answer.finish(0, Ended::Sent(Some("m_0".to_owned())));
+    answer.begin();
+    answer.finish(1, Ended::Unknown);
+    answer.finish(1, Ended::Untold);
+    answer.echo(1, "m_1");
+    assert_eq!(answer.state(), DeliveryState::Sent);
+    assert!(answer.conversation().waiting_since.is_none());
+}
+
+#[test]
 fn the_first_retry_comes_within_five_seconds_and_later_ones_wait_longer() {
     let mut answer = Answer::queued(1);
     let mut waits = Vec::new();
@@ -343,6 +405,62 @@ fn an_answer_is_given_up_after_a_day_and_a_closed_window_ends_it() {
     assert!(!answer.begin());
     assert_eq!(answer.state(), DeliveryState::Failed);
     assert!(answer.conversation().waiting_since.is_some());
+}
+
+/// How far the numbers are from being spread evenly between 0 and 1 (Kolmogorov and Smirnov).
+fn unevenness(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let all = f64::from(u32::try_from(numbers.len()).expect("few"));
+    let steps = numbers.iter().zip(1_u32..);
+    steps
+        .map(|(number, place)| {
+            let (below, above) = (f64::from(place - 1) / all, f64::from(place) / all);
+            (number - below).abs().max((above - number).abs())
+        })
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn f31_retries_of_many_that_failed_together_are_spread_evenly() {
+    // By chance alone it would be more than 0.05 once in a hundred million times.
+    let jitters: Vec<f64> = (0..4_096).map(|_| crate::secrets::jitter()).collect();
+    assert!(unevenness(jitters) < 0.05);
+    let all_at_once = vec![0.5; 400];
+    assert!(unevenness(all_at_once) > 0.4, "the measure sees a herd");
+    for (failures, after_ms, whole_ms) in [
+        (1, None, 1_500),
+        (4, None, 12_000),
+        (1, Some(60_000), 1_500),
+    ] {
+        let due_in_ms = |jitter: f64| {
+            let mut answer = Answer::queued(1);
+            let mut due_in_ms = 0;
+            for _ in 0..failures {
+                answer.begin();
+                let now = answer.desk.now + 1;
+                let finish = Finish {
+                    work: answer.work,
+                    part: 0,
+                    ended: Ended::Retry(after_ms),
+                    jitter,
+                    looking_ms: 0,
+                };
+                let Next::At(due) = answer.desk.decide(&[finish])[0] else {
+                    panic!("again")
+                };
+                due_in_ms = due.as_millis() - now;
+                answer.desk.now = due.as_millis();
+            }
+            f64::from(i32::try_from(due_in_ms - after_ms.unwrap_or(0)).expect("short"))
+        };
+        let spread = (0..400).map(|step| due_in_ms(f64::from(step) / 399.0));
+        let half = f64::from(whole_ms) / 2.0;
+        let evenly = spread.map(|due| (due - half) / half).collect();
+        assert!(
+            unevenness(evenly) < 0.01,
+            "{failures} failures, {after_ms:?}"
+        );
+    }
 }
 
 /// What a platform does with a call.
@@ -384,7 +502,12 @@ proptest! {
                     Some(_) => Ended::Sent(Some(format!("m_{part}"))),
                     None => Ended::NotSeen,
                 };
-                answer.finish(part, ended);
+                if ended == Ended::NotSeen {
+                    // It was looked for long enough.
+                    answer.finish_after(part, ended, 20_000);
+                } else {
+                    answer.finish(part, ended);
+                }
                 continue;
             }
             prop_assert!(answer.begin());

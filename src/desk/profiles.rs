@@ -154,7 +154,8 @@ impl Decision for FinishLookup {
         let is_over = now.as_millis() - entry.created_at.as_millis() >= TRIED_FOR_MS;
         match self.after {
             After::Again(after_ms) if !is_over => {
-                let wait = wait_ms(entry.attempts, self.jitter).max(after_ms.unwrap_or(0));
+                let spread = wait_ms(entry.attempts, self.jitter);
+                let wait = after_ms.unwrap_or(0).saturating_add(spread);
                 entry.due_at = now.plus_millis(wait);
             }
             After::Postponed(until) if !is_over => {

@@ -10,6 +10,7 @@ use deskbell_sdk::{
 use proptest::prelude::*;
 
 use super::conversations::{ChangeConversation, MarkRead, Marked};
+use super::replies::{Kind, Write};
 use super::testing::{BASE_MS, Desk};
 use crate::id::MessageId;
 use crate::store::memory::MemoryStore;
@@ -388,6 +389,63 @@ fn reading_counts_by_arrival_so_that_a_late_message_stays_unread() {
         desk.decide(&[read(Some(MessageId(1)))])[0],
         Marked::NoMessage
     ));
+}
+
+#[test]
+fn f11_a_clock_that_went_back_puts_nothing_before_what_was_there() {
+    for back_ms in [1_000, 3_600_000, 10 * 365 * 86_400_000] {
+        let mut desk = Desk::new();
+        desk.now = BASE_MS + 10_000;
+        desk.deliver(&[message("t1", "m1", Direction::Inbound, 9)]);
+        let conversation = desk.message("m1").conversation;
+        desk.now -= back_ms;
+        let write = Write {
+            scope: Scope::whole_desk(),
+            conversation,
+            author: AuthorRecord::Staff(None, None),
+            owner: "tok_1".to_owned(),
+            text: Some("an answer".to_owned()),
+            attachments: Vec::new(),
+            reply_to: None,
+            kind: Kind::ServedHere,
+            idempotency: None,
+        };
+        desk.decide(&[write]);
+        // The platform's clock is right: its times are no nonsense, and its receipts reach what they say.
+        desk.deliver(&[message("t1", "m2", Direction::Inbound, 12)]);
+        assert_eq!(desk.message("m2").sent_at, at(12));
+        // What has no time of a platform's, as in the website chat, is dated here.
+        let Event::Message(mut undated) = message("t2", "m3", Direction::Inbound, 0) else {
+            unreachable!("a message")
+        };
+        undated.sent_at = Time::default();
+        desk.deliver(&[Event::Message(undated)]);
+        assert!(desk.message("m3").sent_at >= at(10), "{back_ms}");
+        let order = desk
+            .store
+            .messages(&Scope::whole_desk(), conversation, Place::LAST, 9);
+        let texts: Vec<_> = order
+            .expect("memory")
+            .iter()
+            .rev()
+            .map(|message| message.text.clone().expect("words"))
+            .collect();
+        assert_eq!(texts, ["text of m1", "an answer", "text of m2"]);
+        let scope = Scope::whole_desk();
+        let known = desk.store.conversation(&scope, conversation);
+        let known = known.expect("memory").expect("there");
+        assert!(known.waiting_since.is_some(), "m2 is not answered");
+    }
+}
+
+#[test]
+fn f11_a_machine_that_begins_without_the_time_believes_the_platform() {
+    let mut desk = Desk::new();
+    desk.now = 1_000;
+    for (id, step) in [("m2", 2), ("m1", 1), ("m3", 3)] {
+        desk.deliver(&[message("t1", id, Direction::Inbound, step)]);
+        assert_eq!(desk.message(id).sent_at, at(step));
+    }
 }
 
 #[test]

@@ -109,6 +109,7 @@ impl Decision for Write {
             })
             .collect();
         let private = self.kind == Kind::Note;
+        let (sent_at, order) = conversations::behind_all(&known, now);
         let message = MessageRecord {
             id,
             version: 1,
@@ -131,8 +132,8 @@ impl Decision for Write {
                     .clone()
                     .unwrap_or_else(|| quoted.id.to_string())
             }),
-            sent_at: now,
-            order: 0,
+            sent_at,
+            order,
             received_at: now,
             metadata: BTreeMap::new(),
             changes: match &self.kind {

@@ -7,6 +7,7 @@ mod fetch;
 mod file_name;
 mod guard;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use fetch::{Download, FetchError, Fetcher, Pace, Wish};
@@ -49,9 +50,16 @@ pub const fn upload_time(body_bytes: u64) -> Duration {
     Duration::from_secs(15 + body_bytes / SLOWEST_UPLOAD)
 }
 
-/// A client for a call that carries so many bytes.
-pub fn upload_client(body_bytes: u64) -> Result<reqwest::Client, reqwest::Error> {
-    builder().timeout(upload_time(body_bytes)).build()
+/// The client for calls that carry something. It is made once, since making one reads all certificates of the system.
+/// Each call has a connection of its own: one that was kept might be gone, and nobody would know whether the call
+/// arrived. Its time is the caller's to set ([`PlatformClient::within`]).
+pub fn upload_client() -> Result<reqwest::Client, reqwest::Error> {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client.clone());
+    }
+    let client = builder().pool_max_idle_per_host(0).build()?;
+    Ok(CLIENT.get_or_init(|| client).clone())
 }
 
 /// A client for calls in which the platform waits until something happens, at most `longest_wait`.
@@ -67,6 +75,7 @@ pub struct PlatformClient {
     client: reqwest::Client,
     base: String,
     max_answer_bytes: usize,
+    time: Option<Duration>,
 }
 
 impl PlatformClient {
@@ -77,7 +86,15 @@ impl PlatformClient {
             client,
             base: base.trim_end_matches('/').to_owned(),
             max_answer_bytes: MAX_ANSWER_BYTES,
+            time: None,
         }
+    }
+
+    /// The same, whose calls may take so long, whatever the client says.
+    #[must_use]
+    pub const fn within(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
     }
 
     /// The same, with longer answers.
@@ -117,11 +134,14 @@ impl PlatformClient {
             }
         };
         let (parts, body) = request.into_parts();
-        let outgoing = self
+        let mut outgoing = self
             .client
             .request(parts.method, uri)
             .headers(parts.headers)
             .body(body);
+        if let Some(time) = self.time {
+            outgoing = outgoing.timeout(time);
+        }
         let mut incoming = outgoing.send().await.map_err(|error| failed(&error))?;
         let mut answer = http::Response::builder().status(incoming.status());
         for (name, value) in incoming.headers() {

@@ -1,11 +1,14 @@
 //! Answers on their way out: the executor of the work items that send.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use deskbell_sdk::client::BoxFuture;
 use deskbell_sdk::send::{Fate, LostSend, Outbound, OutboundFile, Part, PartPlan, SendError};
+
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::channels::OpenChannel;
@@ -36,8 +39,44 @@ pub fn windows(channel: &OpenChannel) -> Windows {
 }
 
 /// Sends answers, for the runtime.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Outbox;
+#[derive(Debug)]
+pub struct Outbox {
+    jitter: fn() -> f64,
+    /// Since when this daemon looks for the fate of a part, in time that really passes.
+    looking: Mutex<HashMap<WorkId, (usize, Instant)>>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::with_jitter(crate::secrets::jitter)
+    }
+}
+
+impl Outbox {
+    /// `jitter` gives numbers between 0 and 1, which spread the next attempts of many that failed together.
+    #[must_use]
+    pub fn with_jitter(jitter: fn() -> f64) -> Self {
+        Self {
+            jitter,
+            looking: Mutex::default(),
+        }
+    }
+
+    fn looking(&self) -> MutexGuard<'_, HashMap<WorkId, (usize, Instant)>> {
+        self.looking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long a part is looked for by now, in milliseconds; a part that was not yet begins.
+    fn looks(&self, work: WorkId, part: usize) -> i64 {
+        let now = Instant::now();
+        let mut looking = self.looking();
+        let since = looking.entry(work).or_insert((part, now));
+        if since.0 != part {
+            *since = (part, now);
+        }
+        i64::try_from(now.duration_since(since.1).as_millis()).unwrap_or(i64::MAX)
+    }
+}
 
 impl Executor for Outbox {
     fn name(&self) -> &'static str {
@@ -63,105 +102,156 @@ impl Executor for Outbox {
         app: &'a App,
         work: WorkId,
     ) -> BoxFuture<'a, Result<Next, WriteError>> {
-        Box::pin(carry_out(app, work))
+        Box::pin(self.step(app, work))
     }
 }
 
-/// Takes an item one step further, and says what comes next for it.
-async fn carry_out(app: &App, work: WorkId) -> Result<Next, WriteError> {
-    let entry = match WorkEntry::get(&*app.store, &work.key()) {
-        Ok(Some(entry)) => entry,
-        Ok(None) => return Ok(Next::Done),
-        Err(error) => return Err(WriteError::Store(error.to_string())),
-    };
-    // A channel that was taken out, or whose credentials are broken, keeps its answers.
-    let later = Next::At(app.clock.now().plus_millis(CLOSED_WAIT_MS));
-    let Some(channel) = app.channels.get_no(entry.channel) else {
-        return Ok(later);
-    };
-    if channel.channel.send().is_none() || channel.status().sending_paused {
-        return Ok(later);
-    }
-    match entry.state {
-        WorkState::Waiting { .. } => attempt(app, &channel, work).await,
-        WorkState::Attempting { .. } | WorkState::Looking { .. } => look(app, &channel, work).await,
-    }
-}
-
-/// Records the attempt, makes it, and records how it ended.
-async fn attempt(app: &App, channel: &Arc<OpenChannel>, work: WorkId) -> Result<Next, WriteError> {
-    let _turn = channel.turn().await;
-    let Some(errand) = app
-        .writer
-        .write(Begin {
-            work,
-            windows: windows(channel),
-        })
-        .await?
-    else {
-        return Ok(Next::Done);
-    };
-    let ended = send(app, channel, &errand).await;
-    let labels = [
-        ("channel", channel.id.clone()),
-        ("outcome", named(&ended).to_owned()),
-    ];
-    metrics::counter!("deskbell_sends_total", &labels).increment(1);
-    record(app, &errand, ended).await
-}
-
-/// Records how an attempt ended. Where the store cannot take it now, it is tried until it can: the platform will not
-/// tell it again.
-async fn record(app: &App, errand: &Errand, ended: Ended) -> Result<Next, WriteError> {
-    let finish = Finish {
-        work: errand.work,
-        part: errand.part,
-        ended,
-        jitter: crate::secrets::jitter(),
-    };
-    loop {
-        match app.writer.write(finish.clone()).await {
-            Err(WriteError::Busy | WriteError::Store(_)) if !app.stopping.is_cancelled() => {
-                tokio::time::sleep(Duration::from_millis(200)).await;
+impl Outbox {
+    /// Takes an item one step further, and says what comes next for it.
+    async fn step(&self, app: &App, work: WorkId) -> Result<Next, WriteError> {
+        let entry = match WorkEntry::get(&*app.store, &work.key()) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => {
+                self.looking().remove(&work);
+                return Ok(Next::Done);
             }
-            result => return result,
+            Err(error) => return Err(WriteError::Store(error.to_string())),
+        };
+        // A channel that was taken out, or whose credentials are broken, keeps its answers.
+        let later = Next::At(app.clock.now().plus_millis(CLOSED_WAIT_MS));
+        let Some(channel) = app.channels.get_no(entry.channel) else {
+            return Ok(later);
+        };
+        if channel.channel.send().is_none() || channel.status().sending_paused {
+            return Ok(later);
         }
-    }
-}
-
-/// Looks whether a send whose answer was lost has arrived.
-async fn look(app: &App, channel: &Arc<OpenChannel>, work: WorkId) -> Result<Next, WriteError> {
-    let Some(errand) = app.writer.write(Resume { work }).await? else {
-        return Ok(Next::Done);
-    };
-    let Some(sender) = channel.channel.send() else {
-        return Ok(Next::Done);
-    };
-    let ended = match (client(channel, 0), part(app, &errand).await) {
-        (Ok(http), Ok(part)) => {
-            let token = send_token(errand.message.id, errand.part);
-            let lost = LostSend {
-                thread: &errand.thread,
-                send_token: &token,
-                part: &part,
-                attempted_at: errand.attempted_at,
-                known: &errand.known,
-            };
-            // Looking reads the channel's history, for which platforms set a limit of its own.
-            let _turn = channel.reading_turn().await;
-            let time = upload_time(0) + MORE_TIME;
-            match tokio::time::timeout(time, sender.fate(&http, lost)).await {
-                Ok(Fate::Sent(sent)) => Ended::Sent(sent.external_id),
-                Ok(Fate::NotSent) => Ended::NotSent,
-                Ok(Fate::NotSeen) => Ended::NotSeen,
-                Ok(Fate::Untold) => Ended::Untold,
-                // It could not be asked; asking goes on while there is time.
-                Ok(Fate::Unanswered { .. }) | Err(_) => Ended::Unanswered,
+        match entry.state {
+            WorkState::Waiting { .. } => self.attempt(app, &channel, work).await,
+            WorkState::Attempting { .. } | WorkState::Looking { .. } => {
+                self.look(app, &channel, work).await
             }
         }
-        _ => Ended::Unanswered,
-    };
-    record(app, &errand, ended).await
+    }
+
+    /// Records the attempt, makes it, and records how it ended.
+    async fn attempt(
+        &self,
+        app: &App,
+        channel: &Arc<OpenChannel>,
+        work: WorkId,
+    ) -> Result<Next, WriteError> {
+        let _turn = channel.turn().await;
+        let Some(errand) = app
+            .writer
+            .write(Begin {
+                work,
+                windows: windows(channel),
+            })
+            .await?
+        else {
+            return Ok(Next::Done);
+        };
+        let ended = send(app, channel, &errand).await;
+        let labels = [
+            ("channel", channel.id.clone()),
+            ("outcome", named(&ended).to_owned()),
+        ];
+        metrics::counter!("deskbell_sends_total", &labels).increment(1);
+        // From here on, where the answer was missed.
+        self.looking().remove(&work);
+        let looking_ms = if ended == Ended::Unknown {
+            self.looks(work, errand.part)
+        } else {
+            0
+        };
+        self.record(app, &errand, ended, looking_ms).await
+    }
+
+    /// Records how an attempt ended. Where the store cannot take it now, it is tried until it can: the platform will not
+    /// tell it again.
+    async fn record(
+        &self,
+        app: &App,
+        errand: &Errand,
+        ended: Ended,
+        looking_ms: i64,
+    ) -> Result<Next, WriteError> {
+        let finish = Finish {
+            work: errand.work,
+            part: errand.part,
+            ended,
+            jitter: (self.jitter)(),
+            looking_ms,
+        };
+        loop {
+            match app.writer.write(finish.clone()).await {
+                Err(WriteError::Busy | WriteError::Store(_)) if !app.stopping.is_cancelled() => {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                result => {
+                    if matches!(result, Ok(Next::Done)) {
+                        self.looking().remove(&errand.work);
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
+    /// Looks whether a send whose answer was lost has arrived.
+    async fn look(
+        &self,
+        app: &App,
+        channel: &Arc<OpenChannel>,
+        work: WorkId,
+    ) -> Result<Next, WriteError> {
+        let Some(errand) = app.writer.write(Resume { work }).await? else {
+            // An echo was quicker: the item is done with, or its next part waits.
+            return self.stands(app, work);
+        };
+        // Now and not once the platform has answered: its answer may be long on its way, and tells of now.
+        let looking_ms = self.looks(work, errand.part);
+        let Some(sender) = channel.channel.send() else {
+            return Ok(Next::Done);
+        };
+        let ended = match (client(channel, 0), part(app, &errand).await) {
+            (Ok(http), Ok(part)) => {
+                let token = send_token(errand.message.id, errand.part);
+                let lost = LostSend {
+                    thread: &errand.thread,
+                    send_token: &token,
+                    part: &part,
+                    attempted_at: errand.attempted_at,
+                    known: &errand.known,
+                };
+                // Looking reads the channel's history, for which platforms set a limit of its own.
+                let _turn = channel.reading_turn().await;
+                let time = upload_time(0) + MORE_TIME;
+                match tokio::time::timeout(time, sender.fate(&http, lost)).await {
+                    Ok(Fate::Sent(sent)) => Ended::Sent(sent.external_id),
+                    Ok(Fate::NotSent) => Ended::NotSent,
+                    Ok(Fate::NotSeen) => Ended::NotSeen,
+                    Ok(Fate::Untold) => Ended::Untold,
+                    // It could not be asked; asking goes on while there is time.
+                    Ok(Fate::Unanswered { .. }) | Err(_) => Ended::Unanswered,
+                }
+            }
+            _ => Ended::Unanswered,
+        };
+        self.record(app, &errand, ended, looking_ms).await
+    }
+
+    /// What comes next for an item, as it is on record.
+    fn stands(&self, app: &App, work: WorkId) -> Result<Next, WriteError> {
+        match WorkEntry::get(&*app.store, &work.key()) {
+            Ok(Some(entry)) => Ok(Next::At(entry.due_at)),
+            Ok(None) => {
+                self.looking().remove(&work);
+                Ok(Next::Done)
+            }
+            Err(error) => Err(WriteError::Store(error.to_string())),
+        }
+    }
 }
 
 /// The client for a call that carries so many bytes.
@@ -171,7 +261,7 @@ fn client(channel: &OpenChannel, body_bytes: u64) -> Result<PlatformClient, reqw
         .api_base()
         .or(channel.kind.api_base)
         .unwrap_or_default();
-    Ok(PlatformClient::new(upload_client(body_bytes)?, base))
+    Ok(PlatformClient::new(upload_client()?, base).within(upload_time(body_bytes)))
 }
 
 /// Sends one part. Whatever is not the platform's own clear word is `Unknown`.
@@ -280,7 +370,7 @@ pub fn give_sign(app: &App, no: ChannelNo, thread: &str, sign: Sign) {
     let Some(channel) = app.channels.get_no(no) else {
         return;
     };
-    if channel.channel.send().is_none() || channel.status().sending_paused {
+    if channel.channel.send().is_none() || channel.status().sending_paused || app.held.is_held() {
         return;
     }
     let thread = thread.to_owned();

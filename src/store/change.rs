@@ -147,6 +147,10 @@ pub enum Table {
     ChannelSetups = 15,
     /// What was imported and has another id here.
     ImportedIds = 32,
+    /// Who is being erased, and what of them is gone already.
+    Erasures = 33,
+    /// Who was erased, by keyed hashes.
+    Erased = 34,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

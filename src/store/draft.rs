@@ -12,7 +12,7 @@ use super::change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table
 use super::entry::{ChannelEntry, Entry, external_key};
 use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 use super::{Found, Read, Scope};
-use crate::id::{ContactId, ConversationId, Ids, MessageId};
+use crate::id::{ContactId, ConversationId, Ids, MessageId, given_at};
 
 /// A draft of the next group.
 pub struct Draft<'a> {
@@ -67,6 +67,12 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub const fn now(&self) -> Time {
         self.now
+    }
+
+    /// The latest time of which an id tells. Where the clock was set back it lies after [`Draft::now`].
+    #[must_use]
+    pub fn latest(&self) -> Time {
+        given_at(self.ids.last())
     }
 
     /// A new id.

@@ -222,6 +222,12 @@ impl MessageRecord {
         slot.get_or_insert_with(|| external_id.to_owned());
     }
 
+    /// Whether the platform's id of each of its parts is known.
+    #[must_use]
+    pub fn knows_all_parts(&self) -> bool {
+        self.external_id.is_some() && self.part_ids.iter().all(Option::is_some)
+    }
+
     /// The text that stands: the newest edit, else the first.
     #[must_use]
     pub fn standing_text(&self) -> Option<&str> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deskbell_sdk::Time;
 
-use super::{Executor, Item, STORE_WAIT, what_is_new};
+use super::{Executor, Item, STORE_WAIT, wait_ms, what_is_new};
 use crate::app::App;
 use crate::desk::Next;
 use crate::id::WorkId;
@@ -95,12 +95,10 @@ pub async fn run(app: App, executor: Arc<dyn Executor>) {
 /// Carries out a lane until it is empty.
 async fn lane(app: App, executor: Arc<dyn Executor>, lane: u64) {
     while let Some((work, due_at)) = app.lanes.front(lane) {
-        let wait = due_at.as_millis() - app.clock.now().as_millis();
-        if let Ok(wait_ms) = u64::try_from(wait) {
-            tokio::select! {
-                () = app.stopping.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
-            }
+        let wait = Duration::from_millis(wait_ms(due_at, app.clock.now()));
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
         }
         if app.stopping.is_cancelled() {
             return;

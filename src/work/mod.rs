@@ -23,6 +23,9 @@ pub use lanes::Lanes;
 
 /// How many items are read at once.
 const BATCH: usize = 512;
+/// The longest wait that is ever decided, and more: two hours, in milliseconds. A later due time was decided by a clock
+/// that was ahead, or is read by one that was set back: nobody shall wait years for it.
+const LONGEST_WAIT_MS: i64 = 2 * 60 * 60 * 1000;
 /// How soon an item is tried again whose step could not be recorded.
 const STORE_WAIT: Duration = Duration::from_millis(500);
 
@@ -69,6 +72,15 @@ pub trait Executor: Send + Sync + 'static {
         app: &'a App,
         work: WorkId,
     ) -> BoxFuture<'a, Result<Next, WriteError>>;
+}
+
+/// How long until something is due, in milliseconds.
+fn wait_ms(due_at: Time, now: Time) -> u64 {
+    let wait_ms = due_at.as_millis().saturating_sub(now.as_millis());
+    if wait_ms > LONGEST_WAIT_MS {
+        return 0;
+    }
+    u64::try_from(wait_ms).unwrap_or(0)
 }
 
 /// Reads what is new behind `last`, and moves it.

@@ -11,7 +11,7 @@ use deskbell_sdk::Time;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::{Executor, Item, STORE_WAIT, what_is_new};
+use super::{Executor, Item, STORE_WAIT, wait_ms, what_is_new};
 use crate::app::App;
 use crate::desk::Next;
 use crate::id::{WorkId, given_at};
@@ -38,7 +38,8 @@ struct Line {
 impl Line {
     /// Takes the item out that goes next, where one is due.
     fn next(&mut self, now: Time) -> Option<Item> {
-        let due = self.waiting.values().filter(|item| item.due_at <= now);
+        let waiting = self.waiting.values();
+        let due = waiting.filter(|item| wait_ms(item.due_at, now) == 0);
         let next = if self.turns % LONGEST_DUE_EVERY == LONGEST_DUE_EVERY - 1 {
             due.min_by_key(|item| (item.due_at, item.id))
         } else {
@@ -133,13 +134,12 @@ fn until_due(lines: &HashMap<u64, Line>, at_once: usize, now: Time) -> Duration 
     let next = lines
         .values()
         .filter(|line| line.running < at_once)
-        .flat_map(|line| line.waiting.values().map(|item| item.due_at))
+        .flat_map(|line| line.waiting.values())
+        .map(|item| wait_ms(item.due_at, now))
         .min();
-    let Some(next) = next else {
-        return LONGEST_SLEEP;
-    };
-    let wait_ms = u64::try_from(next.as_millis() - now.as_millis()).unwrap_or(0);
-    Duration::from_millis(wait_ms.max(1)).min(LONGEST_SLEEP)
+    next.map_or(LONGEST_SLEEP, |wait_ms| {
+        Duration::from_millis(wait_ms.max(1)).min(LONGEST_SLEEP)
+    })
 }
 
 /// Tells the metrics how much waits, and how old the oldest is.
@@ -197,6 +197,16 @@ mod tests {
             line.next(Time::from_millis(10_000)).map(|item| item.id.0),
             Some(500)
         );
+    }
+
+    #[test]
+    fn f11_a_clock_that_was_set_back_lets_nobody_wait_for_years() {
+        let mut line = Line::default();
+        line.waiting.insert(WorkId(1), item(1, 10_000, 0));
+        line.waiting.insert(WorkId(2), item(2, 10_000_000_000, 0));
+        let now = Time::from_millis(0);
+        assert_eq!(line.next(now).map(|item| item.id.0), Some(2));
+        assert!(line.next(now).is_none(), "what is due in ten seconds waits");
     }
 
     #[test]

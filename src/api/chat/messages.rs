@@ -52,7 +52,7 @@ pub(super) async fn send(
         .message(address, visitor.visit.thread.as_bytes())?;
     let sending: Sending = super::json(&headers, body).await?;
     let received_at = app.clock.now();
-    let message = arrived(&app, &visitor, sending, received_at)?;
+    let message = arrived(&app, &visitor, sending)?;
     let arrivals = Arrivals {
         events: vec![(visitor.channel.no, Event::Message(Box::new(message)))],
         received_at,
@@ -83,12 +83,7 @@ pub(super) async fn send(
     Ok((status, Json(shown)).into_response())
 }
 
-fn arrived(
-    app: &Daemon,
-    visitor: &Visitor,
-    sending: Sending,
-    received_at: deskbell_sdk::Time,
-) -> Result<NewMessage, Problem> {
+fn arrived(app: &Daemon, visitor: &Visitor, sending: Sending) -> Result<NewMessage, Problem> {
     let client_id = &sending.client_id;
     // A `/` ends the visitor's thread in the message's id: inside of a `client_id` it could make the id of a message of
     // another customer, whose own id at the shop goes on with what stands before it (V07).
@@ -154,7 +149,8 @@ fn arrived(
         text,
         attachments,
         reply_to: None,
-        sent_at: received_at,
+        // The desk dates it, behind what was there: our own clock may have been set back.
+        sent_at: deskbell_sdk::Time::default(),
         order: 0,
         metadata: BTreeMap::new(),
         send_token: None,

@@ -290,16 +290,18 @@ pub(super) fn what_is_erased_leaves_no_row(store: &dyn Store) {
     let name = words[0].external_id.as_deref().unwrap();
     let named = store.message_by_external_id(&desk(), ChannelNo(1), name);
     assert_eq!(named.unwrap(), Some(again.id));
-    // And without a successor nothing is left of it.
+    // And without a successor nothing is left of it. The conversation goes first: its messages are found until they go.
     let mut erasing = group(store.head(), Vec::new(), Vec::new());
-    erasing.removed = vec![
-        Removed::Message {
-            channel: ChannelNo(1),
-            id: again.id,
-        },
-        Removed::Conversation(anew.id),
-    ];
+    erasing.removed = vec![Removed::Conversation(anew.id)];
     store.commit(erasing).unwrap();
+    assert_eq!(ids(&all_messages(store, &desk(), anew.id)), [22]);
+    let mut erasing = group(store.head(), Vec::new(), Vec::new());
+    erasing.removed = vec![Removed::Message {
+        channel: ChannelNo(1),
+        id: again.id,
+    }];
+    store.commit(erasing).unwrap();
+    assert!(all_messages(store, &desk(), anew.id).is_empty());
     let named = store.message_by_external_id(&desk(), ChannelNo(1), name);
     assert_eq!(named.unwrap(), None);
     let thread = store.conversation_by_thread(&desk(), ChannelNo(1), &gone.thread);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::inbox::Inbox;
 use super::key;
 use super::rows::Rows;
-use super::tables::{Position, Tables, encoded};
+use super::tables::{Position, Tables};
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::store::{
     ContactRecord, ConversationRecord, EventBody, Found, Group, MessageRecord, Removed, StoreError,
@@ -116,15 +116,6 @@ impl Changes {
         image.record = contact.cloned();
     }
 
-    /// About how many rows they touch.
-    pub(super) fn rows(&self) -> usize {
-        3 * self.messages.len()
-            + 3 * self.conversations.len()
-            + 2 * self.contacts.len()
-            + self.puts.len()
-            + 3 * self.removed.len()
-    }
-
     /// Where the tables stand once they are applied.
     pub(super) const fn position(&self) -> Position {
         self.position
@@ -149,7 +140,7 @@ impl Changes {
         for image in self.conversations.values() {
             rows.put_conversation(&image.record, image.begun_here)?;
         }
-        self.remove_rows(tables, None, &mut rows)?;
+        self.remove_rows(tables, &mut rows)?;
         let is_new = |id: &&ConversationId| inbox.known(**id).is_none();
         let new = self.conversations.keys().filter(is_new).count();
         self.position.conversations = (inbox.len() + new - self.gone_from(inbox)) as u64;
@@ -175,34 +166,6 @@ impl Changes {
             "the tables hold {} conversations, and there should be {most}",
             inbox.len()
         )))
-    }
-
-    /// Inserts them in the order of their keys, into tables that nobody reads and that are thrown away where this does not come
-    /// to its end. Conversations, which change with each message, and the position are written by [`Late::insert`].
-    pub(super) fn insert(
-        &mut self,
-        tables: &Tables,
-        inbox: &mut Inbox,
-        late: &mut Late,
-    ) -> Found<()> {
-        let mut rows = Rows::default();
-        self.put_all_but_conversations(tables, inbox, &mut rows)?;
-        self.remove_rows(tables, Some(late), &mut rows)?;
-        tables.insert_all(rows)?;
-        for Image {
-            record: conversation,
-            ..
-        } in self.conversations.values()
-        {
-            inbox.update(conversation);
-            late.conversations
-                .insert(conversation.id, encoded(conversation)?);
-        }
-        for id in self.removed_conversations() {
-            inbox.remove(id);
-            late.conversations.remove(&id);
-        }
-        Ok(())
     }
 
     fn put_all_but_conversations(
@@ -307,27 +270,6 @@ impl Changes {
             }
         }
         Ok(())
-    }
-}
-
-/// What such an insertion writes at its end.
-#[derive(Debug, Default)]
-pub(super) struct Late {
-    conversations: HashMap<ConversationId, Vec<u8>>,
-}
-
-impl Late {
-    /// Writes the conversations, and then where the tables stand.
-    pub(super) fn insert(self, tables: &Tables, position: &mut Position) -> Found<()> {
-        position.conversations = self.conversations.len() as u64;
-        let mut rows = Rows::default();
-        for (id, conversation) in self.conversations {
-            rows.put(key::conversation(id), conversation);
-        }
-        tables.insert_all(rows)?;
-        let mut rows = Rows::default();
-        rows.put_position(position)?;
-        tables.apply(rows)
     }
 }
 

@@ -1,14 +1,12 @@
 //! Removing the rows of what was erased.
 
-use std::sync::Arc;
-
-use super::{Changes, Late};
+use super::Changes;
 use crate::id::ConversationId;
 use crate::store::embedded::inbox::Inbox;
 use crate::store::embedded::key;
 use crate::store::embedded::rows::Rows;
 use crate::store::embedded::tables::Tables;
-use crate::store::{ConversationRecord, Found, MessageRecord, Removed, StoreError};
+use crate::store::{ConversationRecord, Found, MessageRecord, Removed};
 
 impl Changes {
     /// Takes in what a group erases: what was only to be written is not.
@@ -37,13 +35,8 @@ impl Changes {
             .count()
     }
 
-    /// Removes the rows. While tables are filled, conversations that are not written yet stand in `late`.
-    pub(super) fn remove_rows(
-        &self,
-        tables: &Tables,
-        late: Option<&Late>,
-        rows: &mut Rows,
-    ) -> Found<()> {
+    /// Removes the rows.
+    pub(super) fn remove_rows(&self, tables: &Tables, rows: &mut Rows) -> Found<()> {
         if self.removed.is_empty() {
             return Ok(());
         }
@@ -56,12 +49,7 @@ impl Changes {
                     }
                 }
                 Removed::Conversation(id) => {
-                    let unwritten = late.and_then(|late| late.conversations.get(id));
-                    let conversation = match unwritten {
-                        Some(bytes) => Some(decoded(bytes)?),
-                        None => tables.conversation(*id)?,
-                    };
-                    if let Some(conversation) = conversation {
+                    if let Some(conversation) = tables.conversation(*id)? {
                         gone.extend(keys_of_conversation(&conversation, tables)?);
                     }
                 }
@@ -75,11 +63,6 @@ impl Changes {
         }
         Ok(())
     }
-}
-
-fn decoded(bytes: &[u8]) -> Found<Arc<ConversationRecord>> {
-    rmp_serde::from_slice(bytes)
-        .map_err(|error| StoreError::Unreadable(format!("a conversation: {error}")))
 }
 
 fn keys_of_message(message: &MessageRecord, tables: &Tables) -> Found<Vec<Vec<u8>>> {

@@ -76,11 +76,9 @@ fn f05_a_step_that_ended_in_the_middle_is_applied_once_more() {
             crashing.apply(frame, &group).unwrap();
             assert_eq!(crashing.position, plain.position);
         }
-        assert_eq!(
-            crashing.tables.all_rows(),
-            plain.tables.all_rows(),
-            "seed {seed}"
-        );
+        // Not shown where they differ: there are thousands.
+        let alike = crashing.tables.all_rows() == plain.tables.all_rows();
+        assert!(alike, "seed {seed}: rows are missing, or too many");
     }
 }
 
