@@ -1,6 +1,7 @@
 //! `GET /api/v1/events`: every change that the caller may see, as Server-Sent Events.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -128,6 +129,8 @@ struct Reader {
     greeting: Option<Bytes>,
     heartbeat_at: Instant,
     check_at: Instant,
+    /// Rings at the first of both or before: it is set anew only where it rang, since timers cost and events are many.
+    alarm: Pin<Box<Sleep>>,
     _place: StreamPlace,
 }
 
@@ -162,6 +165,7 @@ fn reader(
         greeting: Some(Bytes::from(greeting)),
         heartbeat_at: now + HEARTBEAT,
         check_at: now + CHECK,
+        alarm: Box::pin(tokio::time::sleep_until(now + CHECK)),
         _place: place,
     };
     stream::unfold(reader, |mut reader| async {
@@ -177,6 +181,9 @@ impl Reader {
             return Some(greeting);
         }
         loop {
+            if self.app.stopping.is_cancelled() {
+                return None;
+            }
             // Here and not only while waiting: a long way through the log must neither outlive a revoked token nor be
             // silent where nothing in it is for this reader.
             let now = Instant::now();
@@ -200,10 +207,13 @@ impl Reader {
                 self.read_log().await?;
                 continue;
             }
+            if self.alarm.is_elapsed() {
+                let next = self.check_at.min(self.heartbeat_at);
+                self.alarm.as_mut().reset(next);
+            }
+            // That the daemon stops is told as a frame, so that no reader has to wait for two things.
             tokio::select! {
                 biased;
-                () = self.app.stopping.cancelled() => return None,
-                () = tokio::time::sleep_until(self.check_at.min(self.heartbeat_at)) => {}
                 received = self.live.recv() => match received {
                     Ok(frame) => {
                         if frame.seq.is_some_and(|seq| seq <= self.seen) {
@@ -221,6 +231,7 @@ impl Reader {
                     }
                     Err(RecvError::Closed) => return None,
                 },
+                () = self.alarm.as_mut() => {}
             }
         }
     }
@@ -231,9 +242,6 @@ impl Reader {
 
     /// Reads on in the log; ends the stream where that fails, so that the client tries again.
     async fn read_log(&mut self) -> Option<()> {
-        if self.app.stopping.is_cancelled() {
-            return None;
-        }
         let (app, seen) = (Arc::clone(&self.app), self.seen);
         if seen > 0 && seen + 1 < app.store.oldest() {
             // What comes next was dropped while the reader was on its way: it hears `reset` when it resumes.

@@ -148,6 +148,18 @@ impl Live {
         })
     }
 
+    /// Wakes every reader, so that it sees that the daemon stops.
+    fn end(&self) {
+        let frame = Frame {
+            seq: None,
+            channels: Vec::new(),
+            text: Bytes::new(),
+            personal: None,
+        };
+        // Nobody listens: nobody has to end.
+        let _ = self.frames.send(Arc::new(frame));
+    }
+
     /// Tells readers that somebody types. It is not in the log and is lost on whoever is not there.
     pub fn typing(
         &self,
@@ -198,7 +210,7 @@ pub async fn follow(app: App) {
     let mut position = *head.borrow_and_update();
     loop {
         tokio::select! {
-            () = app.stopping.cancelled() => return,
+            () = app.stopping.cancelled() => return app.live.end(),
             changed = head.changed() => if changed.is_err() { return },
         }
         loop {

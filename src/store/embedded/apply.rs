@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use super::inbox::Inbox;
 use super::key;
-use super::tables::{Position, Rows, Tables, encoded};
+use super::rows::Rows;
+use super::tables::{Position, Tables};
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::store::{
-    ContactRecord, ConversationRecord, EventBody, Found, Group, MessageRecord, Removed, Table,
+    ContactRecord, ConversationRecord, EventBody, Found, Group, MessageRecord, Removed, StoreError,
+    Table,
 };
 
 /// An object's image after the groups, and whether it began in them, so that there is no older row to look at.
@@ -24,7 +26,7 @@ struct Image<T> {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     messages: HashMap<MessageId, Image<Arc<MessageRecord>>>,
-    conversations: HashMap<ConversationId, Arc<ConversationRecord>>,
+    conversations: HashMap<ConversationId, Image<Arc<ConversationRecord>>>,
     contacts: HashMap<ContactId, Image<Option<Arc<ContactRecord>>>>,
     puts: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     removed: Vec<Removed>,
@@ -61,18 +63,20 @@ impl Changes {
                 conversation,
             } => {
                 self.set_message(message, true);
-                self.set_conversation(conversation);
+                self.set_conversation(conversation, false);
             }
             EventBody::MessageUpdated {
                 message,
                 conversation,
             } => {
                 self.set_message(message, false);
-                self.set_conversation(conversation);
+                self.set_conversation(conversation, false);
             }
-            EventBody::ConversationCreated { conversation }
-            | EventBody::ConversationUpdated { conversation } => {
-                self.set_conversation(conversation);
+            EventBody::ConversationCreated { conversation } => {
+                self.set_conversation(conversation, true);
+            }
+            EventBody::ConversationUpdated { conversation } => {
+                self.set_conversation(conversation, false);
             }
             EventBody::ContactCreated { contact } => {
                 self.set_contact(contact.id, Some(contact), true)
@@ -93,9 +97,15 @@ impl Changes {
         image.record = Arc::clone(message);
     }
 
-    fn set_conversation(&mut self, conversation: &Arc<ConversationRecord>) {
-        self.conversations
-            .insert(conversation.id, Arc::clone(conversation));
+    fn set_conversation(&mut self, conversation: &Arc<ConversationRecord>, created: bool) {
+        let image = self
+            .conversations
+            .entry(conversation.id)
+            .or_insert_with(|| Image {
+                record: Arc::clone(conversation),
+                begun_here: created,
+            });
+        image.record = Arc::clone(conversation);
     }
 
     fn set_contact(&mut self, id: ContactId, contact: Option<&Arc<ContactRecord>>, created: bool) {
@@ -106,38 +116,56 @@ impl Changes {
         image.record = contact.cloned();
     }
 
-    /// About how many rows they touch.
-    pub(super) fn rows(&self) -> usize {
-        3 * self.messages.len()
-            + 3 * self.conversations.len()
-            + 2 * self.contacts.len()
-            + self.puts.len()
-            + 3 * self.removed.len()
-    }
-
     /// Where the tables stand once they are applied.
     pub(super) const fn position(&self) -> Position {
         self.position
     }
 
-    /// Applies them in one batch, and to the inbox.
+    /// Applies them, and to the inbox. The tables may hold a part of them already, from a try that ended in the middle.
     pub(super) fn apply(&mut self, tables: &Tables, inbox: &mut Inbox) -> Found<()> {
+        let rows = self.rows_of(tables, inbox)?;
+        tables.apply(rows)?;
+        for image in self.conversations.values() {
+            inbox.update(&image.record);
+        }
+        self.removed_conversations().for_each(|id| inbox.remove(id));
+        Ok(())
+    }
+
+    /// The rows of a group, on tables that may hold a part of them.
+    pub(super) fn rows_of(&mut self, tables: &Tables, inbox: &Inbox) -> Found<Rows> {
+        self.check_count(inbox)?;
         let mut rows = Rows::default();
         self.put_all_but_conversations(tables, inbox, &mut rows)?;
-        for conversation in self.conversations.values() {
-            rows.put(key::conversation(conversation.id), encoded(conversation)?);
+        for image in self.conversations.values() {
+            rows.put_conversation(&image.record, image.begun_here)?;
         }
         self.remove_rows(tables, &mut rows)?;
         let is_new = |id: &&ConversationId| inbox.known(**id).is_none();
         let new = self.conversations.keys().filter(is_new).count();
         self.position.conversations = (inbox.len() + new - self.gone_from(inbox)) as u64;
         rows.put_position(&self.position)?;
-        tables.apply(rows)?;
-        for conversation in self.conversations.values() {
-            inbox.update(conversation);
+        Ok(rows)
+    }
+
+    /// The tables hold as many conversations as they say, but for those that a try before this one began or removed.
+    fn check_count(&self, inbox: &Inbox) -> Found<()> {
+        let is_known = |id: &ConversationId| inbox.known(*id).is_some();
+        let begun = self
+            .conversations
+            .iter()
+            .filter(|(id, image)| image.begun_here && is_known(id))
+            .count();
+        let gone = self.removed_conversations().count() - self.gone_from(inbox);
+        let most = self.position.conversations + begun as u64;
+        let least = most.saturating_sub(gone as u64);
+        if (least..=most).contains(&(inbox.len() as u64)) {
+            return Ok(());
         }
-        self.removed_conversations().for_each(|id| inbox.remove(id));
-        Ok(())
+        Err(StoreError::Unreadable(format!(
+            "the tables hold {} conversations, and there should be {most}",
+            inbox.len()
+        )))
     }
 
     fn put_all_but_conversations(
@@ -191,15 +219,19 @@ impl Changes {
             for name in names.iter().filter(|name| !old_names.contains(name)) {
                 rows.put(key::message_name(message.channel, name), message.id.key());
             }
-            rows.put(key::message(message.channel, message.id), encoded(message)?);
+            rows.put_message(message, *begun_here)?;
         }
         Ok(())
     }
 
     /// What hangs on conversations; their own rows are written elsewhere.
     fn put_conversations(&self, inbox: &Inbox, rows: &mut Rows) {
-        for conversation in self.conversations.values() {
-            let old = inbox.known(conversation.id);
+        for Image {
+            record: conversation,
+            begun_here,
+        } in self.conversations.values()
+        {
+            let old = inbox.known(conversation.id).filter(|_| !begun_here);
             if old.is_none() {
                 // A conversation keeps its channel and its thread for life.
                 rows.put(
@@ -220,15 +252,12 @@ impl Changes {
 
     fn put_contacts(&self, tables: &Tables, rows: &mut Rows) -> Found<()> {
         let mut gained: HashSet<Vec<u8>> = HashSet::new();
-        for (id, Image { record, .. }) in &self.contacts {
+        for (id, Image { record, begun_here }) in &self.contacts {
             for key in identity_keys(record.as_deref()) {
                 rows.put(key.clone(), id.key());
                 gained.insert(key);
             }
-            match record {
-                Some(contact) => rows.put(key::contact(*id), encoded(contact)?),
-                None => rows.remove(key::contact(*id)),
-            }
+            rows.put_contact(*id, record.as_ref(), *begun_here)?;
         }
         for (id, image) in self.contacts.iter().filter(|(_, image)| !image.begun_here) {
             let old = tables.contact(*id)?;

@@ -1,7 +1,7 @@
 //! The embedded engine: a journal of our own, which is the commit point, and sled beside it, which is a view of the
 //! journal that can be made again.
 //!
-//! A commit is: one frame appended, one sync, one batch applied to sled, then the answer. What must never be: a group
+//! A commit is: one frame appended, one sync, its rows written to sled, then the answer. What must never be: a group
 //! half in; an answer before the sync; a decision read from tables that missed a frame. Events are read from the
 //! journal, everything else from the tables; the order of the inbox stands in memory.
 
@@ -12,6 +12,7 @@ mod fold;
 mod forget;
 mod frame;
 mod hanging;
+mod hot;
 mod inbox;
 mod journal;
 mod key;
@@ -24,6 +25,7 @@ mod raws;
 mod reads;
 mod recent;
 mod recovery;
+mod rows;
 mod scan;
 mod scrub;
 mod segment;
@@ -71,7 +73,7 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// How a store is opened.
 #[derive(Clone)]
 pub struct Options {
-    /// sled's cache in bytes. The process takes 1.2 to 1.6 times as much once it is full.
+    /// Memory that sled's cache shall take, in bytes; beside it stand up to 150 bytes a message.
     pub cache_bytes: u64,
     /// Bytes of a journal segment.
     pub segment_bytes: u64,
@@ -337,6 +339,9 @@ impl Store for EmbeddedStore {
                 }
             }
             std::thread::sleep(Duration::from_millis(5));
+        }
+        if !self.home.note_what_is_there() {
+            return Ok(());
         }
         disk::sync_below(&self.home.tables()).map_err(failed)?;
         let stopped = Marker {

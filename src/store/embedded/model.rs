@@ -10,12 +10,13 @@ use super::fold::{SCRATCH_PREFIX, Truth, UpTo};
 use super::hanging::hanging_rows;
 use super::inbox::Inbox;
 use super::log::Log;
+use super::rows::Rows;
 use super::snapshots;
-use super::tables::{Position, Rows, Tables};
+use super::tables::{Position, Tables};
 use crate::store::{Found, StoreError};
 
-/// Rows of a batch when the tables are brought up to the journal: a batch shuts readers out, and takes memory.
-const BATCH_ROWS: usize = 2_000;
+/// Larger tables are not opened once more at a stop, which shall not take longer than 10 s.
+const MOST_BYTES_NOTED: u64 = 4 << 30;
 /// Rows that are inserted together when the tables are made again.
 const INSERT_ROWS: usize = 20_000;
 /// Frames between two reports of progress.
@@ -195,6 +196,24 @@ impl Home {
         super::disk::sync_directory(&self.directory).map_err(not_set_aside)
     }
 
+    /// Has sled read its log once more, so that it notes what it found: after a long run that takes seconds a million
+    /// messages, which the next start then need not wait for. `false`: they cannot be opened.
+    pub(super) fn note_what_is_there(&self) -> bool {
+        if super::disk::bytes_below(&self.tables()) > MOST_BYTES_NOTED {
+            return true;
+        }
+        match self.open_tables() {
+            Ok(tables) => {
+                drop(tables);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the tables cannot be opened again: the next start will check them");
+                false
+            }
+        }
+    }
+
     /// Opens tables.
     pub(super) fn open_tables(&self) -> Found<Tables> {
         self.open_tables_at(&self.tables())
@@ -215,18 +234,23 @@ fn not_set_aside(error: std::io::Error) -> StoreError {
     StoreError::Repairing(format!("the old tables cannot be set aside: {error}"))
 }
 
-/// Fills the inbox from the tables; an error where rows are missing.
-fn inbox_of(tables: &Tables, position: Position) -> Found<Inbox> {
-    let mut inbox = Inbox::default();
-    tables.each_conversation(|conversation| inbox.update(conversation))?;
+/// Tables whose groups are all whole hold as many conversations as they say.
+fn check_count(inbox: &Inbox, position: Position) -> Found<()> {
     if inbox.len() as u64 == position.conversations {
-        return Ok(inbox);
+        return Ok(());
     }
     Err(StoreError::Unreadable(format!(
         "the tables hold {} conversations, and there should be {}",
         inbox.len(),
         position.conversations
     )))
+}
+
+/// Fills the inbox from the tables.
+pub(super) fn inbox_of(tables: &Tables) -> Found<Inbox> {
+    let mut inbox = Inbox::default();
+    tables.each_conversation(|conversation| inbox.update(conversation))?;
+    Ok(inbox)
 }
 
 /// The model as it is read and written.
@@ -236,7 +260,7 @@ pub(super) struct Model {
     tables: RwLock<Option<Arc<Tables>>>,
     // Whether they hold all that the journal says: before that nobody reads them.
     ready: AtomicBool,
-    // Held for writing while a batch is applied, so that an inbox page and its rows fit together.
+    // Held for writing while a group is applied, so that an inbox page and its rows fit together.
     inbox: RwLock<Inbox>,
 }
 
@@ -244,7 +268,7 @@ impl Model {
     /// Takes tables that match what they remember of themselves; they may be behind the journal.
     pub(super) fn put(&self, tables: Tables) -> Found<Position> {
         let position = tables.position()?;
-        let inbox = inbox_of(&tables, position)?;
+        let inbox = inbox_of(&tables)?;
         *self.inbox.write().unwrap_or_else(PoisonError::into_inner) = inbox;
         *self.tables.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(tables));
         Ok(position)
@@ -281,7 +305,7 @@ impl Model {
         })
     }
 
-    /// The inbox. While it is held, no batch is applied.
+    /// The inbox. While it is held, no group is applied.
     pub(super) fn inbox(&self) -> RwLockReadGuard<'_, Inbox> {
         self.inbox.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -304,6 +328,7 @@ impl Model {
         progress: &dyn Fn(Progress),
     ) -> Found<Position> {
         let position = catch_up(position, log, of, progress, |changes| self.apply(changes))?;
+        check_count(&self.inbox(), position)?;
         self.ready.store(true, Ordering::SeqCst);
         Ok(position)
     }
@@ -343,6 +368,7 @@ impl Model {
         let position = fill(&tables, truth, up_to, progress)?;
         tables.flush()?;
         self.put(tables)?;
+        check_count(&self.inbox(), position)?;
         home.rebuild_is_done()?;
         self.ready.store(true, Ordering::SeqCst);
         Ok(position)
@@ -362,8 +388,10 @@ impl Beside {
     pub(super) fn make(tables: Tables, truth: &Truth, up_to: UpTo) -> Found<Self> {
         let position = fill(&tables, truth, up_to, &|_| {})?;
         tables.flush()?;
+        let inbox = inbox_of(&tables)?;
+        check_count(&inbox, position)?;
         Ok(Self {
-            inbox: inbox_of(&tables, position)?,
+            inbox,
             tables,
             position,
         })
@@ -397,15 +425,13 @@ fn catch_up(
     mut apply: impl FnMut(&mut Changes) -> Found<()>,
 ) -> Found<Position> {
     let mut position = position;
-    let mut changes = Changes::after(position);
     let mut reported = position.frame;
     log.replay(position.frame, u64::MAX, |mut replayed| {
+        // Each by itself: the tables may hold a part of the first already, and only of the first.
+        let mut changes = Changes::after(position);
         changes.add(replayed.frame, replayed.next_seq, &mut replayed.group);
-        if changes.rows() >= BATCH_ROWS {
-            apply(&mut changes)?;
-            position = changes.position();
-            changes = Changes::after(position);
-        }
+        apply(&mut changes)?;
+        position = changes.position();
         if replayed.frame >= reported + REPORT_EVERY_FRAMES {
             reported = replayed.frame;
             progress(Progress::ReadingJournal {
@@ -415,10 +441,6 @@ fn catch_up(
         }
         Ok(())
     })?;
-    if changes.position() != position {
-        apply(&mut changes)?;
-        position = changes.position();
-    }
     Ok(position)
 }
 

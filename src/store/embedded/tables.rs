@@ -1,6 +1,6 @@
 //! The conversation model in sled: a view of the journal, which can be made again from it at any time.
 //!
-//! One tree, since only within one is a batch atomic. Numbers are big-endian, so that scans run in order:
+//! One tree, so that what is written comes back in one order. Numbers are big-endian, so that scans run in order:
 //!
 //! | key | value |
 //! |---|---|
@@ -16,20 +16,25 @@
 //! | `!` | [`Position`] |
 //!
 //! The feed is a merge of backward scans over the `m` of the channels that the reader may see: what lies outside the
-//! scope is not even touched. Records are MessagePack arrays. A group is one batch, which carries the [`Position`].
+//! scope is not even touched. Records are MessagePack arrays. The rows of a group are written one by one, in the order of
+//! [`super::rows`], and then the [`Position`].
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sled::IVec;
 
+use super::hot::{Hot, Ids};
 use super::key;
+use super::rows::{POSITION_KEY, Row, Rows};
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::store::record::MessageKind;
 use crate::store::{
@@ -37,8 +42,14 @@ use crate::store::{
     Table,
 };
 
-/// Where the last applied frame is kept.
-const POSITION_KEY: &[u8] = b"!";
+/// How often sled writes out what it holds in memory, and syncs. Each time takes the disk from the journal, and what is
+/// lost without it is in the journal.
+const FLUSH_EVERY_MS: u64 = 2_000;
+/// sled counts what it caches as it stands on the disk; in memory it takes about twice as much.
+const MEMORY_OF_A_CACHED_BYTE: u64 = 2;
+/// Rows that are looked through for ids at a stretch, and the rest after them.
+const ROWS_LEARNED_AT_ONCE: usize = 1_000;
+const LEARNING_REST: Duration = Duration::from_millis(1);
 
 /// Up to where the tables hold what the journal says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +93,9 @@ fn said<T>(result: sled::Result<T>) -> Found<T> {
 /// The tables of one opened sled.
 pub(super) struct Tables {
     db: sled::Db,
+    hot: Hot,
+    learning: OnceLock<Option<JoinHandle<()>>>,
+    closing: Arc<AtomicBool>,
     suspect: AtomicBool,
     rebuild_flag: PathBuf,
 }
@@ -95,13 +109,15 @@ impl std::fmt::Debug for Tables {
 }
 
 impl Tables {
-    /// Opens sled. It may panic on damaged files; that ends a thread of its own and is an error here.
+    /// Opens sled, whose cache shall take about `cache_bytes` of memory. It may panic on damaged files; that ends a thread
+    /// of its own and is an error here.
     /// `rebuild_flag` is the file that asks the next start to rebuild the tables.
     pub(super) fn open(directory: &Path, cache_bytes: u64, rebuild_flag: PathBuf) -> Found<Self> {
         remove_half_snapshots(directory);
         let config = sled::Config::new()
             .path(directory)
-            .cache_capacity(cache_bytes);
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .cache_capacity(cache_bytes / MEMORY_OF_A_CACHED_BYTE);
         let opening = std::thread::Builder::new()
             .name("tables-open".to_owned())
             .spawn(move || config.open());
@@ -111,8 +127,16 @@ impl Tables {
             })?
             .join()
             .map_err(|_| StoreError::Unreadable("sled panicked while it opened".to_owned()))?;
+        let db = said(opened)?;
+        let hot = Hot::new(cache_bytes);
+        if db.is_empty() {
+            hot.ids.all_are_here();
+        }
         Ok(Self {
-            db: said(opened)?,
+            db,
+            hot,
+            learning: OnceLock::new(),
+            closing: Arc::default(),
             suspect: AtomicBool::new(false),
             rebuild_flag,
         })
@@ -143,43 +167,80 @@ impl Tables {
         result
     }
 
-    /// Applies rows in one batch, whole or not at all.
+    /// Applies rows one by one, in an order in which it may end anywhere.
     pub(super) fn apply(&self, rows: Rows) -> Found<()> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in rows.rows {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        self.guarded(|tree| said(tree.apply_batch(batch)))
+        let rows = rows.in_order();
+        self.hot.begin();
+        self.guarded(|tree| self.write(tree, &rows.rows))?;
+        self.hot.end(rows);
+        Ok(())
     }
 
-    /// Inserts many rows, one by one: faster than a batch, and not atomic. Neighbours come together, and two threads
-    /// share the work, as this is what a start waits for.
-    pub(super) fn insert_all(&self, mut rows: Rows) -> Found<()> {
-        rows.rows.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let second = rows.rows.split_off(rows.rows.len() / 2);
-        let insert = |rows: Vec<(Vec<u8>, Option<Vec<u8>>)>| {
-            self.guarded(|tree| {
-                for (key, value) in rows {
-                    match value {
-                        Some(value) => said(tree.insert(key, value))?,
-                        None => said(tree.remove(key))?,
-                    };
+    fn write(&self, tree: &sled::Tree, rows: &[Row]) -> Found<()> {
+        for (key, value) in rows {
+            match value {
+                Some(value) => {
+                    self.hot.ids.add(key);
+                    said(tree.insert(key, value.as_slice()))?
                 }
-                Ok(())
-            })
-        };
+                None => said(tree.remove(key))?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Writes the beginning of a step, as a crash in its middle leaves it: `share` of 256 of its rows. Forgets what is in
+    /// memory.
+    #[cfg(test)]
+    pub(super) fn apply_a_part(&mut self, rows: Rows, share: u8) -> Found<()> {
+        let rows = rows.in_order().rows;
+        let part = rows.len() * usize::from(share) / 256;
+        self.guarded(|tree| self.write(tree, &rows[..part]))?;
+        self.hot = Hot::new(0);
+        Ok(())
+    }
+
+    /// Every row.
+    #[cfg(test)]
+    pub(super) fn all_rows(&self) -> Vec<(IVec, IVec)> {
+        self.db.iter().map(|row| row.expect("a row")).collect()
+    }
+
+    /// Inserts many rows. Neighbours come together, and two threads share the work, as this is what a start waits for.
+    pub(super) fn insert_all(&self, rows: Rows) -> Found<()> {
+        let rows = rows.by_key();
+        let (first, second) = rows.split_at(rows.len() / 2);
+        let insert = |rows: &[Row]| self.guarded(|tree| self.write(tree, rows));
         std::thread::scope(|scope| {
             let other = scope.spawn(|| insert(second));
-            insert(rows.rows)?;
+            insert(first)?;
             other.join().unwrap_or_else(|_| {
                 Err(StoreError::Unreadable(
                     "an inserting thread panicked".to_owned(),
                 ))
             })
         })
+    }
+
+    /// Has a thread look through the ids that are known, where they are not all in memory.
+    fn learn_ids(&self) {
+        if self.hot.ids.are_all_here() {
+            return;
+        }
+        self.learning.get_or_init(|| {
+            let (db, ids) = (self.db.clone(), Arc::clone(&self.hot.ids));
+            let closing = Arc::clone(&self.closing);
+            let learn = move || {
+                let learned = catch_unwind(AssertUnwindSafe(|| learn_ids(&db, &ids, &closing)));
+                if !matches!(learned, Ok(Ok(()))) {
+                    tracing::warn!("the ids in the tables cannot be looked through; each is read");
+                }
+            };
+            std::thread::Builder::new()
+                .name("tables-ids".to_owned())
+                .spawn(learn)
+                .ok()
+        });
     }
 
     /// Writes out what sled still holds in memory. Not on the path of a commit: the journal is the commit point.
@@ -203,14 +264,32 @@ impl Tables {
         })
     }
 
+    /// The bytes under a key of which many are asked for again, or in vain.
+    fn row(&self, key: &[u8]) -> Found<Option<Arc<[u8]>>> {
+        if self.hot.ids.lack(key) {
+            return Ok(None);
+        }
+        if let Some(kept) = self.hot.row(key) {
+            return Ok(Some(kept));
+        }
+        self.learn_ids();
+        let as_of = self.hot.as_of();
+        let read = self.guarded(|tree| said(tree.get(key)))?;
+        Ok(read.map(|value| {
+            self.hot.keep_row(as_of, key, &value);
+            Arc::from(&*value)
+        }))
+    }
+
     /// The number that stands under a key.
     pub(super) fn number(&self, key: &[u8]) -> Found<Option<u64>> {
-        self.guarded(|tree| match said(tree.get(key))? {
-            Some(value) => last_number(&value)
-                .map(Some)
-                .ok_or_else(|| odd_row("numbers")),
-            None => Ok(None),
-        })
+        let Some(value) = self.row(key)? else {
+            return Ok(None);
+        };
+        match last_number(&value) {
+            Some(number) => Ok(Some(number)),
+            None => self.guarded(|_| Err(odd_row("numbers"))),
+        }
     }
 
     /// A message.
@@ -227,12 +306,28 @@ impl Tables {
         &self,
         id: ConversationId,
     ) -> Found<Option<Arc<ConversationRecord>>> {
-        self.record("conversations", &key::conversation(id))
+        if let Some(kept) = self.hot.conversation(id) {
+            return Ok(Some(kept));
+        }
+        let as_of = self.hot.as_of();
+        let read = self.record("conversations", &key::conversation(id))?;
+        if let Some(read) = &read {
+            self.hot.keep_conversation(as_of, read);
+        }
+        Ok(read)
     }
 
     /// A contact.
     pub(super) fn contact(&self, id: ContactId) -> Found<Option<Arc<ContactRecord>>> {
-        self.record("contacts", &key::contact(id))
+        if let Some(kept) = self.hot.contact(id) {
+            return Ok(Some(kept));
+        }
+        let as_of = self.hot.as_of();
+        let read = self.record("contacts", &key::contact(id))?;
+        if let Some(read) = &read {
+            self.hot.keep_contact(as_of, read);
+        }
+        Ok(read)
     }
 
     /// Shows every conversation to `visit`.
@@ -369,8 +464,13 @@ impl Tables {
                 if !scope.allows(channel) {
                     continue;
                 }
-                let value = said(tree.get(key::message(channel, id)))?
-                    .ok_or_else(|| odd_row("the order"))?;
+                let Some(value) = said(tree.get(key::message(channel, id)))? else {
+                    // It may have been erased, or have moved, since its place was read.
+                    if said(tree.get(&order))?.is_none() {
+                        continue;
+                    }
+                    return Err(odd_row("the order"));
+                };
                 page.push(record("messages", &value)?);
             }
             Ok(page)
@@ -456,7 +556,8 @@ impl Tables {
 
     /// An entry of a side table.
     pub(super) fn side(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>> {
-        self.guarded(|tree| Ok(said(tree.get(key::side(table, key)))?.map(|value| value.to_vec())))
+        let value = self.row(&key::side(table, key))?;
+        Ok(value.map(|value| value.to_vec()))
     }
 
     /// Entries of a side table whose key begins with `prefix` and is larger than `after`, by key.
@@ -490,6 +591,48 @@ impl Tables {
     }
 }
 
+impl Drop for Tables {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::SeqCst);
+        if let Some(Some(learning)) = self.learning.take() {
+            // It has told what went wrong.
+            drop(learning.join());
+        }
+    }
+}
+
+/// Adds every id to those that are known. What is written meanwhile adds its own.
+fn learn_ids(db: &sled::Db, ids: &Ids, closing: &AtomicBool) -> sled::Result<()> {
+    for kind in Ids::KINDS {
+        let mut from = kind.to_vec();
+        loop {
+            let mut rows = 0;
+            for row in db.range(from.clone()..).take(ROWS_LEARNED_AT_ONCE) {
+                let (key, _) = row?;
+                if !key.starts_with(kind) {
+                    break;
+                }
+                ids.add(&key);
+                rows += 1;
+                from.clear();
+                from.extend_from_slice(&key);
+                // The smallest key behind it.
+                from.push(0);
+            }
+            if rows < ROWS_LEARNED_AT_ONCE {
+                break;
+            }
+            if closing.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            // Whoever decides goes first.
+            std::thread::sleep(LEARNING_REST);
+        }
+    }
+    ids.all_are_here();
+    Ok(())
+}
+
 /// The next row of a channel's scan, with the message's id before it, so that the newest comes out of a heap first.
 fn next_of(
     scan: &mut impl Iterator<Item = sled::Result<(IVec, IVec)>>,
@@ -501,36 +644,6 @@ fn next_of(
     let (key, value) = said(row)?;
     let id = last_number(&key).ok_or_else(|| odd_row("messages"))?;
     Ok(Some((id, place, value)))
-}
-
-/// Rows to write (a value) and to remove (none).
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-}
-
-impl Rows {
-    /// Writes a row.
-    pub(super) fn put(&mut self, key: Vec<u8>, value: impl Into<Vec<u8>>) {
-        self.rows.push((key, Some(value.into())));
-    }
-
-    /// Removes a row.
-    pub(super) fn remove(&mut self, key: Vec<u8>) {
-        self.rows.push((key, None));
-    }
-
-    /// The keys that are written.
-    pub(super) fn written(&self) -> HashSet<&[u8]> {
-        let written = self.rows.iter().filter(|(_, value)| value.is_some());
-        written.map(|(key, _)| key.as_slice()).collect()
-    }
-
-    /// Writes the position.
-    pub(super) fn put_position(&mut self, position: &Position) -> Found<()> {
-        self.put(POSITION_KEY.to_vec(), encoded(position)?);
-        Ok(())
-    }
 }
 
 /// A record as a value.

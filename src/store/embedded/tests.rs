@@ -5,6 +5,7 @@ mod forget;
 mod journal;
 mod kill;
 mod opening;
+mod partial;
 mod rebuild;
 mod scrub;
 mod snapshots;

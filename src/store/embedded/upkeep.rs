@@ -206,7 +206,11 @@ impl EmbeddedStore {
 
     /// Makes the tables again beside those that are read; the caller holds off other upkeep.
     pub(super) fn remake(&self) -> Found<()> {
-        self.has_room_for(bytes_below(&self.home.tables()))?;
+        // As in a snapshot, and sled has not yet written out all of the old ones.
+        let state = self.upkeep_state();
+        let folded = state.snapshot.map_or(0, |snapshot| snapshot.bytes);
+        let folded = folded.saturating_add(state.log_bytes_behind.saturating_mul(2));
+        self.has_room_for(bytes_below(&self.home.tables()).saturating_add(folded))?;
         let path = self.home.beside();
         let not_begun = |error: std::io::Error| {
             StoreError::NotWritten(format!("no directory for new tables: {error}"))

@@ -4,7 +4,8 @@ use super::Changes;
 use crate::id::ConversationId;
 use crate::store::embedded::inbox::Inbox;
 use crate::store::embedded::key;
-use crate::store::embedded::tables::{Rows, Tables};
+use crate::store::embedded::rows::Rows;
+use crate::store::embedded::tables::Tables;
 use crate::store::{ConversationRecord, Found, MessageRecord, Removed};
 
 impl Changes {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
-use super::super::tables::{Rows, Tables};
+use super::super::rows::Rows;
+use super::super::tables::Tables;
 use super::{after_a_power_cut, open, small, told};
 use crate::store::Store;
 use crate::store::conformance::fixtures::{

@@ -1,0 +1,248 @@
+//! Deliveries: how many, how fast, and how soon they are seen.
+//!
+//! A delivery for a Page that is no channel here takes the same route: it is verified, decoded, routed and answered 200,
+//! and only the writer has nothing to do. That is what the durable ones are compared with.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::task::LocalSet;
+
+use crate::Settings;
+use crate::daemon::{Daemon, configure};
+use crate::deliveries::{Deliveries, For};
+use crate::disk::sync_us;
+use crate::load::{CONNECTIONS, Rate, Sender, under_load};
+use crate::platform;
+use crate::stored;
+use crate::stream::Clients;
+use crate::table::{Goal, Row, float, median, quantile};
+
+/// Clients of the live stream at once.
+const CLIENTS: usize = 1_000;
+/// People who write while deliveries are measured one by one: few, so that they are soon looked up.
+const FEW_PEOPLE: usize = 20;
+
+/// How much is measured.
+struct Sizes {
+    /// Deliveries one by one.
+    alone: usize,
+    /// Deliveries to all clients.
+    to_all: usize,
+    /// Deliveries a round under load.
+    load: usize,
+    /// Rounds under load.
+    rounds: usize,
+}
+
+/// Measures.
+pub(crate) async fn measure(settings: &Settings) -> Result<Vec<Row>> {
+    let sizes = if settings.long {
+        Sizes {
+            alone: 5_000,
+            to_all: 300,
+            load: 60_000,
+            rounds: 5,
+        }
+    } else {
+        Sizes {
+            alone: 1_000,
+            to_all: 50,
+            load: 20_000,
+            rounds: 3,
+        }
+    };
+    let folder = tempfile::tempdir_in(&settings.folder).context("no folder")?;
+    let platform = platform::start().await?;
+    configure(folder.path(), platform)?;
+    let daemon = Daemon::start(folder.path())?;
+    let mut deliveries = Deliveries::new(daemon.address, FEW_PEOPLE);
+    let mut rows = Vec::new();
+    LocalSet::new()
+        .run_until(alone(
+            &daemon,
+            &mut deliveries,
+            folder.path(),
+            &sizes,
+            &mut rows,
+        ))
+        .await?;
+    under_full_load(&daemon, &mut deliveries, &sizes, &mut rows).await?;
+    stored::check(&daemon, deliveries.made)?;
+    daemon.stop()?;
+    Ok(rows)
+}
+
+/// One delivery at a time.
+async fn alone(
+    daemon: &Daemon,
+    deliveries: &mut Deliveries,
+    folder: &std::path::Path,
+    sizes: &Sizes,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    let mut sender = Sender::connect(daemon.address).await?;
+    for request in deliveries.many(For::Us, FEW_PEOPLE * 3) {
+        sender.deliver(&request).await?;
+    }
+    // The people are looked up by then.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+
+    // F and the deliveries take turns, so that the weather is the same for both.
+    let (mut f, mut took, mut heard) = (Vec::new(), Vec::new(), Vec::new());
+    let client = Clients::open(daemon.address, 1).await?;
+    for _ in 0..10 {
+        f.push(sync_us(folder, (sizes.alone / 10).max(100))?);
+        for request in deliveries.many(For::Us, sizes.alone / 10) {
+            took.push(sender.deliver(&request).await?.as_secs_f64() * 1e6);
+        }
+        for request in deliveries.many(For::Us, sizes.alone / 10) {
+            client.expect(1);
+            let begun = Instant::now();
+            sender.deliver(&request).await?;
+            heard.push((client.heard_at().await? - begun).as_secs_f64() * 1e6);
+        }
+    }
+    drop(client);
+    let f = median(&mut f);
+    let (p50, p99) = (median(&mut took), quantile(&mut took, 0.99));
+    let heard_p99 = quantile(&mut heard, 0.99);
+    rows.push(Row::new(
+        "F: 4 KiB append + fdatasync, µs",
+        f,
+        Goal::None,
+        "",
+    ));
+    let from = format!("{p50:.0} µs");
+    rows.push(Row::new(
+        "alone, webhook to 200, p50 in F",
+        p50 / f,
+        Goal::AtMost(3.5),
+        from,
+    ));
+    let from = format!("{p99:.0} µs");
+    rows.push(
+        Row::new(
+            "alone, webhook to 200, p99 in F",
+            p99 / f,
+            Goal::AtMost(8.0),
+            from,
+        )
+        .tail(),
+    );
+    let from = format!("p50 {:.0} µs, p99 {heard_p99:.0} µs", median(&mut heard));
+    rows.push(
+        Row::new(
+            "webhook to one live stream, p99 in F",
+            heard_p99 / f,
+            Goal::AtMost(10.0),
+            from,
+        )
+        .tail(),
+    );
+    to_all_clients(daemon, deliveries, &mut sender, sizes.to_all, rows).await
+}
+
+async fn to_all_clients(
+    daemon: &Daemon,
+    deliveries: &mut Deliveries,
+    sender: &mut Sender,
+    count: usize,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    // What a delivery costs where nobody listens.
+    let before = daemon.cpu_us()?;
+    for request in deliveries.many(For::Us, count * 5) {
+        sender.deliver(&request).await?;
+    }
+    let unheard_us = (daemon.cpu_us()? - before) / float(count * 5);
+
+    let empty = daemon.resident_bytes()?;
+    let clients = Clients::open(daemon.address, CLIENTS).await?;
+    // The first delivery to each is paid before it is counted.
+    for request in deliveries.many(For::Us, 3) {
+        clients.expect(1);
+        sender.deliver(&request).await?;
+        clients.heard_at().await?;
+    }
+    let each_bytes = (daemon.resident_bytes()? - empty) / clients.count();
+    let before = daemon.cpu_us()?;
+    let mut took = Vec::new();
+    for request in deliveries.many(For::Us, count) {
+        clients.expect(1);
+        let begun = Instant::now();
+        sender.deliver(&request).await?;
+        took.push((clients.heard_at().await? - begun).as_secs_f64() * 1e3);
+    }
+    let each_us = ((daemon.cpu_us()? - before) / float(count) - unheard_us) / clients.count();
+    let p99 = quantile(&mut took, 0.99);
+    let from = format!("p99 {p99:.1} ms");
+    rows.push(Row::new(
+        "webhook to all of 1,000 clients, p50 in ms",
+        median(&mut took),
+        Goal::AtMost(15.0),
+        from,
+    ));
+    rows.push(Row::new(
+        "memory of an idle client, kB",
+        each_bytes / 1e3,
+        Goal::AtMost(25.0),
+        "",
+    ));
+    rows.push(Row::new(
+        "CPU a delivery to a client, µs",
+        each_us,
+        Goal::AtMost(8.0),
+        "",
+    ));
+    Ok(())
+}
+
+/// 64 connections.
+async fn under_full_load(
+    daemon: &Daemon,
+    deliveries: &mut Deliveries,
+    sizes: &Sizes,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    // New people come first, a tenth as many as messages.
+    let mut crowd = Deliveries::new(daemon.address, sizes.load * sizes.rounds / 10);
+    crowd.continue_from(deliveries);
+    *deliveries = crowd;
+    let people = sizes.load * sizes.rounds / 10;
+    under_load(daemon, deliveries, For::Us, people).await?;
+    let (mut plain, mut durable): (Vec<Rate>, Vec<Rate>) = (Vec::new(), Vec::new());
+    for _ in 0..sizes.rounds {
+        plain.push(under_load(daemon, deliveries, For::Nobody, sizes.load * 2).await?);
+        durable.push(under_load(daemon, deliveries, For::Us, sizes.load).await?);
+    }
+    let of = |rates: &[Rate], what: fn(&Rate) -> f64| {
+        median(&mut rates.iter().map(what).collect::<Vec<_>>())
+    };
+    let (plain_rate, plain_cpu) = (
+        of(&plain, |rate| rate.a_second),
+        of(&plain, |rate| rate.cpu_us),
+    );
+    let (rate, cpu) = (
+        of(&durable, |rate| rate.a_second),
+        of(&durable, |rate| rate.cpu_us),
+    );
+    if plain_cpu <= 0.0 {
+        bail!("the daemon's CPU cannot be read");
+    }
+    let from = format!("{CONNECTIONS} connections: {rate:.0} against {plain_rate:.0} a second");
+    rows.push(Row::new(
+        "durable webhooks, % of the rate of those only verified and parsed",
+        100.0 * rate / plain_rate,
+        Goal::AtLeast(18.0),
+        from,
+    ));
+    let from = format!("{cpu:.1} against {plain_cpu:.1} µs");
+    rows.push(Row::new(
+        "server CPU a durable webhook, times that of one only verified and parsed",
+        cpu / plain_cpu,
+        Goal::AtMost(6.0),
+        from,
+    ));
+    Ok(())
+}
