@@ -93,7 +93,7 @@ impl From<ReplayReport> for Replay {
 /// nobody is rung for. It goes on by itself; `GET` of the same address tells how far it is. Where it runs already, that
 /// report is answered. Broken off, it can be begun again. Administrators only.
 #[utoipa::path(
-    post, path = "/api/v1/channels/{id}/replay", tag = "channels", operation_id = "replayChannel",
+    post, path = "/api/v1/channels/{id}/replay", tag = "replay", operation_id = "replayChannel",
     params(("id" = String, Path, description = "The slug")),
     request_body(content = Option<ReplayRequest>, content_type = "application/json"),
     responses((status = 202, description = "It begins, or runs already", body = Replay)),
@@ -123,7 +123,7 @@ async fn begin(
 ///
 /// Since the daemon's start, or the channel's last change. Administrators only.
 #[utoipa::path(
-    get, path = "/api/v1/channels/{id}/replay", tag = "channels", operation_id = "showReplay",
+    get, path = "/api/v1/channels/{id}/replay", tag = "replay", operation_id = "showReplay",
     params(("id" = String, Path, description = "The slug")),
     responses((status = 200, description = "The last report", body = Replay)),
 )]

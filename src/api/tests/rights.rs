@@ -50,7 +50,7 @@ impl Route {
     fn is_for_admins(&self) -> bool {
         matches!(
             self.tag.as_str(),
-            "tokens" | "quarantine" | "data-deletions" | "exports" | "backup"
+            "tokens" | "quarantine" | "data-deletions" | "exports" | "backup" | "replay"
         )
     }
 

@@ -152,11 +152,12 @@ fn without(
         }
     };
     if finder.is_in(frame.payload) {
-        // That a contact went, and what went with it, says nothing but ids: who was away is to hear of it.
+        // That a contact went says nothing but its id here: who was away is to hear of it.
         group.events.retain(|event| {
             matches!(event.body, EventBody::ContactDeleted { .. }) || keeps(encoded(event))
         });
         group.puts.retain(|put| keeps(encoded(put)));
+        group.removed.retain(|removed| keeps(encoded(removed)));
     }
     // What cannot be unpacked cannot be shown to be free of it.
     group
