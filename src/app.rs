@@ -15,6 +15,7 @@ use crate::live::Live;
 use crate::provision::Provisioner;
 use crate::store::Store;
 use crate::view::View;
+use crate::virus_check::VirusCheck;
 use crate::writer::Writer;
 
 /// A running daemon.
@@ -36,6 +37,8 @@ pub struct Daemon {
     pub access: Access,
     /// The bytes of attachments.
     pub blobs: Blobs,
+    /// Who checks files for viruses before they are kept.
+    pub virus_check: VirusCheck,
     /// The live stream.
     pub live: Live,
     /// The limits of the website chat.

@@ -30,6 +30,11 @@ impl Blobs {
             fs::remove_dir_all(&incoming)?;
         }
         fs::create_dir_all(&incoming)?;
+        // The folder's own name too must outlive a power cut.
+        let above = folder
+            .parent()
+            .filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(Self {
             folder: folder.to_owned(),
             kept_lately: Arc::default(),
@@ -191,8 +196,14 @@ impl Blobs {
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
         fs::rename(incoming, &path)?;
-        File::open(folder)?.sync_all()?;
-        File::open(&self.folder)?.sync_all()
+        let synced = File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .and_then(|()| File::open(&self.folder)?.sync_all());
+        if synced.is_err() {
+            // What is there counts as kept, and this may not be.
+            let _ = fs::remove_file(&path);
+        }
+        synced
     }
 
     /// Whether there are bytes under a name that is about to be used: no sweep takes them before the store can name it.
@@ -210,11 +221,17 @@ impl Blobs {
     }
 
     /// Takes in a piece of a file that comes in several requests, in their order. With the last it is kept durably,
-    /// where the whole is what `piece` says that it is; else it is thrown away. The same piece may come again.
+    /// where the whole is what `piece` says that it is and `check` has nothing against it; else it is thrown away. The
+    /// same piece may come again. What is kept already is not checked again.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] where the pieces do not make up the content; others where the disk fails.
-    pub fn keep_piece(&self, piece: &Piece<'_>) -> io::Result<()> {
+    /// [`io::ErrorKind::InvalidData`] where the pieces do not make up the content; others where the disk fails; those of
+    /// `check`.
+    pub fn keep_piece(
+        &self,
+        piece: &Piece<'_>,
+        check: impl FnOnce(File) -> io::Result<()>,
+    ) -> io::Result<()> {
         if self.path(piece.content).is_none() {
             return Err(not_the_content("its name is no SHA-256 in hex"));
         }
@@ -245,11 +262,11 @@ impl Blobs {
         }
         let kept = file.set_len(piece.size).and_then(|()| file.sync_all());
         let kept = kept.and_then(|()| {
-            if hash_of(&incoming)? == piece.content {
-                self.place(&incoming, piece.content)
-            } else {
-                Err(not_the_content("its SHA-256 is another"))
+            if hash_of(&incoming)? != piece.content {
+                return Err(not_the_content("its SHA-256 is another"));
             }
+            check(File::open(&incoming)?)?;
+            self.place(&incoming, piece.content)
         });
         if kept.is_err() {
             // Best effort: it is swept at the next start as well.
@@ -304,6 +321,17 @@ impl Incoming {
     #[must_use]
     pub fn content(&self) -> String {
         hex::encode(self.digest.clone().finalize())
+    }
+
+    /// How many bytes have come so far.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads from its beginning what has come so far.
+    pub fn reader(&self) -> io::Result<File> {
+        File::open(&self.path)
     }
 
     /// It is whole: keeps it durably. The same bytes are kept once.
@@ -474,16 +502,28 @@ mod tests {
             bytes: &whole[from..to],
         };
         let is_refused = |piece: &Piece<'_>| {
-            let refused = blobs.keep_piece(piece).expect_err("refused");
+            let refused = blobs.keep_piece(piece, |_| Ok(())).expect_err("refused");
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{refused}");
         };
         is_refused(&piece(10_000, 20_000));
-        blobs.keep_piece(&piece(0, 10_000)).expect("kept");
-        blobs.keep_piece(&piece(0, 10_000)).expect("and again");
+        let keep = |piece: &Piece<'_>| blobs.keep_piece(piece, |_| Ok(()));
+        keep(&piece(0, 10_000)).expect("kept");
+        keep(&piece(0, 10_000)).expect("and again");
         assert!(!blobs.has(&name));
-        blobs.keep_piece(&piece(10_000, 20_000)).expect("whole");
+        // What the check objects to is thrown away when it is whole, and begins anew.
+        let objected = blobs.keep_piece(&piece(10_000, 20_000), |mut file| {
+            let mut seen = Vec::new();
+            file.read_to_end(&mut seen)?;
+            assert_eq!(seen, whole);
+            Err(io::Error::other("a virus"))
+        });
+        assert_eq!(objected.expect_err("refused").to_string(), "a virus");
+        assert!(!blobs.has(&name));
+        is_refused(&piece(10_000, 20_000));
+        keep(&piece(0, 10_000)).expect("kept");
+        keep(&piece(10_000, 20_000)).expect("whole");
         assert_eq!(blobs.read(&name).expect("read"), whole);
-        blobs.keep_piece(&piece(0, 10)).expect("known");
+        keep(&piece(0, 10)).expect("known");
 
         let other = "0".repeat(64);
         let wrong = |offset, size, bytes| Piece {
@@ -503,12 +543,11 @@ mod tests {
         let left = fs::read_dir(folder.path().join("incoming")).expect("a folder");
         assert_eq!(left.count(), 0);
         let nothing = hex::encode(Sha256::digest(b""));
-        blobs
-            .keep_piece(&Piece {
-                content: &nothing,
-                ..wrong(0, 0, b"")
-            })
-            .expect("an empty file");
+        let empty = Piece {
+            content: &nothing,
+            ..wrong(0, 0, b"")
+        };
+        keep(&empty).expect("an empty file");
         assert!(blobs.has(&nothing));
     }
 

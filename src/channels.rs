@@ -89,8 +89,60 @@ pub struct Status {
     pub last_unstored_at: Option<Time>,
     /// How the last catching up went, or how far the running one is.
     pub catch_up: Option<CatchUpReport>,
+    /// How decoding its deliveries once more last went, or goes.
+    pub replay: Option<ReplayReport>,
     /// When catching up last found customers' messages that the platform should have delivered, and how many.
     pub undelivered: Option<(Time, u64)>,
+}
+
+/// How decoding a channel's deliveries once more goes, or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// Only what came then or later.
+    pub since: Option<Time>,
+    /// When it began.
+    pub started_at: Time,
+    /// When it ended; `None`: it runs.
+    pub ended_at: Option<Time>,
+    /// When the delivery came that was read last.
+    pub come_to: Option<Time>,
+    /// Deliveries that were read.
+    pub deliveries: u64,
+    /// Messages that were not here.
+    pub new: u64,
+    /// Messages that have their content only now.
+    pub completed: u64,
+    /// News of messages and conversations that were here.
+    pub changed: u64,
+    /// What was here already.
+    pub known: u64,
+    /// What is not understood now either.
+    pub not_understood: u64,
+    /// What is no longer in quarantine.
+    pub released: u64,
+    /// Why it ended early.
+    pub error: Option<String>,
+}
+
+impl ReplayReport {
+    /// One that begins.
+    #[must_use]
+    pub const fn new(since: Option<Time>, started_at: Time) -> Self {
+        Self {
+            since,
+            started_at,
+            ended_at: None,
+            come_to: None,
+            deliveries: 0,
+            new: 0,
+            completed: 0,
+            changed: 0,
+            known: 0,
+            not_understood: 0,
+            released: 0,
+            error: None,
+        }
+    }
 }
 
 /// How a catching up goes, or went.

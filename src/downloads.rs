@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use deskbell_sdk::Source;
@@ -13,15 +14,19 @@ use tokio::task::spawn_blocking;
 use crate::blobs::{Blobs, Incoming, Kept};
 use crate::channels::OpenChannel;
 use crate::http_client::{self, FetchError, Fetcher, Hosts, PlatformClient, Wish};
+use crate::virus_check::{Objection, VirusCheck};
 
 /// How many pieces of a file wait for the disk.
 const PIECES: usize = 8;
+/// How long a file waits that is larger than clamd takes: the operator may let it take more.
+const TOO_LARGE_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// Fetches files; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Downloads {
     fetcher: Arc<Fetcher>,
     blobs: Blobs,
+    virus_check: VirusCheck,
 }
 
 /// A file that was fetched.
@@ -41,13 +46,22 @@ enum Piece {
 }
 
 impl Downloads {
-    /// Fetches with `fetcher` into `blobs`.
+    /// Fetches with `fetcher` into `blobs` what `virus_check` has nothing against.
     #[must_use]
-    pub fn new(fetcher: Fetcher, blobs: Blobs) -> Self {
+    pub fn new(fetcher: Fetcher, blobs: Blobs, virus_check: VirusCheck) -> Self {
         Self {
             fetcher: Arc::new(fetcher),
             blobs,
+            virus_check,
         }
+    }
+
+    /// Whether what is fetched can be checked, so that nothing is fetched in vain.
+    ///
+    /// # Errors
+    /// Why not; that may pass.
+    pub async fn can_check(&self) -> Result<(), String> {
+        self.virus_check.ask().await
     }
 
     /// Where the bytes of an attachment or picture are now. Connectors that cannot be asked leave the address as it is.
@@ -75,7 +89,7 @@ impl Downloads {
         }
     }
 
-    /// Fetches a file of at most `most_bytes` and keeps it durably.
+    /// Fetches a file of at most `most_bytes` and keeps it durably, once it was checked for viruses.
     pub async fn fetch(
         &self,
         channel: &OpenChannel,
@@ -93,7 +107,7 @@ impl Downloads {
         let name = download.name.take();
         let (pieces, incoming) = mpsc::channel(PIECES);
         let blobs = self.blobs.clone();
-        let keeping = spawn_blocking(move || keep(blobs.begin()?, incoming));
+        let keeping = spawn_blocking(move || take(blobs.begin()?, incoming));
         let mut fetched = Ok(());
         loop {
             let piece = match download.chunk().await {
@@ -111,29 +125,54 @@ impl Downloads {
             }
         }
         drop(pieces);
-        let kept = keeping
-            .await
-            .map_err(|_| FetchError::failed("keeping the file panicked"))?;
+        let taken = keeping.await.map_err(panicked)?;
         fetched?;
-        match kept {
-            Ok(file) if file.size == 0 => Err(FetchError::failed("nothing came")),
-            Ok(file) => Ok(Fetched { file, name }),
-            Err(error) => {
-                tracing::error!(%error, "a file that was fetched cannot be kept");
-                Err(FetchError::failed("the file cannot be kept on this disk"))
-            }
+        let incoming = taken.map_err(|error| not_kept(&error))?;
+        if incoming.size() == 0 {
+            return Err(FetchError::failed("nothing came"));
         }
+        if self.virus_check.is_on() {
+            let file = incoming.reader().map_err(|error| not_kept(&error))?;
+            let checked = self.virus_check.check(tokio::fs::File::from_std(file));
+            checked.await.map_err(objected)?;
+        }
+        let finishing = spawn_blocking(move || incoming.finish());
+        let file = finishing.await.map_err(panicked)?;
+        let file = file.map_err(|error| not_kept(&error))?;
+        Ok(Fetched { file, name })
     }
 }
 
 /// Writes pieces until the end; without one, the file is dropped.
-fn keep(mut file: Incoming, mut pieces: mpsc::Receiver<Piece>) -> io::Result<Kept> {
+fn take(mut file: Incoming, mut pieces: mpsc::Receiver<Piece>) -> io::Result<Incoming> {
     loop {
         match pieces.blocking_recv() {
             Some(Piece::Bytes(bytes)) => file.write(&bytes)?,
-            Some(Piece::End) => return file.finish(),
+            Some(Piece::End) => return Ok(file),
             None => return Err(io::Error::other("it broke off")),
         }
+    }
+}
+
+fn panicked(_: tokio::task::JoinError) -> FetchError {
+    FetchError::failed("keeping the file panicked")
+}
+
+fn not_kept(error: &io::Error) -> FetchError {
+    tracing::error!(%error, "a file that was fetched cannot be kept");
+    FetchError::failed("the file cannot be kept on this disk")
+}
+
+/// A file with a virus is never fetched again; one that could not be checked is.
+fn objected(objection: Objection) -> FetchError {
+    let say = objection.to_string();
+    match objection {
+        Objection::Virus(_) => FetchError::Refused(say),
+        Objection::TooLarge => FetchError::Failed {
+            say,
+            after: Some(TOO_LARGE_WAIT),
+        },
+        Objection::NotChecked(_) => FetchError::failed(say),
     }
 }
 

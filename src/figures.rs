@@ -98,6 +98,14 @@ fn install() -> PrometheusHandle {
         "deskbell_fetches_total",
         "Attempts to fetch files of customers, by what came of them."
     );
+    metrics::describe_counter!(
+        "deskbell_virus_checks_total",
+        "Files that were given to the virus check, by what it said."
+    );
+    metrics::describe_gauge!(
+        "deskbell_virus_check_up",
+        "1 where the virus check works; absent where there is none."
+    );
     metrics::describe_gauge!(
         "deskbell_work_waiting",
         "Files and people that are still to be fetched or looked up."

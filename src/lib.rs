@@ -35,6 +35,7 @@ mod simulation;
 pub mod store;
 pub mod upkeep;
 pub mod view;
+pub mod virus_check;
 pub mod watch;
 pub mod work;
 pub mod writer;

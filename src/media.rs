@@ -28,7 +28,7 @@ pub const AT_ONCE: usize = 4;
 const LOCATE_TIME: Duration = Duration::from_secs(30);
 /// How long the files of a channel wait that was taken out of the configuration, in milliseconds.
 const CLOSED_WAIT_MS: i64 = 30 * 60 * 1000;
-/// How long files wait for credentials that work, in milliseconds.
+/// How long files wait for credentials, or a virus check, that work, in milliseconds.
 const PAUSED_WAIT_MS: i64 = 60 * 1000;
 /// How often a link is tried that seems dead, where the platform gives no other.
 const ATTEMPTS_OF_DEAD_LINKS: u32 = 3;
@@ -78,6 +78,10 @@ impl Media {
     ) -> FetchEnded {
         let paused = || FetchEnded::Postponed(app.clock.now().plus_millis(PAUSED_WAIT_MS));
         let mut is_gone = errand.file.is_gone;
+        // Nothing is fetched in vain; what is wrong was told when it began.
+        if self.downloads.can_check().await.is_err() {
+            return paused();
+        }
         loop {
             let asks_platform = is_gone || matches!(errand.file.source, Source::Handle(_));
             if asks_platform && channel.status().sending_paused {

@@ -152,6 +152,9 @@ impl Profiles {
         else {
             return Ok(None);
         };
+        if self.downloads.can_check().await.is_err() {
+            return Err(After::Again(Some(PAUSED_WAIT_MS)));
+        }
         let wanted = Wanted {
             source,
             message: "",

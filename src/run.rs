@@ -1,27 +1,24 @@
 //! The daemon as a function of its configuration, its listener and its end.
 
+mod opening;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use axum::Router;
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
 use deskbell_sdk::{Kind, Secret};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
+use self::opening::{Gate, gated, open_store};
 use crate::access::Access;
 use crate::api::chat::limits::ChatLimits;
 use crate::api::cursor::Cursors;
-use crate::api::problem::Problem;
 use crate::app::{App, Daemon, StoreHandle};
-use crate::backup::{self, BackupError, Kept};
 use crate::blobs::Blobs;
 use crate::channels::{Channels, OpenChannel};
 use crate::clock::Clock;
@@ -38,11 +35,13 @@ use crate::provision::Provisioner;
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
-use crate::store::embedded::{EmbeddedStore, Options, Progress};
 use crate::store::entry::{ChannelEntry, Entry};
 use crate::store::record::ChannelNo;
+use crate::virus_check::VirusCheck;
 use crate::work::{lanes, pool};
 use crate::writer::Writer;
+
+pub use self::opening::restore;
 
 /// Where a command on the same machine finds the daemon: an address and a token, readable by its owner only.
 pub const LOCAL_FILE: &str = "local.json";
@@ -133,7 +132,7 @@ async fn serve_desk(
     announce: impl FnOnce(&Started) + Send,
 ) -> Result<Closing> {
     let clock = Clock::system();
-    let store = open_store(&config, clock.clone(), gate).await?;
+    let store = open_store(&config, clock.clone(), gate, &shutdown).await?;
     // Only now, when the store's lock says that no other daemon is here, which could be making the key as well (F41).
     let mut notes = config.warnings.clone();
     let key = secret_key(&config, &mut notes)?;
@@ -165,9 +164,24 @@ async fn serve_desk(
     let blobs = Blobs::open(&config.data_dir.join("attachments"))
         .context("the folder for attachments cannot be made")?;
     let fetcher = Fetcher::new().context("there is no HTTP client")?;
-    let downloads = Downloads::new(fetcher, blobs.clone());
+    let virus_check = VirusCheck::new(config.attachments.clamd.as_ref());
+    if let Err(why) = virus_check.ask().await {
+        notes.push(format!(
+            "Files cannot be checked for viruses: {why}. Uploads are refused, and files of customers wait, until it works."
+        ));
+    }
+    let downloads = Downloads::new(fetcher, blobs.clone(), virus_check.clone());
     let (local, setup) = (random_text(), random_text());
-    write_local_file(&config, &local)?;
+    match write_local_file(&config, &local) {
+        Err(error) if is_no_room(&error) => {
+            let error = format!("{error:#}");
+            tracing::error!(
+                error,
+                "commands on this machine do not find the daemon before its next start"
+            );
+        }
+        written => written?,
+    }
     let app: App = Arc::new(Daemon {
         access: Access::new(
             config.auth.bootstrap_token.clone(),
@@ -182,6 +196,7 @@ async fn serve_desk(
         channels,
         provisioner,
         blobs,
+        virus_check,
         live: Live::default(),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
@@ -207,9 +222,11 @@ async fn serve_desk(
         )),
         tokio::spawn(crate::profiles::keep_noted(Arc::clone(&app))),
         tokio::spawn(crate::watch::channels(Arc::clone(&app))),
+        tokio::spawn(crate::watch::store(Arc::clone(&app))),
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
         tokio::spawn(crate::upkeep::run(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
+        tokio::spawn(crate::watch::virus_check(Arc::clone(&app))),
         tokio::spawn(crate::intake::catch_up::channels(Arc::clone(&app))),
     ] {
         // They end by themselves when the daemon stops.
@@ -268,83 +285,6 @@ fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
     (channel.id.clone(), channel.kind.title.to_owned(), line)
 }
 
-/// What stands before the desk while it starts.
-#[derive(Debug, Default)]
-struct Gate {
-    router: OnceLock<Router>,
-    progress: Mutex<Option<Progress>>,
-}
-
-impl Gate {
-    /// Hears how far the opening of the store has come, and tells the operator of each tenth.
-    fn hear(&self, progress: Progress) {
-        let before = {
-            let mut last = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-            last.replace(progress)
-        };
-        let Some(percent) = progress.percent() else {
-            return tracing::debug!("opening the tables");
-        };
-        let told = before
-            .and_then(|before| before.percent())
-            .map(|before| before / 10);
-        if told != Some(percent / 10) && is_long(progress) {
-            tracing::info!("{}", words(progress));
-        }
-    }
-
-    /// The answer to whoever comes before the desk is there.
-    fn not_yet(&self) -> Response {
-        let progress = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let what = progress.map_or_else(
-            || "Deskbell is starting and opens its store".to_owned(),
-            words,
-        );
-        // Platforms and pages come again by themselves; a rebuild takes about a minute a million messages.
-        let seconds = if progress.is_some_and(is_long) { 5 } else { 1 };
-        Problem::unavailable(format!("{what}. Try again shortly."))
-            .retry_after(seconds)
-            .into_response()
-    }
-}
-
-/// Whether there is something to wait for.
-fn is_long(progress: Progress) -> bool {
-    match progress {
-        Progress::OpeningTables => false,
-        Progress::CheckingSnapshot { of, .. }
-        | Progress::ReadingJournal { of, .. }
-        | Progress::MakingTables { of, .. } => of > 1_000,
-    }
-}
-
-/// How far the opening has come, for people.
-fn words(progress: Progress) -> String {
-    match (progress, progress.percent()) {
-        (Progress::OpeningTables, _) | (_, None) => {
-            "Deskbell is starting and opens its tables".to_owned()
-        }
-        (_, Some(percent)) => format!("Deskbell is making its tables again: {percent} %"),
-    }
-}
-
-/// Until the desk is there every request is asked to come again; `/healthz` says that the process lives.
-fn gated(gate: Arc<Gate>) -> Router {
-    Router::new().fallback(move |request: Request| {
-        let gate = Arc::clone(&gate);
-        async move {
-            match gate.router.get() {
-                Some(router) => match router.clone().oneshot(request).await {
-                    Ok(response) => response,
-                    Err(never) => match never {},
-                },
-                None if request.uri().path() == "/healthz" => "ok\n".into_response(),
-                None => gate.not_yet(),
-            }
-        }
-    })
-}
-
 fn server_options(config: &Config) -> server::Options {
     server::Options {
         trusted_proxies: config.trusted_proxies.clone(),
@@ -364,10 +304,16 @@ fn tls_files(config: &Config) -> Option<TlsFiles> {
 }
 
 fn make_data_dir(folder: &Path) -> Result<()> {
+    let missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
     let made = fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder);
+    // Their names too must outlive a power cut, or all that is synced below them goes with them.
+    let made = made.and_then(|()| missing.into_iter().try_for_each(sync_name));
     made.with_context(|| {
         format!(
             "data_dir {} cannot be made; choose another with `data_dir` or --data-dir",
@@ -444,7 +390,26 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         .open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    sync_name(path)
+}
+
+/// Makes the name of a file or folder durable. A folder above it that may be used and not read is left to the system.
+fn sync_name(path: &Path) -> std::io::Result<()> {
+    let above = match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    match fs::File::open(above) {
+        Ok(above) => above.sync_all(),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_no_room(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
 }
 
 fn write_local_file(config: &Config, local: &str) -> Result<()> {
@@ -464,46 +429,6 @@ fn write_local_file(config: &Config, local: &str) -> Result<()> {
     let path = config.data_dir.join(LOCAL_FILE);
     write_private(&path, text.to_string().as_bytes())
         .with_context(|| format!("{} cannot be written", path.display()))
-}
-
-async fn open_store(config: &Config, clock: Clock, gate: &Arc<Gate>) -> Result<Arc<dyn Store>> {
-    let folder = config.data_dir.join("store");
-    let mut options = Options::new(clock);
-    options.cache_bytes = config.store.cache_mib * 1024 * 1024;
-    let gate = Arc::clone(gate);
-    let opened = tokio::task::spawn_blocking(move || {
-        EmbeddedStore::open(&folder, options, &|progress| gate.hear(progress))
-    });
-    let store = opened.await.context("opening the store panicked")??;
-    for damage in store.damage() {
-        tracing::error!(
-            segment = damage.segment,
-            offset = damage.offset,
-            bytes = damage.bytes,
-            frames = damage.frames,
-            "a part of the journal is damaged; a copy is in journal/quarantine, everything else is kept"
-        );
-    }
-    Ok(Arc::new(store))
-}
-
-/// Brings a backup back into a data directory that has no store.
-///
-/// # Errors
-/// Where it is no whole backup, or the place is taken; in words that say what to do.
-pub fn restore(
-    backup: impl std::io::Read,
-    data_dir: &Path,
-    progress: &dyn Fn(Progress),
-) -> Result<Kept, BackupError> {
-    let clock = Clock::system();
-    let options = Options::new(clock.clone());
-    let begin = |snapshot: &Path, directory: &Path, jump_seq| {
-        EmbeddedStore::begin_from(directory, snapshot, jump_seq, options, progress)
-            .map(|store| Box::new(store) as Box<dyn Store>)
-            .map_err(|error| error.to_string())
-    };
-    backup::restore(backup, data_dir, &clock, Blobs::open, begin)
 }
 
 /// Gives each configured channel its number and opens it. One that cannot be opened never stops the rest.
@@ -557,49 +482,4 @@ async fn open_channels(
         open,
         known.into_iter().map(|(_, entry)| entry).collect(),
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::Body;
-    use axum::http::{StatusCode, header};
-
-    use super::*;
-
-    async fn asked(gate: &Arc<Gate>, path: &str) -> (StatusCode, Option<String>, String) {
-        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        let Ok(answer) = gated(Arc::clone(gate)).oneshot(request).await;
-        let retry = answer.headers().get(header::RETRY_AFTER);
-        let retry = retry.map(|value| value.to_str().unwrap().to_owned());
-        let status = answer.status();
-        let body = axum::body::to_bytes(answer.into_body(), 64 << 10).await;
-        let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
-        (status, retry, body)
-    }
-
-    #[tokio::test]
-    async fn f03_who_comes_while_the_tables_are_made_hears_how_far_it_is() {
-        let gate = Arc::new(Gate::default());
-        let late = |done| Progress::MakingTables { done, of: 100_000 };
-        for (progress, words, seconds) in [
-            (None, "Deskbell is starting and opens its store.", "1"),
-            (Some(Progress::OpeningTables), "opens its tables", "1"),
-            (
-                Some(late(17_143)),
-                "Deskbell is making its tables again: 42 %.",
-                "5",
-            ),
-            (Some(late(100_000)), "again: 100 %", "5"),
-        ] {
-            if let Some(progress) = progress {
-                gate.hear(progress);
-            }
-            let (status, retry, body) = asked(&gate, "/api/v1/feed").await;
-            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-            assert_eq!(retry.as_deref(), Some(seconds), "{body}");
-            assert!(body.contains(words), "{body}");
-            let (status, _, body) = asked(&gate, "/healthz").await;
-            assert_eq!((status, body.as_str()), (StatusCode::OK, "ok\n"));
-        }
-    }
 }

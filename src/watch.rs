@@ -16,12 +16,14 @@ use crate::desk::sweep::{Sweep, useless};
 use crate::http_client::{PlatformClient, client};
 use crate::store::draft::Draft;
 use crate::store::entry::{AttachmentEntry, Entry as _};
-use crate::store::{Found, Scope, Store};
+use crate::store::{Found, Scope, Store, Table};
 
 /// How often each channel's credentials are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How often, while a channel cannot send for its credentials.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// How often the store is looked at.
+const LOOK_AT_STORE_EVERY: Duration = Duration::from_secs(1);
 /// How often what is only in memory is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How far the clock may stray from time between two looks at it, in milliseconds: ten minutes.
@@ -32,6 +34,8 @@ const STEADY_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 const SWEEP_STORE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often files that nothing names are looked for.
 const SWEEP_FILES_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often the virus check is asked whether it works.
+const VIRUS_CHECK_EVERY: Duration = Duration::from_secs(60);
 /// How many entries are read at once.
 const READ_AT_ONCE: usize = 512;
 /// How much of each kind is removed at once, so that nobody waits for it.
@@ -332,6 +336,18 @@ async fn sweep_store(app: &App) -> anyhow::Result<usize> {
     }
 }
 
+/// Asks the virus check whether it works, so that the operator hears of it before a file comes.
+pub async fn virus_check(app: App) {
+    while app.virus_check.is_on() {
+        // What is wrong it tells itself, once.
+        let _ = app.virus_check.ask().await;
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(VIRUS_CHECK_EVERY) => {}
+        }
+    }
+}
+
 /// Decides nothing: whether the writer answers.
 struct Nothing;
 
@@ -340,6 +356,33 @@ impl Decision for Nothing {
 
     fn decide(&self, _draft: &mut Draft<'_>) -> Found<()> {
         Ok(())
+    }
+}
+
+/// Reads something, so that a store that cannot be read is noticed where it is mended.
+struct Look;
+
+impl Decision for Look {
+    type Answer = ();
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<()> {
+        draft.value(Table::Settings, &[]).map(|_| ())
+    }
+}
+
+/// Looks whether the store can be read. A disk that refused once may leave its tables unreadable until the writer makes
+/// them again, which it does when a decision of its own fails: but where every request fails before it decides anything,
+/// there would be none.
+pub async fn store(app: App) {
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(LOOK_AT_STORE_EVERY) => {}
+        }
+        if app.store.get(Table::Settings, &[]).is_err() {
+            // What it says is in the log already, and the next look comes.
+            let _ = app.writer.write(Look).await;
+        }
     }
 }
 

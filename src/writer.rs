@@ -315,7 +315,10 @@ impl Steps {
                 Ok(Err(error)) => {
                     tracing::error!(%error, "the store could not be read for a decision");
                     // An empty group asks the engine to repair what it reads from.
-                    let _ = self.store.commit(crate::store::Group::default());
+                    if self.store.commit(crate::store::Group::default()).is_ok() {
+                        // What was durable and not in the tables is in them now.
+                        self.tell_head.send_replace(self.store.head());
+                    }
                     return Err(Failed::Alone(WriteError::Store(error.to_string())));
                 }
                 Err(_) => {

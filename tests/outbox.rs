@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::graph::{Echo, Fault, Graph, Page};
+use support::graph::{Echo, Executed, Fault, Graph, Page};
+use support::proxy::Line;
 use support::{ADMIN, APP_SECRET, Daemon, PAGE, client, config, envelope, message, now_ms};
 
 const TOKEN: &str = "invented-page-token";
@@ -103,6 +104,46 @@ async fn ends(
     }
 }
 
+/// How often customers got each text.
+fn times(executed: &[Executed]) -> BTreeMap<&str, usize> {
+    let mut times = BTreeMap::new();
+    for sent in executed {
+        let text = sent.text.as_deref().expect("a text");
+        *times.entry(text).or_default() += 1;
+    }
+    times
+}
+
+/// The texts that customers got more than once.
+fn doubled(executed: &[Executed]) -> Vec<&str> {
+    let times = times(executed).into_iter();
+    times
+        .filter_map(|(text, count)| (count > 1).then_some(text))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f13_a_blind_resend_is_caught() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let graph = graph();
+    // A line on which each send is made twice makes of the daemon one that sends again without looking.
+    let line = Line {
+        to: graph.url().to_owned(),
+        changes: |_, _| {},
+        times: |method, path| {
+            let is_send = method.as_str() == "POST" && path.contains("/messages");
+            1 + usize::from(is_send)
+        },
+    };
+    let with_line = config("").replace("http://127.0.0.1:9", &line.open().await);
+    let daemon = Daemon::start(folder.path(), &with_line);
+    let conversation = conversation(&daemon, &graph, "3001").await;
+    let (status, _) = answer(&daemon, &conversation, "k", &json!({ "text": "once?" })).await;
+    assert_eq!(status, 202);
+    ends(&daemon, &[conversation], Duration::from_secs(120)).await;
+    assert_eq!(doubled(&graph.executed()), ["once?"]);
+}
+
 /// How many answers are written in each of the conversations: 5, or so many that all are as many as
 /// `DESKBELL_REPLIES` says.
 fn rounds(conversations: usize) -> usize {
@@ -166,13 +207,8 @@ async fn f13_f14_f16_every_third_call_fails_and_nothing_is_doubled_or_lost() {
     .await;
     assert_eq!(states.len(), asked, "an echo makes no message of its own");
     let executed = graph.executed();
-    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    for sent in &executed {
-        *times
-            .entry(sent.text.as_deref().expect("a text"))
-            .or_default() += 1;
-    }
-    let doubled: Vec<_> = times.iter().filter(|(_, count)| **count > 1).collect();
+    let times = times(&executed);
+    let doubled = doubled(&executed);
     assert!(doubled.is_empty(), "a customer got it twice: {doubled:?}");
     let wrong: Vec<_> = states
         .iter()

@@ -18,6 +18,8 @@ mod handshake;
 mod ids;
 #[path = "webhooks/log.rs"]
 mod log;
+#[path = "webhooks/mutated.rs"]
+mod mutated;
 #[path = "webhooks/order.rs"]
 mod order;
 #[path = "webhooks/outage.rs"]

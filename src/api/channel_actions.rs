@@ -36,7 +36,7 @@ pub struct Registered {
     pub findings: Vec<Finding>,
 }
 
-fn open(app: &App, caller: &Caller, id: &str) -> Result<Arc<OpenChannel>, Problem> {
+pub(super) fn open(app: &App, caller: &Caller, id: &str) -> Result<Arc<OpenChannel>, Problem> {
     let entry = visible(app, caller, id)?;
     app.channels.get_no(entry.no).ok_or_else(|| {
         Problem::conflict(

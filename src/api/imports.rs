@@ -1,5 +1,7 @@
 //! `POST /api/v1/imports`: history comes in, a stretch of an export at a time.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -8,6 +10,7 @@ use axum::http::{StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,6 +19,7 @@ use super::body::{Query, read_limited};
 use super::exports::LINES;
 use super::extract::MayAdmin;
 use super::problem::{FieldProblem, Problem};
+use super::uploads;
 use crate::app::App;
 use crate::blobs::Piece;
 use crate::desk::import::{ChannelImported, Import, ImportChannel, Record};
@@ -24,6 +28,7 @@ use crate::export::read_line;
 use crate::live::Live;
 use crate::provision;
 use crate::store::record::{AttachmentBytes, ChannelNo};
+use crate::virus_check::Objection;
 
 /// The largest body, in bytes.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
@@ -64,6 +69,8 @@ pub struct ImportReport {
     pub known: u64,
     /// Lines of types that this version does not know.
     pub skipped: u64,
+    /// Files that were left out because a virus was found in them; their messages are here.
+    pub infected: u64,
 }
 
 /// Take history in
@@ -243,8 +250,7 @@ impl Importing {
                     if let AttachmentBytes::Stored(content) = &attachment.bytes
                         && !self.app.blobs.has(content)
                     {
-                        let why = "its file was not in the export".to_owned();
-                        attachment.bytes = AttachmentBytes::Failed(why);
+                        attachment.bytes = AttachmentBytes::Failed(self.missing(content));
                     }
                 }
                 Record::Message(Box::new(record))
@@ -255,6 +261,14 @@ impl Importing {
             | Line::End(_)
             | Line::Unknown(_) => return Err(("", "none".to_owned())),
         })
+    }
+
+    /// Why a file is not here.
+    fn missing(&self, content: &str) -> String {
+        match self.app.virus_check.found_in(content) {
+            Some(virus) => Objection::Virus(virus).to_string(),
+            None => "its file was not in the export".to_owned(),
+        }
     }
 
     /// Lets the writer decide what waits.
@@ -311,7 +325,7 @@ impl Importing {
         }
     }
 
-    async fn file(&self, number: u64, line: FileLine) -> Result<(), Problem> {
+    async fn file(&mut self, number: u64, line: FileLine) -> Result<(), Problem> {
         if line.size > MAX_FILE_BYTES {
             let detail = format!("a file has at most {MAX_FILE_BYTES} bytes");
             return Err(bad_line(number, "/size", &detail));
@@ -323,31 +337,56 @@ impl Importing {
             let detail = format!("a piece has at most {PIECE_BYTES} bytes");
             return Err(bad_line(number, "/data", &detail));
         }
-        let app = Arc::clone(&self.app);
+        let (app, content) = (Arc::clone(&self.app), line.sha256.clone());
         let kept = tokio::task::spawn_blocking(move || {
-            app.blobs.keep_piece(&Piece {
+            let piece = Piece {
                 content: &line.sha256,
                 size: line.size,
                 offset: line.offset,
                 bytes: &bytes,
-            })
+            };
+            app.blobs.keep_piece(&piece, |file| checked(&app, file))
         });
-        match kept.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => Err(bad_line(
-                number,
-                "",
-                &format!("the file is damaged: {error}"),
-            )),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "a file of an import could not be kept");
-                Err(Problem::unavailable(
-                    "A file cannot be kept right now. Try again shortly.",
-                ))
+        let error = match kept.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(Problem::unavailable("The daemon is stopping.")),
+        };
+        match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+            // The history comes without it: one bad file does not keep the rest out.
+            Some(Objection::Virus(virus)) => {
+                tracing::warn!(
+                    virus,
+                    "a file of an import is left out: there is a virus in it"
+                );
+                self.app.virus_check.remember(&content, virus);
+                self.report.infected += 1;
+                return Ok(());
             }
-            Err(_) => Err(Problem::unavailable("The daemon is stopping.")),
+            Some(objection) => return Err(uploads::objected(objection)),
+            None => {}
         }
+        if error.kind() == io::ErrorKind::InvalidData {
+            let detail = format!("the file is damaged: {error}");
+            return Err(bad_line(number, "", &detail));
+        }
+        tracing::error!(%error, "a file of an import could not be kept");
+        Err(Problem::unavailable(
+            "A file cannot be kept right now. Try again shortly.",
+        ))
     }
+}
+
+/// Lets a file that is whole be checked for viruses; the objection is the cause of the error.
+fn checked(app: &App, file: File) -> io::Result<()> {
+    if !app.virus_check.is_on() {
+        return Ok(());
+    }
+    let checking = app.virus_check.check(tokio::fs::File::from_std(file));
+    // On a thread for what blocks, so that this one may wait.
+    Handle::current()
+        .block_on(checking)
+        .map_err(io::Error::other)
 }
 
 /// Whether a text can be a channel's id: `[a-z0-9][a-z0-9-]{0,62}`, as in the configuration.

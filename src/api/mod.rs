@@ -32,6 +32,7 @@ pub mod paging;
 pub mod problem;
 pub mod problems;
 pub mod quarantine;
+pub mod replays;
 pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -74,6 +75,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())
+        .merge(replays::router())
         .merge(connectors::router())
         .merge(attachments::router())
         .merge(tokens::router())

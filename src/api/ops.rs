@@ -26,7 +26,8 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// The store takes changes, and the daemon is not stopping.
+/// The store takes changes, and the daemon is not stopping. A virus check that does not work is told; everything else
+/// goes on without it.
 async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     if app.stopping.is_cancelled() {
         return Err(Problem::unavailable("The daemon is stopping."));
@@ -36,7 +37,10 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
             "The store takes no changes right now; the log says why.",
         ));
     }
-    Ok("ready\n")
+    Ok(match app.virus_check.trouble() {
+        None => "ready\n",
+        Some(_) => "ready; files cannot be checked for viruses, the log says why\n",
+    })
 }
 
 /// The figures, for Prometheus: from this machine without a token, else for administrators.
@@ -71,6 +75,10 @@ fn measure(app: &App) {
     #[expect(clippy::cast_precision_loss, reason = "a figure for a graph")]
     metrics::gauge!("deskbell_store_bytes").set(app.store.bytes_on_disk() as f64);
     measure_upkeep(app);
+    if app.virus_check.is_on() {
+        let works = app.virus_check.trouble().is_none();
+        metrics::gauge!("deskbell_virus_check_up").set(f64::from(u8::from(works)));
+    }
     for channel in app.channels.open() {
         let labels = [
             ("channel", channel.id.clone()),

@@ -178,6 +178,12 @@ const MEANINGS: &[Meaning] = &[
         "415",
         "The body is of a type that the address does not take. The detail says which it takes.",
     ),
+    meaning(
+        "virus",
+        "422",
+        "The virus check that the operator set up found a virus in the file. It was not kept, and sending it again brings \
+         the same. Have the computer checked that it came from.",
+    ),
 ];
 
 /// Whether a type of problem is explained. All are.

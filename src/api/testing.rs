@@ -26,8 +26,8 @@ use crate::blobs::Blobs;
 use crate::channels::{Channels, OpenChannel as Opened};
 use crate::clock::Clock;
 use crate::config::{
-    Auth, Bell, ChannelConfig, Config, Engine, Hooks, Limits, Log, LogFormat, Origin, Secrets,
-    Source, Store as StoreConfig,
+    Attachments, Auth, Bell, ChannelConfig, Config, Engine, Hooks, Limits, Log, LogFormat, Origin,
+    Secrets, Source, Store as StoreConfig,
 };
 use crate::desk::access::{BeginSession, MakeToken, OpenChannel};
 use crate::desk::arrivals::Arrivals;
@@ -326,6 +326,7 @@ pub(crate) fn config(folder: PathBuf) -> Config {
             steps: Vec::new(),
             max_age: std::time::Duration::from_secs(60),
         },
+        attachments: Attachments::default(),
         hooks: Hooks {
             retry: Vec::new(),
             allow_private_addresses: false,
@@ -398,6 +399,7 @@ pub(crate) fn daemon(
         channels,
         provisioner: Provisioner::new(&[CHAT, PLATFORM], Secret::new("canary-server-key"), &[]),
         blobs: Blobs::open(&config.data_dir.join("attachments")).expect("a folder"),
+        virus_check: crate::virus_check::VirusCheck::new(None),
         live: Live::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),

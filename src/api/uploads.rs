@@ -17,6 +17,7 @@ use crate::id::AttachmentId;
 use crate::store::entry::AttachmentEntry;
 use crate::store::record::AvatarRecord;
 use crate::view::{Attachment, AttachmentState};
+use crate::virus_check::Objection;
 
 /// What a browser may show in the page; everything else it may only save (M08).
 const SHOWN_INLINE: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -78,8 +79,40 @@ pub async fn keep(app: &App, upload: Upload, owner: String) -> Result<Attachment
         .await?)
 }
 
-/// Keeps the bytes of a file durably. What is left is to write that it is there.
+/// What is answered where a file is not taken because of the virus check.
+#[must_use]
+pub fn objected(objection: &Objection) -> Problem {
+    match objection {
+        Objection::Virus(name) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "virus",
+            "A virus was found",
+            format!("A virus was found in the file ({name}). It was not kept. Look after the computer it came from."),
+        ),
+        Objection::TooLarge => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "Too large",
+            "The file is larger than the virus check takes. Send a smaller one; the operator can raise `StreamMaxLength` \
+             in the configuration of clamd.",
+        ),
+        // What is wrong is in the log, since it may name addresses.
+        Objection::NotChecked(_) => Problem::unavailable(
+            "Files cannot be checked for viruses right now, so none is taken. Try again in a minute; if it stays so, the \
+             operator finds the reason in the log and by `deskbell check`.",
+        )
+        .retry_after(60),
+    }
+}
+
+/// Keeps the bytes of a file durably, once they were checked for viruses. What is left is to write that it is there.
 pub async fn keep_bytes(app: &App, upload: Upload, owner: String) -> Result<KeepUpload, Problem> {
+    if let Err(objection) = app.virus_check.check(&upload.bytes[..]).await {
+        if let Objection::Virus(virus) = &objection {
+            tracing::warn!(virus, "an upload is refused: there is a virus in it");
+        }
+        return Err(objected(&objection));
+    }
     let blobs = app.blobs.clone();
     let bytes = upload.bytes.clone();
     let kept =
@@ -122,6 +155,7 @@ pub fn shown(entry: &AttachmentEntry, url: String) -> Attachment {
         size: Some(entry.size),
         url: Some(url),
         state: AttachmentState::Stored,
+        detail: None,
         link: None,
         latitude: None,
         longitude: None,

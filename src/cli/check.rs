@@ -13,6 +13,7 @@ use crate::registration::{callback_url, compare};
 use crate::registry::KINDS;
 use crate::server::{TlsFiles, check_tls};
 use crate::store::record::ChannelNo;
+use crate::virus_check::VirusCheck;
 use crate::watch::{look, look_at_history};
 
 /// Options of `check`.
@@ -34,13 +35,14 @@ impl Check {
         }
         let tls_works = tls(&config);
         let runtime = runtime()?;
+        let virus_check_works = runtime.block_on(virus_check(&config));
         let mut broken = 0;
         for channel in &config.channels {
             let (works, line) = runtime.block_on(one(&config, channel));
             say(&format!("{}: {line}", channel.id));
             broken += usize::from(!works);
         }
-        let all_work = broken == 0 && tls_works;
+        let all_work = broken == 0 && tls_works && virus_check_works;
         say(&match (config.channels.len(), broken) {
             (0, _) => "The configuration is good. It has no channels.".to_owned(),
             (number, 0) => format!("The configuration is good; {number} channel(s) work."),
@@ -51,6 +53,28 @@ impl Check {
         } else {
             ExitCode::FAILURE
         })
+    }
+}
+
+/// Whether files can be checked for viruses, where they are to be.
+async fn virus_check(config: &Config) -> bool {
+    let Some(clamd) = &config.attachments.clamd else {
+        return true;
+    };
+    match VirusCheck::new(Some(clamd)).ask().await {
+        Ok(()) => {
+            say(&format!(
+                "[attachments]: clamd at {clamd} checks files for viruses"
+            ));
+            true
+        }
+        Err(why) => {
+            say(&format!(
+                "[attachments]: {why}. Start clamd (`systemctl start clamav-daemon`), let the user that runs deskbell \
+                 use its socket, or take `clamd` out: then nothing is checked."
+            ));
+            false
+        }
     }
 }
 

@@ -71,13 +71,15 @@ impl Daemon {
     }
 
     /// Whether the daemon is ready.
-    pub(super) async fn is_ready(&self) -> Result<bool> {
+    pub(super) async fn ready(&self) -> Result<Option<String>> {
         let url = format!("{}/readyz", self.server);
         let answer = self.client()?.get(&url).send().await;
-        Ok(answer
-            .with_context(|| self.unreachable())?
-            .status()
-            .is_success())
+        let answer = answer.with_context(|| self.unreachable())?;
+        if !answer.status().is_success() {
+            return Ok(None);
+        }
+        let words = answer.text().await.context("the answer broke off")?;
+        Ok(Some(words.trim_end().to_owned()))
     }
 
     /// One call of the API.

@@ -118,6 +118,7 @@ struct Counts {
     updated: u64,
     known: u64,
     skipped: u64,
+    infected: u64,
 }
 
 impl Counts {
@@ -127,6 +128,7 @@ impl Counts {
         self.updated += number("updated");
         self.known += number("known");
         self.skipped += number("skipped");
+        self.infected += number("infected");
     }
 
     fn in_words(self) -> String {
@@ -138,6 +140,12 @@ impl Counts {
             words.push_str(&format!(
                 " {} lines of a newer Deskbell's were passed over.",
                 self.skipped
+            ));
+        }
+        if self.infected > 0 {
+            words.push_str(&format!(
+                " {} files were left out: the virus check found a virus in them.",
+                self.infected
             ));
         }
         words

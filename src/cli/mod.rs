@@ -9,6 +9,7 @@ mod health;
 mod import;
 mod progress;
 mod register;
+mod replay;
 mod serve;
 mod token;
 
@@ -62,6 +63,8 @@ enum Command {
     Restore(backup::Restore),
     /// Lets a restored desk send and ring again
     Resume(Remote),
+    /// Decodes a channel's deliveries once more as they are kept: what was not understood then and is now comes in
+    Replay(replay::Replay),
     /// Prints the API's description (OpenAPI 3.1)
     Openapi,
     /// Prints the completions of a shell
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Backup(backup) => backup.run(),
         Command::Restore(restore) => restore.run(),
         Command::Resume(remote) => backup::resume(&remote),
+        Command::Replay(replay) => replay.run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };

@@ -1,13 +1,14 @@
 //! What a text of the configuration may be.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use url::Url;
 
 use super::suggest::nearest;
-use super::{Engine, LogFormat};
+use super::{ClamdAddress, Engine, LogFormat};
 
 /// A kind of text: what to say is expected, and how to read it. Errors never repeat the text.
 pub(super) struct Format<T> {
@@ -58,6 +59,15 @@ pub(super) const NETWORK: Format<IpNet> = Format {
             "expected an IP address or range, such as \"127.0.0.1/32\" or \"10.0.0.0/8\"".to_owned()
         })
     },
+};
+
+const CLAMD_EXPECTED: &str =
+    "the path of clamd's socket, such as \"/run/clamav/clamd.ctl\", or \"127.0.0.1:3310\"";
+
+/// Where ClamAV's daemon is.
+pub(super) const CLAMD: Format<ClamdAddress> = Format {
+    expected: CLAMD_EXPECTED,
+    parse: |text| clamd(text).ok_or_else(|| format!("expected {CLAMD_EXPECTED}")),
 };
 
 const DURATION_EXPECTED: &str =
@@ -166,6 +176,27 @@ pub fn checked_address(text: &str) -> Result<String, String> {
     (API_BASE.parse)(text)
 }
 
+fn clamd(text: &str) -> Option<ClamdAddress> {
+    if text.starts_with('/') {
+        let is_path = !text.ends_with('/') && !text.contains('\0');
+        return is_path.then(|| ClamdAddress::Unix(PathBuf::from(text)));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')?
+            .parse::<Ipv6Addr>()
+            .ok()?
+            .to_string(),
+        None => {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            (!host.is_empty() && host.bytes().all(fits)).then(|| host.to_owned())?
+        }
+    };
+    Some(ClamdAddress::Tcp(host, port))
+}
+
 fn web_address(text: &str) -> Result<Url, String> {
     let address = Url::parse(text).map_err(|_| format!("expected {}", WEB_ADDRESS.expected))?;
     let refused = if !matches!(address.scheme(), "http" | "https") {
@@ -233,6 +264,41 @@ fn log_level(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn m13_where_clamd_is() {
+        let tcp = |host: &str| Some(ClamdAddress::Tcp(host.to_owned(), 3310));
+        let path = "/run/clamav/clamd.ctl";
+        assert_eq!(clamd(path), Some(ClamdAddress::Unix(PathBuf::from(path))));
+        for (text, host) in [
+            ("127.0.0.1:3310", "127.0.0.1"),
+            ("clamav:3310", "clamav"),
+            ("[::1]:3310", "::1"),
+        ] {
+            assert_eq!(clamd(text), tcp(host), "{text}");
+            assert_eq!(
+                clamd(text).map(|address| address.to_string()).as_deref(),
+                Some(text)
+            );
+        }
+        for text in [
+            "",
+            "/",
+            "/run/clamav/",
+            "run/clamav/clamd.ctl",
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "127.0.0.1:99999",
+            ":3310",
+            "::1:3310",
+            "[::1:3310",
+            "[clamav]:3310",
+            "tcp://clamav:3310",
+            "a b:3310",
+        ] {
+            assert_eq!(clamd(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn durations() {

@@ -20,6 +20,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("bell", &["steps", "max_age"]),
     ("hooks", &["retry", "allow_private_addresses"]),
+    ("attachments", &["clamd"]),
 ];
 
 /// The list of channels.

@@ -24,6 +24,7 @@ mod tree;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,8 @@ pub struct Config {
     pub bell: Bell,
     /// `[hooks]`
     pub hooks: Hooks,
+    /// `[attachments]`
+    pub attachments: Attachments,
     /// The channels of the file, or the one that is made where there is no file.
     pub channels: Vec<ChannelConfig>,
     /// What was read.
@@ -182,6 +185,32 @@ pub struct Hooks {
     pub retry: Vec<Duration>,
     /// Lifts the scheme, port and address checks.
     pub allow_private_addresses: bool,
+}
+
+/// `[attachments]`: what is done with files that come in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attachments {
+    /// Who checks them for viruses; `None`: nobody.
+    pub clamd: Option<ClamdAddress>,
+}
+
+/// Where ClamAV's daemon is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClamdAddress {
+    /// The path of a Unix socket, absolute.
+    Unix(PathBuf),
+    /// A host, by name or IP address, and a port.
+    Tcp(String, u16),
+}
+
+impl fmt::Display for ClamdAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
 }
 
 /// One entry of `[[channels]]`, checked against what its connector described and accepted by its `open`.

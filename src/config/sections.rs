@@ -9,13 +9,14 @@ use deskbell_sdk::Kind;
 use url::{Host, Url};
 
 use super::formats::{
-    DURATION, ENGINE, FILLED_TEXT, Format, LISTEN, LOG_FORMAT, LOG_LEVEL, NETWORK, WEB_ADDRESS,
+    CLAMD, DURATION, ENGINE, FILLED_TEXT, Format, LISTEN, LOG_FORMAT, LOG_LEVEL, NETWORK,
+    WEB_ADDRESS,
 };
 use super::origin::Origin;
 use super::reader::{Reader, Section};
 use super::{
-    Auth, Bell, Config, Engine, Hooks, Limits, Log, LogFormat, Overrides, Secrets, Source, Store,
-    Tls, channels,
+    Attachments, Auth, Bell, Config, Engine, Hooks, Limits, Log, LogFormat, Overrides, Secrets,
+    Source, Store, Tls, channels,
 };
 
 /// Fewest characters of the bootstrap token.
@@ -94,6 +95,7 @@ pub(super) fn read(
         limits: limits(reader, root),
         bell: bell(reader, root),
         hooks: hooks(reader, root),
+        attachments: attachments(reader, root),
         channels: channels::read(reader, root, kinds),
         source,
         warnings: Vec::new(),
@@ -291,4 +293,11 @@ fn hooks(reader: &mut Reader<'_>, root: &mut Section) -> Hooks {
     };
     reader.close(section);
     hooks
+}
+
+fn attachments(reader: &mut Reader<'_>, root: &mut Section) -> Attachments {
+    let mut section = reader.section(root, "attachments");
+    let clamd = reader.parsed(&mut section, "clamd", CLAMD);
+    reader.close(section);
+    Attachments { clamd }
 }

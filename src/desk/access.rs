@@ -10,7 +10,7 @@ use crate::store::entry::{
     AttachmentEntry, ChannelEntry, Entry, QuarantineEntry, SessionEntry, TokenEntry,
 };
 use crate::store::record::ChannelNo;
-use crate::store::{Found, Put, Table};
+use crate::store::{Found, Put, RawDelivery, Table};
 
 /// Makes a token.
 #[derive(Clone, Debug)]
@@ -152,6 +152,8 @@ pub struct Quarantine {
     pub why: String,
     /// It.
     pub raw: String,
+    /// The same as it came, so that it can be decoded again.
+    pub delivery: Option<RawDelivery>,
 }
 
 impl Decision for Quarantine {
@@ -167,11 +169,14 @@ impl Decision for Quarantine {
             raw: self.raw.clone(),
         };
         draft.put(entry.put(id.key().to_vec()));
+        if let Some(delivery) = &self.delivery {
+            draft.keep_raw(delivery.clone());
+        }
         Ok(id)
     }
 
     fn weight(&self) -> usize {
-        1024 + self.raw.len()
+        1024 + self.raw.len() * 2
     }
 }
 

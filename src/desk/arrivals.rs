@@ -82,6 +82,7 @@ impl Decision for Arrivals {
                 channel: *channel,
                 received_at: self.received_at,
                 latest,
+                again: false,
             };
             let changed = match event {
                 Event::Message(message) => {
@@ -164,6 +165,8 @@ pub(super) struct Arrival {
     pub(super) received_at: Time,
     /// The same, or later where the clock was set back meanwhile: by this a platform's time is judged.
     pub(super) latest: Time,
+    /// It came before, and is only understood now: where somebody answered since, it is history.
+    pub(super) again: bool,
 }
 
 impl Arrival {
@@ -183,7 +186,7 @@ impl Arrival {
     }
 
     /// Takes a message in: whether that changed anything, and where it is. `None` where its person was erased.
-    fn message(
+    pub(super) fn message(
         &self,
         draft: &mut Draft<'_>,
         new: &NewMessage,
@@ -253,7 +256,11 @@ impl Arrival {
         }
         self.apply_waiting_changes(draft, &mut message, &new.external_id)?;
         apply_receipts(&conversation, &mut message);
-        conversations::count_in(draft, &mut conversation, &message)?;
+        if self.again && message.place() <= conversation.answered_up_to {
+            conversations::count_in_history(draft, &mut conversation, &message)?;
+        } else {
+            conversations::count_in(draft, &mut conversation, &message)?;
+        }
         for reaction in &message.changes.reactions {
             if matches!(reaction.author, AuthorRecord::Contact(..)) && reaction.emoji.is_some() {
                 conversations::customer_acted(&mut conversation, reaction.at);
@@ -380,7 +387,7 @@ impl Arrival {
         Ok(())
     }
 
-    fn change(
+    pub(super) fn change(
         &self,
         draft: &mut Draft<'_>,
         external_id: &str,
@@ -473,7 +480,11 @@ impl Arrival {
         changes
     }
 
-    fn activity(&self, draft: &mut Draft<'_>, activity: &Activity) -> Found<Option<bool>> {
+    pub(super) fn activity(
+        &self,
+        draft: &mut Draft<'_>,
+        activity: &Activity,
+    ) -> Found<Option<bool>> {
         if draft
             .message_by_external_id(self.channel, &activity.external_id)?
             .is_some()

@@ -25,6 +25,7 @@ mod outbox_tests;
 pub mod profiles;
 #[cfg(test)]
 mod properties;
+pub mod replay;
 pub mod replies;
 pub mod restore;
 mod revisions;

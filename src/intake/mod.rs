@@ -3,5 +3,6 @@
 
 pub mod catch_up;
 pub mod poll;
+pub mod replay;
 pub mod self_registration;
 pub mod webhook;

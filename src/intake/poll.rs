@@ -410,7 +410,7 @@ impl Poller {
 struct Poison;
 
 /// The events of one update.
-fn decoded(channel: &OpenChannel, update: &Bytes) -> Vec<Event> {
+pub(super) fn decoded(channel: &OpenChannel, update: &Bytes) -> Vec<Event> {
     let decoding = || {
         let poll = channel.channel.poll();
         poll.map(|poll| poll.decode(update)).unwrap_or_default()

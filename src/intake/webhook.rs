@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use deskbell_sdk::json::mended;
 use deskbell_sdk::webhook::{Malformed, Rejected, Request, Verified};
 use deskbell_sdk::{Alert, Event, Inbound, Time};
 
@@ -121,10 +122,10 @@ fn verify(
     Err(last)
 }
 
-struct Panicked;
+pub(super) struct Panicked;
 
 /// Decodes by one channel of each kind of the app: what is addressed to another kind is nothing to the first.
-async fn decode(
+pub(super) async fn decode(
     app: &App,
     channel: &Arc<OpenChannel>,
     verified: &Verified,
@@ -171,15 +172,19 @@ async fn decode(
 
 /// The events of a delivery, each with its channel.
 #[derive(Default)]
-struct Routed {
-    events: Vec<(ChannelNo, Event)>,
+pub(super) struct Routed {
+    pub(super) events: Vec<(ChannelNo, Event)>,
     alerts: Vec<(ChannelNo, Alert)>,
     /// How many were for accounts that are no channel here.
     foreign: u64,
 }
 
 /// Gives each event to the channel of its account.
-fn route(app: &App, channel: &Arc<OpenChannel>, events: Vec<(&'static str, Inbound)>) -> Routed {
+pub(super) fn route(
+    app: &App,
+    channel: &Arc<OpenChannel>,
+    events: Vec<(&'static str, Inbound)>,
+) -> Routed {
     let mut routed = Routed::default();
     let siblings = app.channels.of_app(channel);
     for (kind, inbound) in events {
@@ -257,7 +262,8 @@ async fn quarantine_whole(
         why: format!(
             "The whole delivery is kept as it came, because {why}. This is a fault of Deskbell's: please report it."
         ),
-        raw: String::from_utf8_lossy(raw).into_owned(),
+        raw: mended(raw).into_owned(),
+        delivery: Some(RawDelivery::compress(channel.no, received_at, raw)),
     };
     app.writer
         .write(quarantine)

@@ -7,8 +7,8 @@ use super::platform::POISON;
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::store::record::{ContactRecord, ConversationRecord, MessageRecord};
 use crate::store::{
-    ChannelNo, FeedPage, Forgotten, Found, Group, InboxPage, LogEvent, Needle, Place, Read, Scope,
-    ScrubReport, SnapshotInfo, Store, StoreError, Table, UpkeepState,
+    ChannelNo, FeedPage, Forgotten, Found, Group, InboxPage, LogEvent, Needle, Place, RawDelivery,
+    RawPlace, Read, Scope, ScrubReport, SnapshotInfo, Store, StoreError, Table, UpkeepState,
 };
 
 /// What happens to the next commit.
@@ -224,6 +224,10 @@ impl Read for Mishaps {
         limit: usize,
     ) -> Found<Vec<(Vec<u8>, Vec<u8>)>> {
         self.engine.scan(table, prefix, after, limit)
+    }
+
+    fn raws(&self, after: RawPlace, limit: usize) -> Found<Vec<(RawPlace, RawDelivery)>> {
+        self.engine.raws(after, limit)
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::change::{EventBody, Group, LogEvent, Removed, Table};
+use super::change::{EventBody, Group, LogEvent, RawDelivery, Removed, Table};
 use super::needle::Finder;
+use super::raws::{Gathering, RawPlace};
 use super::record::{
     ChannelNo, ContactRecord, ConversationRecord, MessageKind, MessageRecord, Place,
 };
@@ -29,6 +30,8 @@ struct Inner {
     conversations: BTreeMap<ConversationId, Arc<ConversationRecord>>,
     contacts: BTreeMap<ContactId, Arc<ContactRecord>>,
     tables: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    /// The deliveries of each group.
+    raws: Vec<Vec<RawDelivery>>,
     last_id: u64,
 }
 
@@ -112,6 +115,16 @@ impl Read for MemoryStore {
                 .cloned()
                 .collect()
         }))
+    }
+
+    fn raws(&self, after: RawPlace, limit: usize) -> Found<Vec<(RawPlace, RawDelivery)>> {
+        let mut gathering = Gathering::new(after, limit, usize::MAX);
+        self.read(|inner| {
+            for (group, raws) in (1..).zip(&inner.raws) {
+                gathering.take(group, raws.iter().cloned());
+            }
+        });
+        Ok(gathering.taken)
     }
 
     fn feed(&self, scope: &Scope, page: &FeedPage) -> Found<Vec<Arc<MessageRecord>>> {
@@ -373,6 +386,7 @@ impl Store for MemoryStore {
                 Removed::Conversation(id) => drop(inner.conversations.remove(&id)),
             }
         }
+        inner.raws.push(group.raws);
         inner.last_id = inner.last_id.max(group.last_id);
         Ok(())
     }

@@ -12,6 +12,7 @@ pub mod embedded;
 pub mod entry;
 pub mod memory;
 mod needle;
+pub mod raws;
 pub mod record;
 pub mod scope;
 pub mod upkeep;
@@ -23,6 +24,7 @@ use deskbell_sdk::Time;
 
 pub use change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table};
 pub use needle::Needle;
+pub use raws::RawPlace;
 pub use record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 pub use scope::Scope;
 pub use upkeep::{Forgotten, ScrubReport, SnapshotInfo, UpkeepState};
@@ -83,6 +85,10 @@ pub trait Read: Send + Sync {
     /// Events after number `after`, oldest first, at most `limit`. The scope does not filter here, since a reader's
     /// position moves over what it may not see: the reader filters by [`EventBody::channels`].
     fn events(&self, after: u64, limit: usize) -> Found<Vec<LogEvent>>;
+
+    /// Deliveries that are kept as they came and stand behind `after`, oldest first: at most `limit`, and fewer where
+    /// they are large. None: there are no more. They are the daemon's own; who reads them decides whose they are.
+    fn raws(&self, after: RawPlace, limit: usize) -> Found<Vec<(RawPlace, RawDelivery)>>;
 
     /// The feed.
     fn feed(&self, scope: &Scope, page: &FeedPage) -> Found<Vec<Arc<MessageRecord>>>;

@@ -329,7 +329,7 @@ pub enum AttachmentBytes {
     Handle(String),
     /// Here, under the SHA-256 of the content in hex.
     Stored(String),
-    /// Could not be fetched, and will be tried again.
+    /// Could not be fetched, for this reason; it is tried again where a work item says so.
     Failed(String),
     /// Larger than the desk keeps.
     TooLarge,

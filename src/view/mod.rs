@@ -371,6 +371,10 @@ fn attachment(record: &AttachmentRecord) -> Attachment {
         size: record.size,
         url: stored.then(|| format!("/api/v1/attachments/{}", record.id)),
         state,
+        detail: match &record.bytes {
+            AttachmentBytes::Failed(why) => Some(why.clone()),
+            _ => None,
+        },
         link: record.link.clone(),
         latitude: record.latitude,
         longitude: record.longitude,

@@ -121,7 +121,7 @@ pub enum AttachmentState {
     Pending,
     /// Yes, or there are none to fetch.
     Stored,
-    /// Could not be fetched; it will be tried again.
+    /// Could not be fetched: `detail` says why. Mostly it is tried again; not where a virus was found in it.
     Failed,
     /// Larger than the desk keeps.
     TooLarge,
@@ -147,6 +147,9 @@ pub struct Attachment {
     pub url: Option<String>,
     /// Whether they are.
     pub state: AttachmentState,
+    /// Why they are not, where they `failed` to come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// A public page it points at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,

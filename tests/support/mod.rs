@@ -7,7 +7,9 @@
 
 pub(crate) mod bot_api;
 pub(crate) mod calls;
+pub(crate) mod clamd;
 pub(crate) mod graph;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod sse;
 
@@ -27,6 +29,32 @@ pub(crate) const ADMIN: &str = "bootstrap-token-of-the-tests";
 pub(crate) const APP_SECRET: &str = "invented-app-secret";
 /// The Page of the channel `shop-page`.
 pub(crate) const PAGE: &str = "1029384756";
+
+/// How long a daemon may take to become ready.
+const START_PATIENCE: Duration = Duration::from_secs(180);
+
+/// The built daemon.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_deskbell");
+
+/// A number that the environment sets for the tests, such as how often a long one repeats; `usual` where it sets none.
+pub(crate) fn switch(name: &str, usual: usize) -> usize {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a switch of the tests, not of the daemon"
+    )]
+    let value = std::env::var(name);
+    value.map_or(usual, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, and not {text:?}"))
+    })
+}
+
+/// Says on the terminal what a long test found out; the test runner does not swallow it.
+pub(crate) fn say(words: &str) {
+    use std::io::Write as _;
+    // Where nobody listens, nobody misses it.
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
 
 /// A configuration with a Page and a website chat; `more` is added at its end.
 pub(crate) fn config(more: &str) -> String {
@@ -73,6 +101,8 @@ pub(crate) struct Daemon {
     pub(crate) log: Arc<Mutex<String>>,
     /// What it printed.
     pub(crate) printed: String,
+    /// What it printed behind the set-up link.
+    pub(crate) printed_later: Arc<Mutex<String>>,
     /// Its folder.
     pub(crate) folder: PathBuf,
 }
@@ -86,7 +116,14 @@ impl Daemon {
 
     /// Starts one in `folder` with what is there.
     pub(crate) fn start_as_it_is(folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_deskbell"))
+        Self::start_by(Command::new(BINARY), folder)
+            .unwrap_or_else(|log| panic!("the daemon ended before it was ready: {log}"))
+    }
+
+    /// Starts one in `folder` by a command that becomes the daemon: the binary, or a program that ends in it under the
+    /// same process id. What it wrote to its log where it ended before it was ready.
+    pub(crate) fn start_by(mut command: Command, folder: &Path) -> Result<Self, String> {
+        let mut child = command
             .arg("serve")
             .current_dir(folder)
             .stdout(Stdio::piped())
@@ -96,7 +133,7 @@ impl Daemon {
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = child.stderr.take().expect("piped");
         let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
+        let logging = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let mut kept = kept.lock().expect("not poisoned");
                 kept.push_str(&line);
@@ -104,15 +141,31 @@ impl Daemon {
             }
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        // One that hangs is ended, and ends the reading below.
+        let pid = rustix::process::Pid::from_child(&child);
+        let (ready, is_ready) = std::sync::mpsc::sync_channel::<()>(1);
+        let watch = std::thread::spawn(move || {
+            let hangs = std::sync::mpsc::RecvTimeoutError::Timeout;
+            if is_ready.recv_timeout(START_PATIENCE) == Err(hangs) {
+                // It may have ended by itself at this moment; nobody has waited for it, so its id is still its own.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
         let (mut printed, mut url, mut setup_url) = (String::new(), None, None);
         while setup_url.is_none() {
             let mut line = String::new();
             let read = stdout.read_line(&mut line).expect("its output is text");
-            assert!(
-                read > 0,
-                "the daemon ended before it was ready: {}",
-                log.lock().expect("not poisoned")
-            );
+            if read == 0 {
+                drop(ready);
+                watch.join().expect("the watch does not panic");
+                let status = child.wait().expect("it ends");
+                // A program beside the daemon may hold its error output for a moment.
+                let begun = Instant::now();
+                while !logging.is_finished() && begun.elapsed() < Duration::from_secs(2) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                return Err(format!("{}{status}", log.lock().expect("not poisoned")));
+            }
             if let Some(desk) = line.trim().strip_prefix("Desk ") {
                 url = Some(desk.trim().trim_end_matches('/').to_owned());
             }
@@ -121,16 +174,25 @@ impl Daemon {
             }
             printed.push_str(&line);
         }
-        // What comes after is not needed, and must not block the daemon.
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        Self {
+        drop(ready);
+        watch.join().expect("the watch does not panic");
+        // What comes after is read on, so that it does not block the daemon.
+        let printed_later = Arc::new(Mutex::new(String::new()));
+        let later = Arc::clone(&printed_later);
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                later.lock().expect("not poisoned").push_str(&line);
+            }
+        });
+        Ok(Self {
             child,
             url: url.expect("the address comes first"),
             setup_url: setup_url.expect("looked for"),
             log,
             printed,
+            printed_later,
             folder: folder.to_owned(),
-        }
+        })
     }
 
     /// Ends it as a crash would.

@@ -31,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "server",
             "store",
             "view",
+            "virus_check",
             "writer",
         ],
     ),
@@ -48,6 +49,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "provision",
             "store",
             "view",
+            "virus_check",
             "work",
             "writer",
         ],
@@ -71,13 +73,17 @@ const ROOMS: &[(&str, &[&str])] = &[
             "secrets",
             "server",
             "store",
+            "virus_check",
             "watch",
         ],
     ),
     ("clock", &[]),
     ("config", &[]),
     ("desk", &["id", "store"]),
-    ("downloads", &["blobs", "channels", "http_client"]),
+    (
+        "downloads",
+        &["blobs", "channels", "http_client", "virus_check"],
+    ),
     ("export", &["blobs", "channels", "id", "store"]),
     ("figures", &[]),
     ("http_client", &[]),
@@ -198,6 +204,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
             "upkeep",
             "view",
+            "virus_check",
             "watch",
             "work",
             "writer",
@@ -232,6 +239,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "id"]),
     ("upkeep", &["app", "store"]),
     ("view", &["channels", "id", "store"]),
+    ("virus_check", &["config"]),
     (
         "watch",
         &[
@@ -588,6 +596,7 @@ fn only_run_wires(tree: &Tree) -> Complaints {
     let mut found = Vec::new();
     let owners = [
         "src/run.rs",
+        "src/run/",
         "src/store/",
         "src/writer.rs",
         "src/access.rs",

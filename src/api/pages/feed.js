@@ -72,7 +72,7 @@ function attachmentNode(attachment) {
   const name = attachment.name || attachment.title || attachment.kind;
   const own = typeof attachment.url === "string" && attachment.url.startsWith("/api/v1/attachments/") ? attachment.url : null;
   if (attachment.state !== "stored" || !own) {
-    const states = { pending: "on its way", failed: "could not be fetched", too_large: "too large to keep", expired: "no longer available" };
+    const states = { pending: "on its way", failed: attachment.detail ?? "could not be fetched", too_large: "too large to keep", expired: "no longer available" };
     return make("span", { class: "file" }, name, make("small", {}, states[attachment.state] ?? attachment.kind));
   }
   if (["image", "sticker"].includes(attachment.kind) && attachment.mime_type !== "image/svg+xml") {

@@ -320,6 +320,7 @@ async fn the_quarantine_is_newest_first_and_emptied_one_by_one() {
             received_at: noon(),
             why,
             raw,
+            delivery: None,
         };
         desk.app.writer.write(entry).await.expect("written");
     }

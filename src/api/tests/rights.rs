@@ -139,6 +139,7 @@ async fn things(desk: &Desk) -> Things {
         received_at: desk.app.clock.now(),
         why: "canary-why".to_owned(),
         raw: "canary-raw".to_owned(),
+        delivery: None,
     };
     let quarantined = desk
         .app

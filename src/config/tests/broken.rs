@@ -47,7 +47,7 @@ const BEFORE_SECTIONS: &[Broken] = &[
     (
         "port = 80",
         &[
-            "deskbell.toml:1:1: port: unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, channels",
+            "deskbell.toml:1:1: port: unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, channels",
         ],
     ),
     (
@@ -130,13 +130,13 @@ const BEFORE_SECTIONS: &[Broken] = &[
     (
         "key = \"x\"",
         &[
-            "deskbell.toml:1:1: key: unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, channels",
+            "deskbell.toml:1:1: key: unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, channels",
         ],
     ),
     (
         "\"a\\u001b[31m\\nb\" = 1",
         &[
-            "deskbell.toml:1:1: \"a\\u{1b}[31m\\nb\": unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, channels",
+            "deskbell.toml:1:1: \"a\\u{1b}[31m\\nb\": unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, channels",
         ],
     ),
 ];

@@ -15,8 +15,8 @@ use deskbell_sdk::{Channel, Kind, Setting, SettingKind, SettingProblem, Settings
 use tempfile::TempDir;
 
 use super::{
-    Bell, Config, ConfigError, Engine, Hooks, Limits, LogFormat, Origin, Overrides, Source,
-    load_from,
+    Bell, ClamdAddress, Config, ConfigError, Engine, Hooks, Limits, LogFormat, Origin, Overrides,
+    Source, load_from,
 };
 
 /// A channel that does nothing.
@@ -264,6 +264,7 @@ fn an_empty_file_has_the_documented_defaults_and_no_channel() {
             allow_private_addresses: false
         }
     );
+    assert_eq!(config.attachments.clamd, None);
 }
 
 #[test]
@@ -297,6 +298,8 @@ max_age = "2d"
 [hooks]
 retry = []
 allow_private_addresses = true
+[attachments]
+clamd = "clamav:3310"
 
 [[channels]]
 id = "shop-page"
@@ -352,6 +355,8 @@ password = "a password"
     assert_eq!(config.bell.max_age, Duration::from_secs(2 * 86_400));
     assert!(config.hooks.retry.is_empty());
     assert!(config.hooks.allow_private_addresses);
+    let clamd = ClamdAddress::Tcp("clamav".to_owned(), 3310);
+    assert_eq!(config.attachments.clamd, Some(clamd));
 
     let [page, post] = config.channels.as_slice() else {
         panic!("two channels");
@@ -370,7 +375,7 @@ password = "a password"
     assert!(matches!(
         &page.origin,
         Origin::File {
-            line: 30,
+            line: 32,
             column: 1,
             ..
         }

@@ -84,7 +84,7 @@ impl Arrival {
         Ok(changed)
     }
 
-    pub(super) fn receipt(&self, draft: &mut Draft<'_>, receipt: &Receipt) -> Found<bool> {
+    pub(in crate::desk) fn receipt(&self, draft: &mut Draft<'_>, receipt: &Receipt) -> Found<bool> {
         let up_to = if self.is_sensible(receipt.watermark, WATERMARK_FUTURE_MS) {
             receipt.watermark
         } else {

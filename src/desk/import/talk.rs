@@ -28,6 +28,7 @@ impl Importing<'_, '_> {
             channel,
             received_at: self.draft.now(),
             latest: self.draft.latest().max(self.draft.now()),
+            again: false,
         }
     }
 

@@ -378,6 +378,7 @@ impl<'a> Run<'a> {
                               please report it."
                             .to_owned(),
                         raw: serde_json::to_string(message).unwrap_or_default(),
+                        delivery: None,
                     };
                     // A second failure says no more than the first.
                     let _ = self.write(quarantine).await?;

@@ -68,6 +68,10 @@ pub(super) const CASES: &[(&str, Case)] = &[
         changes::the_log_is_read_from_anywhere,
     ),
     (
+        "deliveries are kept as they came",
+        changes::deliveries_are_kept_as_they_came,
+    ),
+    (
         "what is erased leaves no row",
         changes::what_is_erased_leaves_no_row,
     ),

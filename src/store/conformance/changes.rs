@@ -9,8 +9,8 @@ use super::fixtures::{
 use crate::id::{ConversationId, MessageId};
 use crate::store::record::MessageKind;
 use crate::store::{
-    ChannelNo, ConversationRecord, EventBody, MessageRecord, Removed, Scope, Store, StoreError,
-    Table,
+    ChannelNo, ConversationRecord, EventBody, MessageRecord, RawDelivery, RawPlace, Removed, Scope,
+    Store, StoreError, Table,
 };
 
 pub(super) fn a_message_that_changes_keeps_one_row(store: &dyn Store) {
@@ -307,4 +307,31 @@ pub(super) fn what_is_erased_leaves_no_row(store: &dyn Store) {
     let thread = store.conversation_by_thread(&desk(), ChannelNo(1), &gone.thread);
     assert_eq!(thread.unwrap(), None);
     assert_eq!(ids(&all_feed(store, &desk(), None)), [21]);
+}
+
+pub(super) fn deliveries_are_kept_as_they_came(store: &dyn Store) {
+    let talk = conversation(10, 1, 5, at(0));
+    let body = |number: usize| format!("delivery {number}").into_bytes();
+    let kept = |number| RawDelivery::compress(ChannelNo(1), at(0), &body(number));
+    // None, one, and several in a group.
+    let mut number = 0;
+    for count in [0, 1, 3, 0, 2, 5] {
+        let mut group = group(store.head(), vec![began(&talk)], Vec::new());
+        group.raws = (number..number + count).map(kept).collect();
+        number += count;
+        store.commit(group).unwrap();
+    }
+    for limit in [1, 2, 4, 100] {
+        let (mut after, mut read) = (RawPlace::default(), Vec::new());
+        loop {
+            let some = store.raws(after, limit).unwrap();
+            assert!(some.len() <= limit);
+            let Some((last, _)) = some.last() else { break };
+            assert!(*last > after);
+            after = *last;
+            read.extend(some.into_iter().map(|(_, raw)| raw.decompress().unwrap()));
+        }
+        assert_eq!(read, (0..number).map(body).collect::<Vec<_>>(), "{limit}");
+    }
+    assert!(store.raws(RawPlace::default(), 0).unwrap().is_empty());
 }

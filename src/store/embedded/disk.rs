@@ -81,6 +81,15 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Makes a directory with a name that a power cut cannot take: what is synced in it would go with the name.
+pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => sync_directory(Path::new(".")),
+    }
+}
+
 /// Writes a small file so that it is there whole or not at all, also after a power cut.
 pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let half = path.with_extension("half");

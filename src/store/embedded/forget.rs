@@ -17,7 +17,7 @@ use super::segment;
 use super::tables::encoded;
 use crate::store::needle::{Finder, Needle};
 use crate::store::upkeep::Forgotten;
-use crate::store::{Found, Group, StoreError};
+use crate::store::{EventBody, Found, Group, StoreError};
 
 fn not_forgotten(error: &std::io::Error) -> StoreError {
     StoreError::NotWritten(format!("not everything could be forgotten: {error}"))
@@ -152,9 +152,11 @@ fn without(
         }
     };
     if finder.is_in(frame.payload) {
-        group.events.retain(|event| keeps(encoded(event)));
+        // That a contact went, and what went with it, says nothing but ids: who was away is to hear of it.
+        group.events.retain(|event| {
+            matches!(event.body, EventBody::ContactDeleted { .. }) || keeps(encoded(event))
+        });
         group.puts.retain(|put| keeps(encoded(put)));
-        group.removed.retain(|removed| keeps(encoded(removed)));
     }
     // What cannot be unpacked cannot be shown to be free of it.
     group

@@ -116,7 +116,7 @@ impl Log {
         }
     }
 
-    fn segments<T>(&self, read: impl FnOnce(&[Segment]) -> T) -> T {
+    pub(super) fn segments<T>(&self, read: impl FnOnce(&[Segment]) -> T) -> T {
         read(&self.segments.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -21,6 +21,7 @@ mod marker;
 mod model;
 mod open;
 mod open_error;
+mod raws;
 mod reads;
 mod recent;
 mod recovery;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use super::disk::write_whole;
+use super::disk::{make_directory, write_whole};
 use super::fold::{Truth, UpTo};
 use super::frame::FrameBuffer;
 use super::journal::Making;
@@ -32,7 +32,7 @@ pub(super) fn open(
     options: Options,
     progress: &dyn Fn(Progress),
 ) -> Result<EmbeddedStore, OpenError> {
-    std::fs::create_dir_all(directory).trying("the store's directory cannot be made")?;
+    make_directory(directory).trying("the store's directory cannot be made")?;
     refuse_foreign(directory)?;
     let lock = take_lock(directory)?;
     check_format(directory)?;

@@ -8,7 +8,7 @@ use super::key;
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::store::{
     ChannelNo, ContactRecord, ConversationRecord, FeedPage, Found, InboxPage, LogEvent,
-    MessageRecord, Place, Read, Scope, StoreError, Table,
+    MessageRecord, Place, RawDelivery, RawPlace, Read, Scope, StoreError, Table,
 };
 
 /// A contact is visible where one of its identities is.
@@ -54,6 +54,10 @@ impl Read for EmbeddedStore {
             Some(events) => Ok(events),
             None => self.log.events(after, head, limit),
         }
+    }
+
+    fn raws(&self, after: RawPlace, limit: usize) -> Found<Vec<(RawPlace, RawDelivery)>> {
+        self.log.raws(after, limit)
     }
 
     fn feed(&self, scope: &Scope, page: &FeedPage) -> Found<Vec<Arc<MessageRecord>>> {

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::damage::{Damage, DamageList};
+use super::disk::make_directory;
 use super::frame::{FrameHeader, whole_frame};
 use super::journal::{Journal, Making, Tail};
 use super::log::{Log, Segment, SparseIndex};
@@ -68,7 +69,7 @@ pub(super) struct Opened {
 /// Opens the journal for reading and writing. `known` is what the clean-stop marker and the tables remember.
 pub(super) fn open_journal(making: Making, known: Known) -> Result<Opened, OpenError> {
     let directory = &making.directory;
-    std::fs::create_dir_all(directory).trying("the journal's directory cannot be made")?;
+    make_directory(directory).trying("the journal's directory cannot be made")?;
     let damage = DamageList::load(directory.join("quarantine"));
     segment::remove_halves(directory).trying("half a segment cannot be removed")?;
     let numbers =

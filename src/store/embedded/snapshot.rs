@@ -241,6 +241,9 @@ fn crc_of(head: &[u8], packed: &[u8]) -> u32 {
     hasher.finalize()
 }
 
+/// A row: its key and its value.
+pub(super) type KeyAndValue = (Vec<u8>, Vec<u8>);
+
 /// Reads a snapshot from its first row to its last. Each block is checked before a row of it is given; that the whole
 /// is whole shows only at the end, so that who needs to know it first calls [`SnapshotReader::verify`].
 pub struct SnapshotReader {
@@ -313,7 +316,7 @@ impl SnapshotReader {
     ///
     /// # Errors
     /// It is damaged, or the disk refuses.
-    pub fn next_row(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, SnapshotError> {
+    pub fn next_row(&mut self) -> Result<Option<KeyAndValue>, SnapshotError> {
         while self.rows_left == 0 {
             if self.ended || !self.next_block()? {
                 return Ok(None);

@@ -234,7 +234,7 @@ impl Snapshots {
         while let Some((key, value)) = folded.next_row()? {
             writer.add(&key, &value).map_err(io)?;
             rows += 1;
-            if rows % LOOK_EVERY_ROWS == 0 {
+            if rows.is_multiple_of(LOOK_EVERY_ROWS) {
                 truth.go_on()?;
             }
         }

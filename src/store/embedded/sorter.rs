@@ -241,11 +241,14 @@ impl Source {
     }
 }
 
+/// The next row of a source: its key, the source, its value.
+type Head = (Vec<u8>, Reverse<usize>, Option<Vec<u8>>);
+
 /// Rows of several sorted sources as one.
 pub(super) struct Merged {
     sources: Vec<Source>,
     // The smallest key first; of equal keys, the newest source.
-    heads: BinaryHeap<Reverse<(Vec<u8>, Reverse<usize>, Option<Vec<u8>>)>>,
+    heads: BinaryHeap<Reverse<Head>>,
     rows_at_most: u64,
     _scratch: Arc<Scratch>,
 }
