@@ -456,5 +456,5 @@ async fn f32_a_reader_that_was_away_for_longer_than_the_log_is_kept_hears_reset(
     let first = stream.wait_for(SOON, |_| true).await;
     assert_eq!(first.id, Some(oldest));
     // And nobody has lost a message.
-    assert_eq!(daemon.all("/api/v1/feed", 4).await.len(), 6);
+    assert_eq!(daemon.all("feed", 4).await.len(), 6);
 }
