@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -9,6 +10,7 @@ use crate::blobs::Blobs;
 use crate::channels::Channels;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::held::Held;
 use crate::live::Live;
 use crate::provision::Provisioner;
 use crate::store::Store;
@@ -42,6 +44,10 @@ pub struct Daemon {
     pub lanes: crate::work::Lanes,
     /// Makes and reads cursors.
     pub cursors: crate::api::cursor::Cursors,
+    /// Whether anything may go out.
+    pub held: Held,
+    /// Somebody is to be erased.
+    pub erasures: Notify,
     /// The figures.
     pub metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// The daemon stops: streams end, no new work begins.

@@ -48,6 +48,30 @@ impl Blobs {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The names of all files.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for folder in fs::read_dir(&self.folder)? {
+            let folder = folder?;
+            if folder.file_name() == "incoming" || !folder.file_type()?.is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(folder.path())? {
+                let name = file?.file_name();
+                names.extend(
+                    name.to_str()
+                        .filter(|name| self.path(name).is_some())
+                        .map(str::to_owned),
+                );
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Whether a file is there already; from here on no sweep takes it before the store can name it.
     fn is_kept(&self, content: &str) -> bool {
         let mut lately = self.lately();
@@ -92,6 +116,36 @@ impl Blobs {
             }
         }
         Ok(removed)
+    }
+
+    /// Removes these files where nothing names them: `named` reads all names that are in use. One that was kept lately
+    /// may be about to be named; it stays, and is given back, so that it can be looked at again.
+    ///
+    /// # Errors
+    /// Where the names cannot be read or a file cannot be removed.
+    pub fn remove_unnamed(
+        &self,
+        files: &[String],
+        named: impl FnOnce() -> anyhow::Result<HashSet<String>>,
+    ) -> anyhow::Result<Vec<String>> {
+        let before: HashSet<_> = {
+            let mut lately = self.lately();
+            files.iter().filter_map(|file| lately.take(file)).collect()
+        };
+        let named = named()?;
+        let mut spared = Vec::new();
+        for content in files.iter().filter(|content| !named.contains(*content)) {
+            let lately = self.lately();
+            if before.contains(content) || lately.contains(content) {
+                spared.push(content.clone());
+            } else if let Some(path) = self.path(content)
+                && let Err(error) = fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                return Err(error.into());
+            }
+        }
+        Ok(spared)
     }
 
     fn path(&self, content: &str) -> Option<PathBuf> {
@@ -257,9 +311,15 @@ impl Incoming {
         Ok(())
     }
 
+    /// SHA-256 of what has come so far, in hex.
+    #[must_use]
+    pub fn content(&self) -> String {
+        hex::encode(self.digest.clone().finalize())
+    }
+
     /// It is whole: keeps it durably. The same bytes are kept once.
     pub fn finish(self) -> io::Result<Kept> {
-        let content = hex::encode(self.digest.clone().finalize());
+        let content = self.content();
         if !self.blobs.is_kept(&content) {
             self.file.sync_all()?;
             self.blobs.place(&self.path, &content)?;

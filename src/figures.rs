@@ -64,6 +64,31 @@ fn install() -> PrometheusHandle {
         "deskbell_channel_up",
         "1 where nothing is known to be wrong with a channel."
     );
+    metrics::describe_gauge!(
+        "deskbell_snapshot_age_seconds",
+        "How old the newest snapshot of the store is."
+    );
+    metrics::describe_gauge!("deskbell_snapshot_bytes", "Bytes of the newest snapshot.");
+    metrics::describe_gauge!(
+        "deskbell_log_unsaved_bytes",
+        "Bytes of the log behind the newest snapshot."
+    );
+    metrics::describe_gauge!(
+        "deskbell_scrub_age_seconds",
+        "Since when the tables were last compared with the log."
+    );
+    metrics::describe_gauge!(
+        "deskbell_scrub_differences",
+        "Rows that differed in the last comparison; they are made again."
+    );
+    metrics::describe_counter!(
+        "deskbell_scrub_differences_total",
+        "Rows that differed in all comparisons of this run."
+    );
+    metrics::describe_counter!(
+        "deskbell_upkeep_failures_total",
+        "Snapshots, scrubs and the dropping of what is old that failed."
+    );
     metrics::describe_gauge!("deskbell_streams", "Open live streams.");
     metrics::describe_counter!(
         "deskbell_streams_dropped_total",

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -26,7 +26,10 @@ use crate::channels::{Channels, OpenChannel};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::desk::access::OpenChannel as NumberChannel;
+use crate::desk::erasure::EnsureErasureKey;
+use crate::desk::restore::Restored;
 use crate::downloads::Downloads;
+use crate::held::Held;
 use crate::http_client::Fetcher;
 use crate::live::Live;
 use crate::outbox::Outbox;
@@ -81,7 +84,7 @@ pub async fn run(
     }
 
     // The port answers from the start: 503 until the store is open, so that platforms try again.
-    let gate = Arc::new(OnceLock::new());
+    let gate = Arc::new(Gate::default());
     let serving = {
         let options = server_options(&config);
         let (router, stop) = (gated(Arc::clone(&gate)), shutdown.clone());
@@ -126,17 +129,29 @@ impl Closing {
 async fn serve_desk(
     config: Config,
     kinds: &[Kind],
-    gate: &OnceLock<Router>,
+    gate: &Arc<Gate>,
     shutdown: CancellationToken,
     announce: impl FnOnce(&Started) + Send,
 ) -> Result<Closing> {
     let clock = Clock::system();
-    let store = open_store(&config, clock.clone(), &shutdown).await?;
+    let store = open_store(&config, clock.clone(), gate, &shutdown).await?;
     // Only now, when the store's lock says that no other daemon is here, which could be making the key as well (F41).
     let mut notes = config.warnings.clone();
     let key = secret_key(&config, &mut notes)?;
     let (writer, thread) = Writer::start(Arc::clone(&store), clock.clone(), random_seed())
         .context("the writer cannot start")?;
+    let erasure_key = EnsureErasureKey { new: random_text() };
+    writer
+        .write(erasure_key)
+        .await
+        .context("the store takes no changes")?;
+    let restored = Restored::of(&*store)?;
+    if let Some(restored) = restored {
+        notes.push(format!(
+            "This desk was restored from a backup of {}. Nothing is sent or rung until you say `deskbell resume`: make sure that the desk it was made of no longer runs.",
+            restored.backup_of
+        ));
+    }
     let former = former_keys(&config, &key)?;
     let provisioner = Provisioner::new(kinds, key.clone(), &former);
     let channels = open_channels(&config, kinds, &*store, &writer, &key).await?;
@@ -179,6 +194,8 @@ async fn serve_desk(
         blobs,
         live: Live::default(),
         chat_limits: ChatLimits::default(),
+        held: Held::new(restored.is_some()),
+        erasures: tokio::sync::Notify::new(),
         metrics: crate::figures::handle(),
         stopping: shutdown.clone(),
         config,
@@ -186,7 +203,8 @@ async fn serve_desk(
     crate::profiles::note(&app).await;
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
-        tokio::spawn(lanes::run(Arc::clone(&app), Arc::new(Outbox))),
+        tokio::spawn(answers(Arc::clone(&app))),
+        tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
             Arc::new(crate::media::Media::new(downloads.clone())),
@@ -201,6 +219,7 @@ async fn serve_desk(
         tokio::spawn(crate::watch::channels(Arc::clone(&app))),
         tokio::spawn(crate::watch::store(Arc::clone(&app))),
         tokio::spawn(crate::watch::sweep(Arc::clone(&app))),
+        tokio::spawn(crate::upkeep::run(Arc::clone(&app))),
         tokio::spawn(crate::watch::systemd(Arc::clone(&app))),
         tokio::spawn(crate::intake::catch_up::channels(Arc::clone(&app))),
     ] {
@@ -208,7 +227,7 @@ async fn serve_desk(
         drop(task);
     }
     // Set once; a second start of the same gate cannot be.
-    let _ = gate.set(crate::api::router(Arc::clone(&app)));
+    let _ = gate.router.set(crate::api::router(Arc::clone(&app)));
     // Only now: what is asked for goes on here, and what registers is called at its address.
     drop(tokio::spawn(crate::intake::poll::channels(Arc::clone(
         &app,
@@ -234,6 +253,15 @@ async fn serve_desk(
     Ok(Closing { app, thread })
 }
 
+/// Sends answers: of a restored desk only once somebody says so.
+async fn answers(app: App) {
+    tokio::select! {
+        () = app.stopping.cancelled() => return,
+        () = app.held.released() => {}
+    }
+    lanes::run(app, Arc::new(Outbox)).await;
+}
+
 fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
     let line = if channel.channel.visitors().is_some() {
         format!("up; try it at {}/try/{}", app.public_url(), channel.id)
@@ -251,26 +279,81 @@ fn told(app: &App, channel: &OpenChannel) -> (String, String, String) {
     (channel.id.clone(), channel.kind.title.to_owned(), line)
 }
 
+/// What stands before the desk while it starts.
+#[derive(Debug, Default)]
+struct Gate {
+    router: OnceLock<Router>,
+    progress: Mutex<Option<Progress>>,
+}
+
+impl Gate {
+    /// Hears how far the opening of the store has come, and tells the operator of each tenth.
+    fn hear(&self, progress: Progress) {
+        let before = {
+            let mut last = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            last.replace(progress)
+        };
+        let Some(percent) = progress.percent() else {
+            return tracing::debug!("opening the tables");
+        };
+        let told = before
+            .and_then(|before| before.percent())
+            .map(|before| before / 10);
+        if told != Some(percent / 10) && is_long(progress) {
+            tracing::info!("{}", words(progress));
+        }
+    }
+
+    /// The answer to whoever comes before the desk is there.
+    fn not_yet(&self) -> Response {
+        let progress = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = progress.map_or_else(
+            || "Deskbell is starting and opens its store".to_owned(),
+            words,
+        );
+        // Platforms and pages come again by themselves; a rebuild takes about a minute a million messages.
+        let seconds = if progress.is_some_and(is_long) { 5 } else { 1 };
+        Problem::unavailable(format!("{what}. Try again shortly."))
+            .retry_after(seconds)
+            .into_response()
+    }
+}
+
+/// Whether there is something to wait for.
+fn is_long(progress: Progress) -> bool {
+    match progress {
+        Progress::OpeningTables => false,
+        Progress::CheckingSnapshot { of, .. }
+        | Progress::ReadingJournal { of, .. }
+        | Progress::MakingTables { of, .. } => of > 1_000,
+    }
+}
+
+/// How far the opening has come, for people.
+fn words(progress: Progress) -> String {
+    match (progress, progress.percent()) {
+        (Progress::OpeningTables, _) | (_, None) => {
+            "Deskbell is starting and opens its tables".to_owned()
+        }
+        (_, Some(percent)) => format!("Deskbell is making its tables again: {percent} %"),
+    }
+}
+
 /// Until the desk is there every request is asked to come again; `/healthz` says that the process lives.
-fn gated(gate: Arc<OnceLock<Router>>) -> Router {
+fn gated(gate: Arc<Gate>) -> Router {
     Router::new().fallback(move |request: Request| {
         let gate = Arc::clone(&gate);
         async move {
-            match gate.get() {
+            match gate.router.get() {
                 Some(router) => match router.clone().oneshot(request).await {
                     Ok(response) => response,
                     Err(never) => match never {},
                 },
                 None if request.uri().path() == "/healthz" => "ok\n".into_response(),
-                None => starting(),
+                None => gate.not_yet(),
             }
         }
     })
-}
-
-fn starting() -> Response {
-    Problem::unavailable("Deskbell is starting and opens its store. Try again shortly.")
-        .into_response()
 }
 
 fn server_options(config: &Config) -> server::Options {
@@ -425,22 +508,12 @@ fn free_bytes(folder: &Path) -> Option<u64> {
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Tells the operator how far a long opening has come.
-fn tell_progress(progress: Progress) {
-    match progress {
-        Progress::OpeningTables => tracing::debug!("opening the tables"),
-        Progress::ReadingJournal { of: 0, .. } => {}
-        Progress::ReadingJournal { done, of } => {
-            tracing::info!("reading the journal: {done} of {of} steps")
-        }
-    }
-}
-
 /// Opens the store. Where the disk is full and the store cannot be opened for that, it is tried again until there is
 /// room: the port answers 503 meanwhile, and nobody has to start the daemon anew.
 async fn open_store(
     config: &Config,
     clock: Clock,
+    gate: &Arc<Gate>,
     shutdown: &CancellationToken,
 ) -> Result<Arc<dyn Store>> {
     let folder = config.data_dir.join("store");
@@ -448,9 +521,9 @@ async fn open_store(
     options.cache_bytes = config.store.cache_mib * 1024 * 1024;
     let wanted_bytes = options.min_free_bytes;
     let store = loop {
-        let (folder_now, options) = (folder.clone(), options.clone());
+        let (folder, options, gate) = (folder.clone(), options.clone(), Arc::clone(gate));
         let opening = tokio::task::spawn_blocking(move || {
-            EmbeddedStore::open(&folder_now, options, &tell_progress)
+            EmbeddedStore::open(&folder, options, &|progress| gate.hear(progress))
         });
         let error = match opening.await.context("opening the store panicked")? {
             Ok(store) => break store,
@@ -532,4 +605,49 @@ async fn open_channels(
         open,
         known.into_iter().map(|(_, entry)| entry).collect(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{StatusCode, header};
+
+    use super::*;
+
+    async fn asked(gate: &Arc<Gate>, path: &str) -> (StatusCode, Option<String>, String) {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let Ok(answer) = gated(Arc::clone(gate)).oneshot(request).await;
+        let retry = answer.headers().get(header::RETRY_AFTER);
+        let retry = retry.map(|value| value.to_str().unwrap().to_owned());
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 64 << 10).await;
+        let body = String::from_utf8(body.unwrap().to_vec()).unwrap();
+        (status, retry, body)
+    }
+
+    #[tokio::test]
+    async fn f03_who_comes_while_the_tables_are_made_hears_how_far_it_is() {
+        let gate = Arc::new(Gate::default());
+        let late = |done| Progress::MakingTables { done, of: 100_000 };
+        for (progress, words, seconds) in [
+            (None, "Deskbell is starting and opens its store.", "1"),
+            (Some(Progress::OpeningTables), "opens its tables", "1"),
+            (
+                Some(late(17_143)),
+                "Deskbell is making its tables again: 42 %.",
+                "5",
+            ),
+            (Some(late(100_000)), "again: 100 %", "5"),
+        ] {
+            if let Some(progress) = progress {
+                gate.hear(progress);
+            }
+            let (status, retry, body) = asked(&gate, "/api/v1/feed").await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(retry.as_deref(), Some(seconds), "{body}");
+            assert!(body.contains(words), "{body}");
+            let (status, _, body) = asked(&gate, "/healthz").await;
+            assert_eq!((status, body.as_str()), (StatusCode::OK, "ok\n"));
+        }
+    }
 }

@@ -245,7 +245,10 @@ pub async fn sweep(app: App) {
 }
 
 /// The names of all files that attachments and contacts' pictures use.
-fn files_in_use(store: &dyn Store) -> anyhow::Result<HashSet<String>> {
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn files_in_use(store: &dyn Store) -> anyhow::Result<HashSet<String>> {
     let mut named = HashSet::new();
     let mut after: Option<Vec<u8>> = None;
     loop {

@@ -311,7 +311,7 @@ impl Thread {
         if group.is_empty() {
             return Ok(());
         }
-        let changes = group.events.len() + group.puts.len();
+        let changes = group.events.len() + group.puts.len() + group.removed.len();
         let started = std::time::Instant::now();
         let result = self.store.commit(group);
         metrics::histogram!("deskbell_commit_seconds").record(started.elapsed().as_secs_f64());

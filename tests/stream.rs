@@ -7,6 +7,9 @@ mod scope;
 
 use std::time::{Duration, Instant};
 
+use deskbell::clock::Clock;
+use deskbell::store::embedded::{EmbeddedStore, Options};
+use deskbell::store::{Group, Read as _, Store as _};
 use serde_json::{Value, json};
 use support::calls::{echo, until};
 use support::sse::{Events, Heard, Told, request};
@@ -397,4 +400,61 @@ fn split(body: String) -> Vec<Vec<u8>> {
         .chunks(125)
         .map(|part| json!({ "messages": part }).to_string().into_bytes())
         .collect()
+}
+
+/// Drops everything that the log has so far, as if its time were over.
+fn outlive_the_log(folder: &std::path::Path) -> u64 {
+    let day_ms = 24 * 3_600_000;
+    let later = deskbell_sdk::Time::from_millis(now_ms() + 60 * day_ms);
+    let options = Options::new(Clock::standing_at(later));
+    let store = EmbeddedStore::open(&folder.join("data/store"), options, &|_| {});
+    let store = store.expect("the store opens");
+    for _ in 0..2 {
+        // Something new, so that there are two snapshots.
+        let group = Group {
+            last_id: store.last_id() + 1,
+            ..Group::default()
+        };
+        store.commit(group).expect("it is written");
+        store.snapshot().expect("a snapshot");
+    }
+    let keep = Duration::from_secs(30 * 24 * 3600);
+    assert_eq!(
+        store.drop_old(keep).expect("dropped"),
+        0,
+        "it is not a day old"
+    );
+    assert!(store.drop_old(Duration::ZERO).expect("dropped") > 0);
+    store.close().expect("closed");
+    store.oldest()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f32_a_reader_that_was_away_for_longer_than_the_log_is_kept_hears_reset() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(folder.path(), &config(""));
+    for number in 0..5 {
+        deliver(&daemon, "2001", &format!("m_old_{number}")).await;
+    }
+    let head = daemon.head().await;
+    assert!(daemon.stop().0.success());
+    let oldest = outlive_the_log(folder.path());
+    assert_eq!(oldest, head + 1);
+    let daemon = Daemon::start_as_it_is(folder.path());
+    let began = daemon.head().await;
+    // What it missed is gone; what comes now is not.
+    let mut stream = Events::open(&daemon, ADMIN, Some(1)).await;
+    let reset = stream.wait_for(SOON, |_| true).await;
+    assert_eq!((reset.kind.as_str(), reset.id), ("reset", Some(began)));
+    deliver(&daemon, "2001", "m_new").await;
+    let told = stream
+        .wait_for(SOON, |told| told.kind == "message.created")
+        .await;
+    assert!(told.id > Some(began), "{told:?}");
+    // From the beginning: the oldest that is kept.
+    let mut stream = Events::open(&daemon, ADMIN, Some(0)).await;
+    let first = stream.wait_for(SOON, |_| true).await;
+    assert_eq!(first.id, Some(oldest));
+    // And nobody has lost a message.
+    assert_eq!(daemon.all("/api/v1/feed", 4).await.len(), 6);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use deskbell_sdk::text::MAX_NAME_CHARS;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::body::{Json, Query};
-use super::extract::{Id, MayRead, MayWrite, present};
+use super::extract::{Id, MayAdmin, MayRead, MayWrite, present};
 use super::filters;
 use super::paging::{self, List, Look};
 use super::problem::Problem;
@@ -34,7 +34,7 @@ const MAX_REMARK_CHARS: usize = 10_000;
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(contacts))
-        .routes(routes!(contact, change))
+        .routes(routes!(contact, change, erase))
         .routes(routes!(merge))
         .routes(routes!(avatar))
 }
@@ -300,6 +300,42 @@ async fn merge(
             "One of the two is known in channels that you may not see. Ask an administrator to merge them.",
         )),
     }
+}
+
+/// Erase a person
+///
+/// The contact, their conversations with every message, note and file in them, and what they wrote or how they reacted in
+/// conversations of others: from what is read before the answer, from every file of the daemon within minutes after it.
+/// This cannot be undone. A keyed hash of their ids at the platforms stays, so that what they had written before does not
+/// come back by a repeated delivery, by catching up, by an import or by a backup that is restored beside `erased.jsonl`.
+/// The person may write anew, and is a new contact then. For administrators who may see all channels.
+#[utoipa::path(
+    delete, path = "/api/v1/contacts/{id}", tag = "contacts", operation_id = "eraseContact",
+    params(("id" = String, Path, description = "`cus_…`")),
+    responses((status = 204, description = "Nothing of them is read any more")),
+)]
+async fn erase(
+    State(app): State<App>,
+    MayAdmin(caller): MayAdmin,
+    Id(id): Id<ContactId>,
+) -> Result<StatusCode, Problem> {
+    if caller.scope.channels().is_some() {
+        return Err(Problem::forbidden(
+            "A person is erased in all channels: only who may see them all may do it.",
+        ));
+    }
+    let contact = paging::read(&app, move |app| Ok(standing(&*app.store, id)?)).await?;
+    // Once it is begun it goes on, whether or not the caller waits for it.
+    let (erasing, by) = (Arc::clone(&app), caller.name().to_owned());
+    let erased = tokio::spawn(async move { crate::erasure::erase(&erasing, contact).await });
+    let erased = erased
+        .await
+        .map_err(|_| Problem::unavailable("The erasure broke off and goes on by itself."))??;
+    if !erased {
+        return Err(no_contact());
+    }
+    tracing::warn!(by, contact = %id, "a person was erased");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn no_contact() -> Problem {

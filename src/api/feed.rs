@@ -19,7 +19,7 @@ use crate::access::Caller;
 use crate::app::{App, Daemon};
 use crate::id::{ConversationId, MessageId, first_at};
 use crate::store::record::{ChannelNo, ConversationRecord, MessageRecord};
-use crate::store::{FeedPage, Found, Scope, StoreError};
+use crate::store::{FeedPage, Found, Scope};
 use crate::view::FeedItem;
 
 /// How far an id's time and the arrival may lie apart, in milliseconds: the queue, and a clock that was set back.
@@ -145,18 +145,18 @@ struct Conversations<'a> {
 }
 
 impl Conversations<'_> {
-    fn of(&mut self, message: &MessageRecord) -> Found<Arc<ConversationRecord>> {
+    /// The conversation of a message; `None` while the person is being erased.
+    fn of(&mut self, message: &MessageRecord) -> Found<Option<Arc<ConversationRecord>>> {
         if let Some(known) = self.known.get(&message.conversation) {
-            return Ok(Arc::clone(known));
+            return Ok(Some(Arc::clone(known)));
         }
         let found = self
             .app
             .store
             .conversation(self.scope, message.conversation)?;
-        let found = found.ok_or_else(|| {
-            StoreError::Unreadable(format!("{} stands in no conversation", message.id))
-        })?;
-        self.known.insert(found.id, Arc::clone(&found));
+        if let Some(found) = &found {
+            self.known.insert(found.id, Arc::clone(found));
+        }
         Ok(found)
     }
 }
@@ -201,7 +201,9 @@ fn page(app: &Daemon, caller: &Caller, wanted: &Wanted) -> Found<List<FeedItem>>
         if !wanted.fits(message) {
             return Ok(Look::Skip);
         }
-        let conversation = conversations.of(message)?;
+        let Some(conversation) = conversations.of(message)? else {
+            return Ok(Look::Skip);
+        };
         if !wanted.conversation.fits(&conversation) {
             return Ok(Look::Skip);
         }

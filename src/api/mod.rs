@@ -4,6 +4,7 @@
 pub mod assets;
 pub mod attachments;
 pub mod auth;
+pub mod backups;
 pub mod body;
 pub mod channel_actions;
 pub mod channel_changes;
@@ -79,6 +80,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(me::router())
         .merge(quarantine::router())
         .merge(deletions::router())
+        .merge(backups::router())
         .merge(exports::router())
         .merge(imports::router())
 }

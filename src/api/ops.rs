@@ -5,6 +5,7 @@ use axum::extract::{Extension, FromRequestParts, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use deskbell_sdk::Time;
 
 use super::auth::Signed;
 use super::problem::Problem;
@@ -69,6 +70,7 @@ fn measure(app: &App) {
     metrics::gauge!("deskbell_store_accepts").set(f64::from(u8::from(app.writer.accepts())));
     #[expect(clippy::cast_precision_loss, reason = "a figure for a graph")]
     metrics::gauge!("deskbell_store_bytes").set(app.store.bytes_on_disk() as f64);
+    measure_upkeep(app);
     for channel in app.channels.open() {
         let labels = [
             ("channel", channel.id.clone()),
@@ -81,5 +83,25 @@ fn measure(app: &App) {
             metrics::gauge!("deskbell_channel_quiet_seconds", &labels)
                 .set(float(u64::try_from(quiet_ms / 1000).unwrap_or(0)));
         }
+    }
+}
+
+/// How old the newest snapshot and the last scrub are, and what they say.
+fn measure_upkeep(app: &App) {
+    let state = app.store.upkeep();
+    #[expect(clippy::cast_precision_loss, reason = "figures for graphs")]
+    let float = |number: u64| number as f64;
+    let age = |since: Time| {
+        let age_ms = app.clock.now().as_millis() - since.as_millis();
+        float(u64::try_from(age_ms / 1000).unwrap_or(0))
+    };
+    metrics::gauge!("deskbell_log_unsaved_bytes").set(float(state.log_bytes_behind));
+    if let Some(snapshot) = state.snapshot {
+        metrics::gauge!("deskbell_snapshot_age_seconds").set(age(snapshot.created_at));
+        metrics::gauge!("deskbell_snapshot_bytes").set(float(snapshot.bytes));
+    }
+    if let Some(scrub) = state.scrub {
+        metrics::gauge!("deskbell_scrub_age_seconds").set(age(scrub.ended_at));
+        metrics::gauge!("deskbell_scrub_differences").set(float(scrub.differed()));
     }
 }

@@ -235,6 +235,10 @@ impl Reader {
             return None;
         }
         let (app, seen) = (Arc::clone(&self.app), self.seen);
+        if seen > 0 && seen + 1 < app.store.oldest() {
+            // What comes next was dropped while the reader was on its way: it hears `reset` when it resumes.
+            return None;
+        }
         let events = tokio::task::spawn_blocking(move || app.store.events(seen, BATCH))
             .await
             .ok()?;

@@ -305,6 +305,7 @@ fn config(folder: PathBuf) -> Config {
             engine: Engine::Sled,
             url: None,
             cache_mib: 16,
+            keep_days: 30,
         },
         auth: Auth {
             bootstrap_token: As::Admin.token().map(Secret::new),
@@ -408,6 +409,8 @@ pub(crate) async fn desk() -> Desk {
         live: Live::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),
+        held: crate::held::Held::new(false),
+        erasures: tokio::sync::Notify::new(),
         stopping: tokio_util::sync::CancellationToken::new(),
         config,
     });

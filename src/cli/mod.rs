@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod backup;
 mod channel;
 mod check;
 mod client;
@@ -55,6 +56,12 @@ enum Command {
     Export(export::Export),
     /// Takes an exported history in; what is here already stays as it is
     Import(import::Import),
+    /// Takes a backup of a running daemon: messages, files, everything but the key
+    Backup(backup::Backup),
+    /// Brings a backup back into a data directory without a store
+    Restore(backup::Restore),
+    /// Lets a restored desk send and ring again
+    Resume(Remote),
     /// Prints the API's description (OpenAPI 3.1)
     Openapi,
     /// Prints the completions of a shell
@@ -95,6 +102,9 @@ pub fn main() -> ExitCode {
         Command::Token { command } => command.run(),
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
+        Command::Backup(backup) => backup.run(),
+        Command::Restore(restore) => restore.run(),
+        Command::Resume(remote) => backup::resume(&remote),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };

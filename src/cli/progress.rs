@@ -41,6 +41,20 @@ impl Progress {
         }
     }
 
+    /// Begins something that is counted in bytes alone.
+    pub(super) fn of_bytes(what: &'static str) -> Self {
+        Self::begin(what, None)
+    }
+
+    /// How many bytes are done, in words.
+    pub(super) fn bytes_so_far(&self) -> String {
+        format!(
+            "{}.{} MiB",
+            self.bytes >> 20,
+            ((self.bytes & 0xF_FFFF) * 10) >> 20
+        )
+    }
+
     /// Says how far it is, where that was not said just now.
     pub(super) fn tell(&mut self) {
         if self.said_at.elapsed() < self.every {
@@ -58,11 +72,10 @@ impl Progress {
     pub(super) fn so_far(&self) -> String {
         let milliseconds = self.began.elapsed().as_millis().max(1);
         let a_second = u128::from(self.lines) * 1000 / milliseconds;
-        format!(
-            "{} lines, {}.{} MiB, {a_second} lines/s",
-            self.lines,
-            self.bytes >> 20,
-            ((self.bytes & 0xF_FFFF) * 10) >> 20
-        )
+        let bytes = self.bytes_so_far();
+        if self.lines == 0 {
+            return bytes;
+        }
+        format!("{} lines, {bytes}, {a_second} lines/s", self.lines)
     }
 }

@@ -5,7 +5,7 @@ pub(super) const TOP: &[&str] = &["listen", "public_url", "data_dir", "trusted_p
 
 /// The sections and their keys.
 pub(super) const SECTIONS: &[(&str, &[&str])] = &[
-    ("store", &["engine", "url", "cache_mib"]),
+    ("store", &["engine", "url", "cache_mib", "keep_days"]),
     ("auth", &["bootstrap_token"]),
     ("log", &["level", "format"]),
     ("secrets", &["key", "previous_keys"]),

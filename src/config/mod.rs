@@ -100,6 +100,8 @@ pub struct Store {
     pub url: Option<Secret>,
     /// Memory for the engine's cache, in MiB: 16 to 65536.
     pub cache_mib: u64,
+    /// How long the log is kept for streams that resume and for deliveries that are decoded again, in days: 1 to 3650.
+    pub keep_days: u32,
 }
 
 /// The engines that are built in.

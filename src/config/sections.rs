@@ -124,6 +124,9 @@ fn store(reader: &mut Reader<'_>, root: &mut Section) -> Store {
             .integer(&mut section, "cache_mib", 16..=65536)
             .unwrap_or(256)
             .into(),
+        keep_days: reader
+            .integer(&mut section, "keep_days", 1..=3650)
+            .unwrap_or(30),
     };
     if store.url.is_some() {
         reader

@@ -6,7 +6,9 @@ use deskbell_sdk::{
 };
 
 use super::changes::{delivery, merge};
-use super::{Decision, albums, contacts, conversations, media, outbox, profiles};
+use super::{
+    Decision, albums, contacts, conversations, erasure, media, outbox, profiles, revisions,
+};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
@@ -58,6 +60,8 @@ pub struct Outcome {
     pub ignored: u32,
     /// Parts that could not be understood, and are kept for the operator.
     pub quarantined: u32,
+    /// Messages of people who were erased after they had written them: they are not taken in again.
+    pub erased: u32,
     /// The message that each message event is, in order: new or known.
     pub messages: Vec<(ConversationId, MessageId)>,
 }
@@ -75,13 +79,22 @@ impl Decision for Arrivals {
             };
             let changed = match event {
                 Event::Message(message) => {
-                    let (changed, conversation, id) = arrival.message(draft, message)?;
+                    let Some((changed, conversation, id)) = arrival.message(draft, message)? else {
+                        outcome.erased += 1;
+                        continue;
+                    };
                     outcome.messages.push((conversation, id));
                     changed
                 }
                 Event::Change { message, change } => arrival.change(draft, message, change)?,
                 Event::Receipt(receipt) => arrival.receipt(draft, receipt)?,
-                Event::Activity(activity) => arrival.activity(draft, activity)?,
+                Event::Activity(activity) => {
+                    let Some(changed) = arrival.activity(draft, activity)? else {
+                        outcome.erased += 1;
+                        continue;
+                    };
+                    changed
+                }
                 Event::Alert(_) | Event::Ignored { .. } => {
                     outcome.ignored += 1;
                     continue;
@@ -126,6 +139,17 @@ impl Decision for Arrivals {
     }
 }
 
+/// By whose ids a message would come back after an erasure.
+fn people_of(new: &NewMessage) -> impl Iterator<Item = &str> {
+    let author = match &new.author {
+        Author::Contact(person) => Some(person.id.as_str()),
+        Author::Staff { .. } | Author::Bot { .. } => None,
+    };
+    [new.customer.id.as_str(), &new.thread]
+        .into_iter()
+        .chain(author)
+}
+
 /// Where and when something came.
 pub(super) struct Arrival {
     /// The channel.
@@ -144,28 +168,33 @@ impl Arrival {
         }
     }
 
+    /// Takes a message in: whether that changed anything, and where it is. `None` where its person was erased.
     fn message(
         &self,
         draft: &mut Draft<'_>,
         new: &NewMessage,
-    ) -> Found<(bool, ConversationId, MessageId)> {
+    ) -> Found<Option<(bool, ConversationId, MessageId)>> {
         if let Some(id) = draft.message_by_external_id(self.channel, &new.external_id)?
             && let Some(known) = draft.message(self.channel, id)?
         {
-            return Ok((false, known.conversation, id));
+            let changed = revisions::keep(draft, &known, new, self.received_at)?;
+            return Ok(Some((changed, known.conversation, id)));
         }
         if let (Direction::Outbound, Some(token)) = (new.direction, &new.send_token)
             && let Some(echoed) = outbox::echoed(draft, self.channel, token, &new.external_id)?
         {
-            return Ok(echoed);
+            return Ok(Some(echoed));
         }
         if let Some(album) = &new.album
             && let Some(id) = draft.message_by_external_id(self.channel, &albums::key(album))?
             && let Some(begun) = draft.message(self.channel, id)?
         {
-            return self.further_part(draft, new, &begun);
+            return self.further_part(draft, new, &begun).map(Some);
         }
         let sent_at = self.sensible(new.sent_at);
+        if erasure::was_erased(draft, self.channel, people_of(new), sent_at)? {
+            return Ok(None);
+        }
         let customer = contacts::known_or_new(draft, self.channel, &new.customer, sent_at)?;
         let mut conversation =
             conversations::known_or_new(draft, self.channel, &new.thread, &customer)?;
@@ -197,6 +226,7 @@ impl Arrival {
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
             album: None,
+            revisions: Vec::new(),
         };
         if new.direction == Direction::Outbound {
             message.changes = delivery(DeliveryState::Sent, sent_at);
@@ -228,7 +258,7 @@ impl Arrival {
         }
         let conversation_id = conversation.id;
         draft.create_message(message, conversation);
-        Ok((true, conversation_id, id))
+        Ok(Some((true, conversation_id, id)))
     }
 
     fn author(&self, draft: &mut Draft<'_>, author: &Author, at: Time) -> Found<AuthorRecord> {
@@ -561,14 +591,18 @@ impl Arrival {
         Ok(true)
     }
 
-    fn activity(&self, draft: &mut Draft<'_>, activity: &Activity) -> Found<bool> {
+    fn activity(&self, draft: &mut Draft<'_>, activity: &Activity) -> Found<Option<bool>> {
         if draft
             .message_by_external_id(self.channel, &activity.external_id)?
             .is_some()
         {
-            return Ok(false);
+            return Ok(Some(false));
         }
         let at = self.sensible(activity.at);
+        let people = [activity.customer.id.as_str(), &activity.thread];
+        if erasure::was_erased(draft, self.channel, people, at)? {
+            return Ok(None);
+        }
         let customer = contacts::known_or_new(draft, self.channel, &activity.customer, at)?;
         let mut conversation =
             conversations::known_or_new(draft, self.channel, &activity.thread, &customer)?;
@@ -596,10 +630,11 @@ impl Arrival {
             changes: MessageChanges::default(),
             part_ids: Vec::new(),
             album: None,
+            revisions: Vec::new(),
         };
         conversations::count_in(draft, &mut conversation, &message)?;
         draft.create_message(message, conversation);
-        Ok(true)
+        Ok(Some(true))
     }
 
     fn quarantine(&self, draft: &mut Draft<'_>, raw: &str, why: &str) {

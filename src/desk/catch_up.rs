@@ -3,7 +3,7 @@
 use deskbell_sdk::{Direction, Event, NewMessage, Time};
 
 use super::Decision;
-use super::arrivals::Arrivals;
+use super::arrivals::{Arrivals, Outcome};
 use super::claims::{Claim, claim};
 use crate::store::Found;
 use crate::store::draft::Draft;
@@ -87,14 +87,14 @@ impl Decision for TakeFound {
 }
 
 impl TakeFound {
-    fn arrive(&self, draft: &mut Draft<'_>, event: Event) -> Found<()> {
+    fn arrive(&self, draft: &mut Draft<'_>, event: Event) -> Found<Outcome> {
         let arrivals = Arrivals {
             cursor: None,
             events: vec![(self.channel, event)],
             received_at: self.received_at,
             raw: None,
         };
-        arrivals.decide(draft).map(drop)
+        arrivals.decide(draft)
     }
 
     /// Takes one message. `before` is the time of the one before it, and the answer is that of this one.
@@ -132,12 +132,18 @@ impl TakeFound {
         {
             message.sent_at = before;
         }
-        let sent_at = message.sent_at;
+        let (sent_at, direction) = (message.sent_at, message.direction);
+        if self
+            .arrive(draft, Event::Message(Box::new(message)))?
+            .erased
+            > 0
+        {
+            return Ok(Some(sent_at));
+        }
         taken.new += 1;
-        if message.direction == Direction::Inbound {
+        if direction == Direction::Inbound {
             taken.new_inbound.push(sent_at);
         }
-        self.arrive(draft, Event::Message(Box::new(message)))?;
         Ok(Some(sent_at))
     }
 }

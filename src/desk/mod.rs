@@ -16,6 +16,7 @@ mod claims;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;
+pub mod erasure;
 pub mod import;
 pub mod media;
 pub mod outbox;
@@ -25,6 +26,8 @@ pub mod profiles;
 #[cfg(test)]
 mod properties;
 pub mod replies;
+pub mod restore;
+mod revisions;
 pub mod sweep;
 #[cfg(test)]
 mod testing;

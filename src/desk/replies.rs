@@ -142,6 +142,7 @@ impl Decision for Write {
             },
             part_ids: Vec::new(),
             album: None,
+            revisions: Vec::new(),
         };
         let mut conversation = (*known).clone();
         conversations::count_in(draft, &mut conversation, &message)?;

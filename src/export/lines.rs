@@ -251,6 +251,18 @@ pub struct MessageLine {
     /// What it is made of, where it is an album of the platform's.
     #[serde(default)]
     pub album: Option<AlbumLine>,
+    /// Other texts that came under the same id of the platform's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<RevisionLine>,
+}
+
+/// What a message said when it came another time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevisionLine {
+    /// When it came.
+    pub at: Time,
+    /// What it said.
+    pub text: String,
 }
 
 /// Several messages of the platform's that are one here. What the message shows follows from its parts.

@@ -3,14 +3,14 @@
 use super::lines::{
     AlbumLine, AlbumPartLine, AttachmentLine, AuthorLine, AvatarLine, BytesLine, ChannelLine,
     ContactLine, ConversationLine, DeliveryErrorLine, DeliveryLine, EditLine, IdentityLine,
-    LastLine, MergedLine, MessageLine, PlaceLine, ReactionLine,
+    LastLine, MergedLine, MessageLine, PlaceLine, ReactionLine, RevisionLine,
 };
 use crate::id::{ContactId, MessageId};
 use crate::store::entry::{ChannelEntry, MergedContact};
 use crate::store::record::{
     Album, AlbumPart, AttachmentBytes, AttachmentRecord, AuthorRecord, AvatarRecord, ChannelNo,
     ContactRecord, ConversationRecord, DeliveryRecord, Edit, Identity, LastMessage, MessageChanges,
-    MessageRecord, Place, ReactionRecord,
+    MessageRecord, Place, ReactionRecord, Revision,
 };
 
 impl ChannelLine {
@@ -221,6 +221,7 @@ impl MessageLine {
             deleted_at: changes.deleted_at,
             delivery: changes.delivery.as_ref().map(DeliveryLine::of),
             album: message.album.as_deref().map(AlbumLine::of),
+            revisions: message.revisions.iter().map(RevisionLine::of).collect(),
         }
     }
 
@@ -254,6 +255,11 @@ impl MessageLine {
             },
             part_ids: self.part_ids,
             album: self.album.map(|album| Box::new(album.into_record())),
+            revisions: self
+                .revisions
+                .into_iter()
+                .map(RevisionLine::into_record)
+                .collect(),
         }
     }
 
@@ -278,8 +284,25 @@ impl MessageLine {
         self.html = None;
         self.attachments.clear();
         self.metadata.clear();
+        self.revisions.clear();
         if let Some(edit) = &mut self.edit {
             edit.text.clear();
+        }
+    }
+}
+
+impl RevisionLine {
+    fn of(revision: &Revision) -> Self {
+        Self {
+            at: revision.at,
+            text: revision.text.clone(),
+        }
+    }
+
+    fn into_record(self) -> Revision {
+        Revision {
+            at: self.at,
+            text: self.text,
         }
     }
 }

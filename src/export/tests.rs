@@ -16,7 +16,7 @@ use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, TeamId, User
 use crate::store::record::{
     Album, AlbumPart, AttachmentBytes, AttachmentRecord, AuthorRecord, AvatarRecord, ChannelNo,
     ContactRecord, ConversationRecord, DeliveryRecord, Edit, Identity, LastMessage, MessageChanges,
-    MessageKind, MessageRecord, Place, Priority, ReactionRecord, Status,
+    MessageKind, MessageRecord, Place, Priority, ReactionRecord, Revision, Status,
 };
 
 const CHANNEL: ChannelNo = ChannelNo(3);
@@ -234,15 +234,17 @@ fn message() -> impl Strategy<Value = MessageRecord> {
             changes(),
             vec(of(words()), 0..3),
             of(album()),
+            vec(revision(), 0..2),
         ),
     )
         .prop_map(
             |(
                 (id, version, conversation, direction, kind, author),
                 (external_id, text, html, attachments, reply_to),
-                (sent_at, order, received_at, metadata, changes, part_ids, album),
+                (sent_at, order, received_at, metadata, changes, part_ids, album, revisions),
             )| MessageRecord {
                 album: album.map(Box::new),
+                revisions,
                 id: MessageId(id),
                 version,
                 channel: CHANNEL,
@@ -263,6 +265,10 @@ fn message() -> impl Strategy<Value = MessageRecord> {
                 part_ids,
             },
         )
+}
+
+fn revision() -> impl Strategy<Value = Revision> {
+    (time(), words()).prop_map(|(at, text)| Revision { at, text })
 }
 
 fn conversation() -> impl Strategy<Value = ConversationRecord> {

@@ -280,7 +280,7 @@ pub fn give_sign(app: &App, no: ChannelNo, thread: &str, sign: Sign) {
     let Some(channel) = app.channels.get_no(no) else {
         return;
     };
-    if channel.channel.send().is_none() || channel.status().sending_paused {
+    if channel.channel.send().is_none() || channel.status().sending_paused || app.held.is_held() {
         return;
     }
     let thread = thread.to_owned();

@@ -6,7 +6,7 @@ use deskbell_sdk::Time;
 use serde::{Deserialize, Serialize};
 
 use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord};
-use crate::id::ContactId;
+use crate::id::{ContactId, ConversationId, MessageId};
 
 /// One entry of the log: numbered without gaps from 1. It carries what changed as it was after the change, never a
 /// difference, so that applying it again is harmless.
@@ -147,6 +147,10 @@ pub enum Table {
     ChannelSetups = 15,
     /// What was imported and has another id here.
     ImportedIds = 32,
+    /// Who is being erased, and what of them is gone already.
+    Erasures = 33,
+    /// Who was erased, by keyed hashes.
+    Erased = 34,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.
@@ -193,6 +197,20 @@ impl RawDelivery {
     }
 }
 
+/// What was erased: its row and all that hangs on it go. Ids are never given twice, so what is gone stays gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Removed {
+    /// A message.
+    Message {
+        /// Its channel.
+        channel: ChannelNo,
+        /// Which.
+        id: MessageId,
+    },
+    /// A conversation. Its messages are removed one by one.
+    Conversation(ConversationId),
+}
+
 /// Everything that one durable step writes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
@@ -204,12 +222,18 @@ pub struct Group {
     pub raws: Vec<RawDelivery>,
     /// The highest id given so far.
     pub last_id: u64,
+    /// What is erased, after everything else of the group.
+    #[serde(default)]
+    pub removed: Vec<Removed>,
 }
 
 impl Group {
     /// Whether there is nothing to write.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.puts.is_empty() && self.raws.is_empty()
+        self.events.is_empty()
+            && self.puts.is_empty()
+            && self.raws.is_empty()
+            && self.removed.is_empty()
     }
 }

@@ -10,7 +10,7 @@ mod story;
 use super::Store;
 use super::memory::MemoryStore;
 
-pub(super) use everything::everything;
+pub(super) use everything::{everything, everything_but_the_log};
 pub(super) use story::Story;
 
 /// Runs all cases, each on a fresh store.

@@ -3,12 +3,12 @@
 //! Later commands of a group see what earlier ones decided. A draft is thrown away whole where one of its decisions
 //! fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use deskbell_sdk::Time;
 
-use super::change::{EventBody, Group, LogEvent, Put, RawDelivery, Table};
+use super::change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table};
 use super::entry::{ChannelEntry, Entry, external_key};
 use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 use super::{Found, Read, Scope};
@@ -29,6 +29,8 @@ pub struct Draft<'a> {
     by_thread: HashMap<Vec<u8>, ConversationId>,
     by_identity: HashMap<Vec<u8>, ContactId>,
     entries: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    erased_messages: HashSet<MessageId>,
+    erased_conversations: HashSet<ConversationId>,
 }
 
 impl std::fmt::Debug for Draft<'_> {
@@ -56,6 +58,8 @@ impl<'a> Draft<'a> {
             by_thread: HashMap::new(),
             by_identity: HashMap::new(),
             entries: HashMap::new(),
+            erased_messages: HashSet::new(),
+            erased_conversations: HashSet::new(),
         }
     }
 
@@ -78,7 +82,7 @@ impl<'a> Draft<'a> {
     /// How many changes there are so far.
     #[must_use]
     pub const fn size(&self) -> usize {
-        self.group.events.len() + self.group.puts.len()
+        self.group.events.len() + self.group.puts.len() + self.group.removed.len()
     }
 
     /// The group to commit.
@@ -186,6 +190,22 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// Erases a message.
+    pub fn erase_message(&mut self, channel: ChannelNo, id: MessageId) {
+        self.erased_messages.insert(id);
+        self.messages.remove(&id);
+        self.by_external_id.retain(|_, named| *named != id);
+        self.group.removed.push(Removed::Message { channel, id });
+    }
+
+    /// Erases a conversation. Its messages are erased one by one.
+    pub fn erase_conversation(&mut self, id: ConversationId) {
+        self.erased_conversations.insert(id);
+        self.conversations.remove(&id);
+        self.by_thread.retain(|_, named| *named != id);
+        self.group.removed.push(Removed::Conversation(id));
+    }
+
     /// Writes that a channel works or not.
     pub fn channel_health(&mut self, channel: ChannelNo, healthy: bool, detail: String) {
         self.log(EventBody::ChannelHealth {
@@ -227,6 +247,7 @@ impl<'a> Draft<'a> {
     pub fn message(&self, channel: ChannelNo, id: MessageId) -> Found<Option<Arc<MessageRecord>>> {
         match self.messages.get(&id) {
             Some(message) => Ok((message.channel == channel).then(|| Arc::clone(message))),
+            None if self.erased_messages.contains(&id) => Ok(None),
             None => self.base.message(&self.desk, channel, id),
         }
     }
@@ -259,9 +280,10 @@ impl<'a> Draft<'a> {
     ) -> Found<Option<MessageId>> {
         match self.by_external_id.get(&external_key(channel, external_id)) {
             Some(id) => Ok(Some(*id)),
-            None => self
+            None => Ok(self
                 .base
-                .message_by_external_id(&self.desk, channel, external_id),
+                .message_by_external_id(&self.desk, channel, external_id)?
+                .filter(|id| !self.erased_messages.contains(id))),
         }
     }
 
@@ -275,6 +297,7 @@ impl<'a> Draft<'a> {
             Some(conversation) => Ok(scope
                 .allows(conversation.channel)
                 .then(|| Arc::clone(conversation))),
+            None if self.erased_conversations.contains(&id) => Ok(None),
             None => self.base.conversation(scope, id),
         }
     }
@@ -354,6 +377,7 @@ impl<'a> Draft<'a> {
         let mut found = self
             .base
             .messages(&self.desk, conversation, before, limit)?;
+        found.retain(|message| !self.erased_messages.contains(&message.id));
         for message in &mut found {
             if let Some(newer) = self.messages.get(&message.id) {
                 *message = Arc::clone(newer);

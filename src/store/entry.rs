@@ -1,11 +1,15 @@
 //! The typed entries of the side tables.
 
+mod erasure;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use deskbell_sdk::{DeliveryState, Source, Time};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 
 use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};

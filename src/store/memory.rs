@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
-use super::change::{EventBody, Group, LogEvent, Table};
+use super::change::{EventBody, Group, LogEvent, Removed, Table};
+use super::needle::Finder;
 use super::record::{
     ChannelNo, ContactRecord, ConversationRecord, MessageKind, MessageRecord, Place,
 };
-use super::{FeedPage, Found, InboxPage, Read, Scope, Store, StoreError};
+use super::{
+    FeedPage, Forgotten, Found, InboxPage, Needle, Read, Scope, ScrubReport, SnapshotInfo, Store,
+    StoreError, UpkeepState,
+};
 use crate::id::{ContactId, ConversationId, MessageId};
 
 /// Everything in memory.
@@ -19,6 +24,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Inner {
     log: Vec<LogEvent>,
+    head: u64,
     messages: BTreeMap<MessageId, Arc<MessageRecord>>,
     conversations: BTreeMap<ConversationId, Arc<ConversationRecord>>,
     contacts: BTreeMap<ContactId, Arc<ContactRecord>>,
@@ -85,11 +91,11 @@ fn contact_visible(scope: &Scope, contact: &ContactRecord) -> bool {
 
 impl Read for MemoryStore {
     fn head(&self) -> u64 {
-        self.read(|inner| inner.log.last().map_or(0, |event| event.seq))
+        self.read(|inner| inner.head)
     }
 
     fn oldest(&self) -> u64 {
-        self.read(|inner| inner.log.first().map_or(1, |event| event.seq))
+        self.read(|inner| inner.log.first().map_or(inner.head + 1, |event| event.seq))
     }
 
     fn last_id(&self) -> u64 {
@@ -352,6 +358,7 @@ impl Store for MemoryStore {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         for event in group.events {
             inner.apply(&event.body);
+            inner.head = event.seq;
             inner.log.push(event);
         }
         for put in group.puts {
@@ -360,8 +367,45 @@ impl Store for MemoryStore {
                 None => inner.tables.remove(&(put.table, put.key)),
             };
         }
+        for removed in group.removed {
+            match removed {
+                Removed::Message { id, .. } => drop(inner.messages.remove(&id)),
+                Removed::Conversation(id) => drop(inner.conversations.remove(&id)),
+            }
+        }
         inner.last_id = inner.last_id.max(group.last_id);
         Ok(())
+    }
+
+    fn snapshot(&self) -> Result<SnapshotInfo, StoreError> {
+        let why = "the memory engine keeps nothing, and makes no snapshots";
+        Err(StoreError::NotWritten(why.to_owned()))
+    }
+
+    fn drop_old(&self, _keep: Duration) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn scrub(&self, _rows_per_second: u64) -> Result<ScrubReport, StoreError> {
+        Ok(ScrubReport::default())
+    }
+
+    fn forget(&self, needles: &[Needle]) -> Result<Forgotten, StoreError> {
+        let finder = Finder::new(needles)?;
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let before = inner.log.len();
+        inner
+            .log
+            .retain(|event| rmp_serde::to_vec(event).is_ok_and(|bytes| !finder.is_in(&bytes)));
+        let events = (before - inner.log.len()) as u64;
+        Ok(Forgotten {
+            events,
+            ..Forgotten::default()
+        })
+    }
+
+    fn upkeep(&self) -> UpkeepState {
+        UpkeepState::default()
     }
 
     fn bytes_on_disk(&self) -> u64 {

@@ -11,16 +11,21 @@ pub mod draft;
 pub mod embedded;
 pub mod entry;
 pub mod memory;
+mod needle;
 pub mod record;
 pub mod scope;
+pub mod upkeep;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use deskbell_sdk::Time;
 
-pub use change::{EventBody, Group, LogEvent, Put, RawDelivery, Table};
+pub use change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table};
+pub use needle::Needle;
 pub use record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 pub use scope::Scope;
+pub use upkeep::{Forgotten, ScrubReport, SnapshotInfo, UpkeepState};
 
 use crate::id::{ContactId, ConversationId, MessageId};
 
@@ -182,6 +187,38 @@ pub trait Store: Read {
     /// [`StoreError::NotWritten`], nothing of it is in. The events are numbered on from [`Read::head`]. Only one
     /// thread commits.
     fn commit(&self, group: Group) -> Result<(), StoreError>;
+
+    /// Makes a snapshot of all that is durable, beside the commits, and gives it; where nothing came since the newest
+    /// one, that one.
+    ///
+    /// # Errors
+    /// The disk refuses, or the engine keeps nothing. Then everything is as it was.
+    fn snapshot(&self) -> Result<SnapshotInfo, StoreError>;
+
+    /// Drops what of the log is older than `keep` and held by two whole snapshots; how many files that was. Then
+    /// [`Read::oldest`] is higher.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    fn drop_old(&self, keep: Duration) -> Result<u64, StoreError>;
+
+    /// Compares what is read with what was logged, beside everything else and at most so many rows a second (0: as
+    /// fast as it goes). What differs is an alarm, and what is read is made again.
+    ///
+    /// # Errors
+    /// Something cannot be read, or the store closes.
+    fn scrub(&self, rows_per_second: u64) -> Result<ScrubReport, StoreError>;
+
+    /// Takes everything that one of `needles` is found in out of what was logged until now, and out of every file:
+    /// events, entries and deliveries. What is to be read no more is removed by a group before. It may take minutes,
+    /// goes on beside everything else, and may be repeated where it was cut off.
+    ///
+    /// # Errors
+    /// The disk refuses, or the store closes: then it is to be called again.
+    fn forget(&self, needles: &[Needle]) -> Result<Forgotten, StoreError>;
+
+    /// How the upkeep stands.
+    fn upkeep(&self) -> UpkeepState;
 
     /// How many bytes the store takes on disk, for the metrics; 0 in memory.
     fn bytes_on_disk(&self) -> u64;

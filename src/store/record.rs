@@ -143,6 +143,18 @@ pub struct MessageRecord {
     /// What it is made of, where it is an album of the platform's.
     #[serde(default)]
     pub album: Option<Box<Album>>,
+    /// Other texts that came under the same id of the platform's, in the order of arrival. The first stands.
+    #[serde(default)]
+    pub revisions: Vec<Revision>,
+}
+
+/// What a message said when it came another time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// When it came.
+    pub at: Time,
+    /// What it said.
+    pub text: String,
 }
 
 /// Several messages of the platform's that were sent together and are one message here. Of the message's own fields the

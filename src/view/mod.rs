@@ -11,7 +11,7 @@ use crate::id::{ContactId, MessageId};
 use crate::store::change::{EventBody, LogEvent};
 use crate::store::record::{
     AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, ContactRecord, ConversationRecord,
-    MessageRecord,
+    MessageRecord, Revision as RevisionRecord,
 };
 use crate::store::{Read, Scope};
 
@@ -109,6 +109,11 @@ impl View<'_> {
                         retryable,
                     }),
             }),
+            revisions: if deleted {
+                Vec::new()
+            } else {
+                message.revisions.iter().map(revision).collect()
+            },
         }
     }
 
@@ -316,6 +321,13 @@ fn avatar_url(contact: ContactId, content: &str) -> String {
 }
 
 /// An author; the customer of the conversation goes by the name that is known now.
+fn revision(revision: &RevisionRecord) -> Revision {
+    Revision {
+        at: revision.at,
+        text: revision.text.clone(),
+    }
+}
+
 fn author(author: &AuthorRecord, conversation: &ConversationRecord) -> Author {
     let (r#type, id, name) = match author {
         AuthorRecord::Contact(id, _) if *id == conversation.contact => (

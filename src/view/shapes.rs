@@ -61,6 +61,19 @@ pub struct Message {
     pub deleted_at: Option<Time>,
     /// How far it has come; `null` for an inbound one.
     pub delivery: Option<Delivery>,
+    /// Other texts that came under the same id of the platform's, in the order of arrival: an edit that the platform does
+    /// not call one, or a forgery. `text` is the first.
+    pub revisions: Vec<Revision>,
+}
+
+/// What a message said when it came another time.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Revision {
+    /// When it came.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// What it said.
+    pub text: String,
 }
 
 /// A message of the feed, with where it stands.

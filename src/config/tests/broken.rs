@@ -462,7 +462,7 @@ const CHANNELS: &[Broken] = &[
         "listen = 1\n[store]\nx = 1\n[[channels]]\nid = \"a\"\nconnector = \"telegram\"\n[bell]\nmax_age = \"x\"",
         &[
             "deskbell.toml:1:10: listen: expected an IP address with a port, such as \"127.0.0.1:8080\" or \"[::]:8080\", found a whole number",
-            "deskbell.toml:3:1: store.x: unknown key; known here: engine, url, cache_mib",
+            "deskbell.toml:3:1: store.x: unknown key; known here: engine, url, cache_mib, keep_days",
             "deskbell.toml:4:1: channels[0].bot_token: is missing: from the bot's maker",
             "deskbell.toml:8:11: bell.max_age: expected a duration in quotes, such as \"500ms\", \"60s\", \"5m\" or \"24h\"",
         ],

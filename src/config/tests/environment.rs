@@ -161,7 +161,7 @@ fn variables_that_do_not_do_are_named() {
             "environment variable DESKBELL__LISTEN: listen: expected an IP address with a port, such as \"127.0.0.1:8080\" or \"[::]:8080\"",
             "environment variable DESKBELL__LISTN: unknown; did you mean DESKBELL__LISTEN?",
             "environment variable DESKBELL__SECRETS__KEY: secrets.key: the environment variable NOT_SET is not set",
-            "environment variable DESKBELL__STORE: is a whole section; set DESKBELL__STORE__ENGINE or DESKBELL__STORE__URL or DESKBELL__STORE__CACHE_MIB",
+            "environment variable DESKBELL__STORE: is a whole section; set DESKBELL__STORE__ENGINE or DESKBELL__STORE__URL or DESKBELL__STORE__CACHE_MIB or DESKBELL__STORE__KEEP_DAYS",
             "environment variable DESKBELL__STORE__CACHE_MIB: store.cache_mib: expected a whole number from 16 to 65536, found a text",
             "environment variable DESKBELL__STORE__CACHE_MIB__X: unknown; did you mean DESKBELL__STORE__CACHE_MIB?",
             "environment variable DESKBELL__STORE__ENGINE: store.engine: must be \"sled\"",

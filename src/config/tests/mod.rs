@@ -233,6 +233,7 @@ fn an_empty_file_has_the_documented_defaults_and_no_channel() {
     assert!(matches!(config.source, Source::File(_)));
     assert_eq!(config.store.engine, Engine::Sled);
     assert_eq!(config.store.cache_mib, 256);
+    assert_eq!(config.store.keep_days, 30);
     assert!(config.store.url.is_none());
     assert!(config.auth.bootstrap_token.is_none());
     assert!(config.secrets.key.is_none());

@@ -18,6 +18,8 @@ use crate::store::draft::Draft;
 use crate::store::entry::{ChannelEntry, Entry, ImportedId, imported_key};
 use crate::store::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord};
 
+/// The id here of what is of somebody who was erased: nothing has it.
+const ERASED: u64 = 0;
 /// How far in the future an id may have been given, for the clocks of two machines differ: ten minutes, in
 /// milliseconds. One that is further gets a new id, since ours stay above all that are kept.
 const FUTURE_MS: i64 = 10 * 60 * 1000;
@@ -196,6 +198,13 @@ impl Importing<'_, '_> {
     /// The id here of a thing that was imported under `id`.
     fn id_here(&self, what: What, id: u64) -> Found<u64> {
         Ok(self.remembered(what, id)?.map_or(id, |known| known.id))
+    }
+
+    /// Whether a thing that was imported is of somebody who was erased.
+    fn is_erased(&self, what: What, id: u64) -> Found<bool> {
+        Ok(self
+            .remembered(what, id)?
+            .is_some_and(|known| known.id == ERASED))
     }
 
     /// From now on `id` is understood as `here`.

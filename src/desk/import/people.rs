@@ -2,7 +2,8 @@
 
 use deskbell_sdk::{Time, text};
 
-use super::{Done, Importing, What};
+use super::{Done, ERASED, Importing, What};
+use crate::desk::erasure;
 use crate::id::ContactId;
 use crate::store::entry::{Entry, MergedContact};
 use crate::store::record::{ContactRecord, Identity};
@@ -23,6 +24,11 @@ impl Importing<'_, '_> {
         if contact.identities.is_empty() {
             let why = "it is known in no channel: `identities` is empty";
             return Ok(Done::Refused(why.to_owned()));
+        }
+        self.leave_erased_out(&mut contact)?;
+        if contact.identities.is_empty() {
+            self.remember(What::Contact, contact.id.0, ERASED, false)?;
+            return Ok(Done::Known);
         }
         let remembered = self.remembered(What::Contact, contact.id.0)?;
         let here = ContactId(remembered.map_or(contact.id.0, |known| known.id));
@@ -52,6 +58,19 @@ impl Importing<'_, '_> {
         contact.id = ContactId(self.free_id(What::Contact, contact.id.0, by_id.is_some())?);
         self.draft.create_contact(contact);
         Ok(Done::New)
+    }
+
+    /// Takes out by whom the contact was known who was erased since: they do not come back (K08).
+    fn leave_erased_out(&self, contact: &mut ContactRecord) -> Found<()> {
+        let mut kept = Vec::new();
+        for identity in contact.identities.drain(..) {
+            let ids = [identity.external_id.as_str()];
+            if !erasure::was_erased(self.draft, identity.channel, ids, contact.created_at)? {
+                kept.push(identity);
+            }
+        }
+        contact.identities = kept;
+        Ok(())
     }
 
     /// The same contact, perhaps in a newer version.

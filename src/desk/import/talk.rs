@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use deskbell_sdk::{DeliveryState, Direction, text};
 
-use super::{Done, Importing, What};
+use super::{Done, ERASED, Importing, What};
 use crate::desk::arrivals::Arrival;
-use crate::desk::{albums, conversations, media};
+use crate::desk::{albums, conversations, erasure, media};
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId};
 use crate::store::entry::{
     AttachmentEntry, Entry, Reservation, WorkEntry, WorkState, external_key,
@@ -35,6 +35,12 @@ impl Importing<'_, '_> {
         make_conversation_safe(&mut new);
         if new.id == ConversationId(0) || new.thread.is_empty() {
             return Ok(Done::Refused("its id or its thread is none".to_owned()));
+        }
+        let people = [new.thread.as_str()];
+        let contact_erased = self.is_erased(What::Contact, new.contact.0)?;
+        if contact_erased || erasure::was_erased(self.draft, new.channel, people, new.created_at)? {
+            self.remember(What::Conversation, new.id.0, ERASED, false)?;
+            return Ok(Done::Known);
         }
         let Some(contact) = self.contact_here(new.contact)? else {
             return Ok(Done::Refused(format!(
@@ -142,6 +148,13 @@ impl Importing<'_, '_> {
         make_message_safe(&mut new);
         if new.id == MessageId(0) {
             return Ok(Done::Refused("its id is none".to_owned()));
+        }
+        let author_erased = match &new.author {
+            AuthorRecord::Contact(id, _) => self.is_erased(What::Contact, id.0)?,
+            _ => false,
+        };
+        if author_erased || self.is_erased(What::Conversation, new.conversation.0)? {
+            return Ok(Done::Known);
         }
         let conversation_remembered = self.remembered(What::Conversation, new.conversation.0)?;
         let conversation_id =

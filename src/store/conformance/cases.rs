@@ -67,6 +67,10 @@ pub(super) const CASES: &[(&str, Case)] = &[
         "the log is read from anywhere",
         changes::the_log_is_read_from_anywhere,
     ),
+    (
+        "what is erased leaves no row",
+        changes::what_is_erased_leaves_no_row,
+    ),
 ];
 
 /// The ids of messages.

@@ -8,7 +8,10 @@ use super::fixtures::{
 };
 use crate::id::{ConversationId, MessageId};
 use crate::store::record::MessageKind;
-use crate::store::{ChannelNo, EventBody, MessageRecord, Scope, Store, StoreError, Table};
+use crate::store::{
+    ChannelNo, ConversationRecord, EventBody, MessageRecord, Removed, Scope, Store, StoreError,
+    Table,
+};
 
 pub(super) fn a_message_that_changes_keeps_one_row(store: &dyn Store) {
     let talk = conversation(10, 1, 5, at(0));
@@ -235,4 +238,73 @@ pub(super) fn everything_is_read_on_from_an_id(store: &dyn Store) {
     assert_eq!(begun(&desk(), 1, 9), [2]);
     assert_eq!(begun(&desk(), u64::MAX, 9), Vec::<u64>::new());
     assert_eq!(begun(&Scope::of_channels([ChannelNo(2)]), 0, 9), [2]);
+}
+
+pub(super) fn what_is_erased_leaves_no_row(store: &dyn Store) {
+    let person = contact(5, &[(1, "ada")]);
+    let (gone, stays) = (conversation(10, 1, 5, at(0)), conversation(11, 1, 5, at(1)));
+    let words = [message(20, &gone, at(1)), message(21, &stays, at(2))];
+    commit(
+        store,
+        vec![
+            seen(&person),
+            began(&gone),
+            began(&stays),
+            came(&words[0], &gone),
+            came(&words[1], &stays),
+        ],
+    )
+    .unwrap();
+    // In the same step the thread begins anew, under another id.
+    let anew = ConversationRecord {
+        thread: gone.thread.clone(),
+        ..conversation(12, 1, 5, at(3))
+    };
+    let again = MessageRecord {
+        external_id: words[0].external_id.clone(),
+        ..message(22, &anew, at(3))
+    };
+    let mut erasing = group(
+        store.head(),
+        vec![began(&anew), came(&again, &anew)],
+        Vec::new(),
+    );
+    erasing.removed = vec![
+        Removed::Message {
+            channel: ChannelNo(1),
+            id: words[0].id,
+        },
+        Removed::Conversation(gone.id),
+    ];
+    store.commit(erasing).unwrap();
+    assert_eq!(ids(&all_feed(store, &desk(), None)), [22, 21]);
+    assert_eq!(all_inbox(store, &desk()).len(), 2);
+    assert_eq!(store.conversation(&desk(), gone.id).unwrap(), None);
+    assert!(all_messages(store, &desk(), gone.id).is_empty());
+    assert_eq!(
+        store.conversations_of(&desk(), person.id).unwrap(),
+        [stays.id, anew.id]
+    );
+    let thread = store.conversation_by_thread(&desk(), ChannelNo(1), &gone.thread);
+    assert_eq!(thread.unwrap(), Some(anew.id));
+    let name = words[0].external_id.as_deref().unwrap();
+    let named = store.message_by_external_id(&desk(), ChannelNo(1), name);
+    assert_eq!(named.unwrap(), Some(again.id));
+    // And without a successor nothing is left of it. The conversation goes first: its messages are found until they go.
+    let mut erasing = group(store.head(), Vec::new(), Vec::new());
+    erasing.removed = vec![Removed::Conversation(anew.id)];
+    store.commit(erasing).unwrap();
+    assert_eq!(ids(&all_messages(store, &desk(), anew.id)), [22]);
+    let mut erasing = group(store.head(), Vec::new(), Vec::new());
+    erasing.removed = vec![Removed::Message {
+        channel: ChannelNo(1),
+        id: again.id,
+    }];
+    store.commit(erasing).unwrap();
+    assert!(all_messages(store, &desk(), anew.id).is_empty());
+    let named = store.message_by_external_id(&desk(), ChannelNo(1), name);
+    assert_eq!(named.unwrap(), None);
+    let thread = store.conversation_by_thread(&desk(), ChannelNo(1), &gone.thread);
+    assert_eq!(thread.unwrap(), None);
+    assert_eq!(ids(&all_feed(store, &desk(), None)), [21]);
 }

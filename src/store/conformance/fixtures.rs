@@ -60,6 +60,7 @@ pub(in crate::store) fn message(
         changes: MessageChanges::default(),
         part_ids: Vec::new(),
         album: None,
+        revisions: Vec::new(),
     }
 }
 
@@ -205,6 +206,7 @@ pub(in crate::store) fn group(head: u64, bodies: Vec<EventBody>, puts: Vec<Put>)
         puts,
         raws,
         last_id,
+        removed: Vec::new(),
     }
 }
 

@@ -7,8 +7,8 @@ use super::fixtures::{
 };
 use crate::store::record::{Identity, MessageKind};
 use crate::store::{
-    ChannelNo, ContactRecord, ConversationRecord, EventBody, Group, MessageRecord, Put, Store,
-    StoreError, Table,
+    ChannelNo, ContactRecord, ConversationRecord, EventBody, Group, MessageRecord, Put, Removed,
+    Store, StoreError, Table,
 };
 
 /// Tells the story group by group.
@@ -89,7 +89,10 @@ impl Story {
                 detail: String::new(),
             });
         }
-        let told = group(self.head, bodies, puts);
+        let mut told = group(self.head, bodies, puts);
+        if self.below(12) == 0 {
+            told.removed = self.erase_conversation();
+        }
         self.head += told.events.len() as u64;
         told
     }
@@ -104,6 +107,25 @@ impl Story {
             5 => self.merge_contacts(),
             _ => self.new_message(),
         }
+    }
+
+    fn erase_conversation(&mut self) -> Vec<Removed> {
+        if self.conversations.is_empty() {
+            return Vec::new();
+        }
+        let which = self.below(self.conversations.len());
+        let gone = self.conversations.remove(which);
+        let (erased, kept) = std::mem::take(&mut self.messages)
+            .into_iter()
+            .partition(|message| message.conversation == gone.id);
+        self.messages = kept;
+        let messages = erased
+            .iter()
+            .map(|message: &MessageRecord| Removed::Message {
+                channel: message.channel,
+                id: message.id,
+            });
+        messages.chain([Removed::Conversation(gone.id)]).collect()
     }
 
     fn put(&mut self) -> Put {

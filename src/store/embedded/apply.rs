@@ -1,5 +1,7 @@
 //! From groups to the rows that change. Of several changes of one object only the last image is written.
 
+mod removal;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use super::key;
 use super::tables::{Position, Rows, Tables, encoded};
 use crate::id::{ContactId, ConversationId, MessageId};
 use crate::store::{
-    ContactRecord, ConversationRecord, EventBody, Found, Group, MessageRecord, Table,
+    ContactRecord, ConversationRecord, EventBody, Found, Group, MessageRecord, Removed, Table,
 };
 
 /// An object's image after the groups, and whether it began in them, so that there is no older row to look at.
@@ -25,6 +27,7 @@ pub(super) struct Changes {
     conversations: HashMap<ConversationId, Arc<ConversationRecord>>,
     contacts: HashMap<ContactId, Image<Option<Arc<ContactRecord>>>>,
     puts: HashMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    removed: Vec<Removed>,
     position: Position,
 }
 
@@ -48,6 +51,7 @@ impl Changes {
         for put in group.puts.drain(..) {
             self.puts.insert((put.table, put.key), put.value);
         }
+        self.add_removed(&group.removed);
     }
 
     fn add_event(&mut self, body: &EventBody) {
@@ -108,6 +112,7 @@ impl Changes {
             + 3 * self.conversations.len()
             + 2 * self.contacts.len()
             + self.puts.len()
+            + 3 * self.removed.len()
     }
 
     /// Where the tables stand once they are applied.
@@ -122,33 +127,16 @@ impl Changes {
         for conversation in self.conversations.values() {
             rows.put(key::conversation(conversation.id), encoded(conversation)?);
         }
+        self.remove_rows(tables, &mut rows)?;
         let is_new = |id: &&ConversationId| inbox.known(**id).is_none();
         let new = self.conversations.keys().filter(is_new).count();
-        self.position.conversations = (inbox.len() + new) as u64;
+        self.position.conversations = (inbox.len() + new - self.gone_from(inbox)) as u64;
         rows.put_position(&self.position)?;
         tables.apply(rows)?;
         for conversation in self.conversations.values() {
             inbox.update(conversation);
         }
-        Ok(())
-    }
-
-    /// Inserts them without a batch, into tables that nobody reads and that are thrown away where this does not come
-    /// to its end. Conversations, which change with each message, and the position are written by [`Late::insert`].
-    pub(super) fn insert(
-        &mut self,
-        tables: &Tables,
-        inbox: &mut Inbox,
-        late: &mut Late,
-    ) -> Found<()> {
-        let mut rows = Rows::default();
-        self.put_all_but_conversations(tables, inbox, &mut rows)?;
-        tables.insert_all(rows)?;
-        for conversation in self.conversations.values() {
-            inbox.update(conversation);
-            late.conversations
-                .insert(conversation.id, encoded(conversation)?);
-        }
+        self.removed_conversations().for_each(|id| inbox.remove(id));
         Ok(())
     }
 
@@ -253,27 +241,6 @@ impl Changes {
             }
         }
         Ok(())
-    }
-}
-
-/// What an insertion without batches writes at its end.
-#[derive(Debug, Default)]
-pub(super) struct Late {
-    conversations: HashMap<ConversationId, Vec<u8>>,
-}
-
-impl Late {
-    /// Writes the conversations, and then where the tables stand.
-    pub(super) fn insert(self, tables: &Tables, position: &mut Position) -> Found<()> {
-        position.conversations = self.conversations.len() as u64;
-        let mut rows = Rows::default();
-        for (id, conversation) in self.conversations {
-            rows.put(key::conversation(id), conversation);
-        }
-        tables.insert_all(rows)?;
-        let mut rows = Rows::default();
-        rows.put_position(position)?;
-        tables.apply(rows)
     }
 }
 

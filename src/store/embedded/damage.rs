@@ -90,6 +90,27 @@ impl DamageList {
         }
     }
 
+    /// Empties the copies that `finds` finds something in. A find stays in the list; a whole segment is removed.
+    pub(super) fn forget(&self, finds: impl Fn(&[u8]) -> bool) -> std::io::Result<()> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if !finds(&std::fs::read(&path)?) {
+                continue;
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if Damage::from_file_name(&name).is_some() {
+                std::fs::write(&path, b"")?;
+            } else {
+                std::fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Everything found so far.
     pub(super) fn all(&self) -> Vec<Damage> {
         self.found

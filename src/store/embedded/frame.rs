@@ -103,6 +103,16 @@ impl FrameBuffer {
         self.bytes.len() as u64
     }
 
+    /// Fills up with zeros to a whole frame of `frame_bytes`; `false` where it is longer already.
+    pub(super) fn pad_to(&mut self, frame_bytes: u64) -> bool {
+        let bytes = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
+        let fits = self.bytes.len() <= bytes;
+        if fits {
+            self.bytes.resize(bytes, 0);
+        }
+        fits
+    }
+
     /// Writes the header for its place in the journal and gives the whole frame.
     pub(super) fn seal(&mut self, run: u64, number: u64, first_seq: u64, events: usize) -> &[u8] {
         let length = u32::try_from(self.bytes.len() - HEADER_BYTES).unwrap_or(u32::MAX);

@@ -48,6 +48,15 @@ impl Inbox {
             .insert((now.activity, conversation.id));
     }
 
+    /// A conversation was erased.
+    pub(super) fn remove(&mut self, id: ConversationId) {
+        if let Some(known) = self.known.remove(&id)
+            && let Some(order) = self.orders.get_mut(&known.channel)
+        {
+            order.remove(&(known.activity, id));
+        }
+    }
+
     /// What is known of a conversation.
     pub(super) fn known(&self, id: ConversationId) -> Option<Known> {
         self.known.get(&id).copied()

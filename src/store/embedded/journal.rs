@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::disk::Disk;
+use super::disk::{Disk, make_directory};
 use super::frame::FrameBuffer;
 use super::log::Log;
 use super::segment::{self, DATA_START, SegmentHeader};
@@ -41,6 +41,24 @@ impl std::fmt::Debug for Making {
 }
 
 impl Making {
+    /// Begins the journal of a new store behind frame `frame` and event `seq` of another one.
+    pub(super) fn begin_behind(&self, frame: u64, seq: u64) -> io::Result<()> {
+        make_directory(&self.directory)?;
+        let header = SegmentHeader {
+            number: 1,
+            run: rand::random(),
+            previous: 0,
+            previous_frame: frame,
+            previous_end: 0,
+            first_frame: frame + 1,
+            first_seq: seq + 1,
+            created_at: self.clock.now(),
+        };
+        let file = self.make_file(header.number, self.segment_bytes)?;
+        self.disk.write_at(&file, &header.pages(), 0)?;
+        self.disk.sync_data(&file)
+    }
+
     /// Makes the file of a segment, with its room and its name durable.
     fn make_file(&self, number: u64, bytes: u64) -> io::Result<File> {
         let path = segment::path_of(&self.directory, number);
@@ -198,6 +216,25 @@ impl Journal {
             self.prepare_next();
         }
         Ok(next_frame)
+    }
+
+    /// Has the next segment made ahead, where it is not yet; whether it is there.
+    pub(super) fn next_is_ready(&mut self) -> bool {
+        if self.ahead.is_none() {
+            self.prepare_next();
+        }
+        self.ahead
+            .as_ref()
+            .is_none_or(|ahead| ahead.file.is_finished())
+    }
+
+    /// Ends the segment that is written, where it has frames, and begins the next: what was written until now is
+    /// changed no more. An error says in words why none could be begun.
+    pub(super) fn seal(&mut self) -> Result<(), String> {
+        if self.active.is_some() && self.tail.end <= DATA_START {
+            return Ok(());
+        }
+        self.begin_segment(0)
     }
 
     /// Has the next segment made on another thread, so that no commit waits for it.

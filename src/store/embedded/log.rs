@@ -6,8 +6,10 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+
+use deskbell_sdk::Time;
 
 use super::damage::DamageList;
 use super::frame::{FrameHeader, HEADER_BYTES, whole_frame};
@@ -76,8 +78,8 @@ impl Segment {
     }
 }
 
-/// The journal as it is read. Retention will drop segments from the front of the list: what is asked of it
-/// ([`Log::oldest_seq`]) already goes by the oldest segment that stands in it.
+/// The journal as it is read. Retention drops segments from the front of the list: what is asked of it
+/// ([`Log::oldest_seq`]) goes by the oldest segment that stands in it.
 #[derive(Debug)]
 pub(super) struct Log {
     directory: PathBuf,
@@ -161,6 +163,73 @@ impl Log {
                 .first()
                 .map_or(1, |segment| segment.header.first_seq)
         })
+    }
+
+    /// The first frame that the oldest segment has or will have.
+    pub(super) fn first_frame(&self) -> u64 {
+        self.segments(|segments| {
+            segments
+                .first()
+                .map_or(1, |segment| segment.header.first_frame)
+        })
+    }
+
+    /// The segments that are no longer written, the oldest first.
+    pub(super) fn sealed(&self) -> Vec<Segment> {
+        self.segments(|segments| {
+            let sealed = segments.len().saturating_sub(1);
+            segments[..sealed].to_vec()
+        })
+    }
+
+    /// The numbers of all segments, the oldest first.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.segments(|segments| {
+            let numbers = segments.iter().map(|segment| segment.header.number);
+            numbers.collect()
+        })
+    }
+
+    /// When the segment that follows frame `after` was begun, and the bytes of all frames behind it; `None` where
+    /// there is no such frame.
+    pub(super) fn behind(&self, after: u64) -> Option<(Time, u64)> {
+        self.segments(|segments| {
+            let behind = || {
+                segments
+                    .iter()
+                    .filter(|segment| segment.valid.frame > after && segment.valid.end > DATA_START)
+            };
+            let since = behind().next()?.header.created_at;
+            let bytes = behind().map(|segment| segment.valid.end - DATA_START).sum();
+            Some((since, bytes))
+        })
+    }
+
+    /// The oldest segments that go no further than frame `covered` and were full before `before`.
+    pub(super) fn old_segments(&self, covered: u64, before: Time) -> Vec<u64> {
+        self.segments(|segments| {
+            segments
+                .windows(2)
+                .take_while(|pair| {
+                    pair[0].valid.frame <= covered && pair[1].header.created_at <= before
+                })
+                .map(|pair| pair[0].header.number)
+                .collect()
+        })
+    }
+
+    /// Takes the oldest segment off the list, so that nobody begins to read it any more.
+    pub(super) fn drop_oldest(&self, number: u64) {
+        self.change_segments(|segments| {
+            if segments.len() > 1 && segments[0].header.number == number {
+                segments.remove(0);
+            }
+        });
+    }
+
+    /// The journal's directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Events after `after` up to `head`, at most `limit`.
@@ -273,7 +342,8 @@ impl Log {
         Ok(index)
     }
 
-    fn walk_segment(
+    /// Shows every whole frame of a segment to `visit`; what is damaged is reported.
+    pub(super) fn walk_segment(
         &self,
         segment: &Segment,
         visit: impl FnMut(FrameAt<'_>) -> Found<()>,
@@ -293,20 +363,21 @@ impl Log {
             .try_for_each(|segment| self.walk_segment(segment, |_| Ok(())))
     }
 
-    /// Shows every group whose frame is numbered above `after` to `visit`, with its frame's number and the event
-    /// that follows it.
+    /// Shows every group whose frame is numbered above `after`, up to `up_to`, to `visit`, with its frame's number and
+    /// the event that follows it.
     pub(super) fn replay(
         &self,
         after: u64,
+        up_to: u64,
         mut visit: impl FnMut(Replayed) -> Found<()>,
     ) -> Found<()> {
         let segments = self.segments(<[Segment]>::to_vec);
         for segment in segments
             .iter()
-            .filter(|segment| segment.valid.frame > after)
+            .filter(|segment| segment.valid.frame > after && segment.header.first_frame <= up_to)
         {
             self.walk_segment(segment, |frame| {
-                if frame.header.number <= after {
+                if frame.header.number <= after || frame.header.number > up_to {
                     return Ok(());
                 }
                 let group = decode(segment.header.number, &frame)?;

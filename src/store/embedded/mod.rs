@@ -8,7 +8,10 @@
 mod apply;
 mod damage;
 mod disk;
+mod fold;
+mod forget;
 mod frame;
+mod hanging;
 mod inbox;
 mod journal;
 mod key;
@@ -21,11 +24,16 @@ mod reads;
 mod recent;
 mod recovery;
 mod scan;
+mod scrub;
 mod segment;
+mod snapshot;
+mod snapshots;
+mod sorter;
 mod space;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::fs::File;
 use std::path::Path;
@@ -35,6 +43,7 @@ use std::time::{Duration, Instant};
 
 use self::apply::Changes;
 use self::disk::{Disk, RealDisk};
+use self::fold::{Truth, UpTo};
 use self::frame::FrameBuffer;
 use self::journal::Journal;
 use self::log::Log;
@@ -43,12 +52,15 @@ use self::model::{Home, Model};
 use self::recent::RecentEvents;
 use self::space::Space;
 use self::tables::Position;
-use super::{Group, Read, Store, StoreError};
+use super::{
+    Forgotten, Group, Needle, Read, ScrubReport, SnapshotInfo, Store, StoreError, UpkeepState,
+};
 use crate::clock::Clock;
 
 pub use self::damage::Damage;
 pub use self::model::Progress;
 pub use self::open_error::OpenError;
+pub use self::snapshot::{SnapshotCounts, SnapshotError, SnapshotHeader, SnapshotReader};
 
 /// How long closing waits for readers.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -69,6 +81,7 @@ pub struct Options {
     /// Tells when segments were begun.
     pub clock: Clock,
     disk: Arc<dyn Disk>,
+    fold_bytes: usize,
 }
 
 impl std::fmt::Debug for Options {
@@ -91,6 +104,7 @@ impl Options {
             boot_id: None,
             clock,
             disk: Arc::new(RealDisk),
+            fold_bytes: 64 << 20,
         }
     }
 }
@@ -110,6 +124,13 @@ pub struct EmbeddedStore {
     model: Model,
     writer: Mutex<Writer>,
     log: Arc<Log>,
+    truth: Truth,
+    clock: Clock,
+    // Held by whatever rewrites files beside the writer: one at a time.
+    upkeep: Mutex<()>,
+    // Held by a scrub, which takes hours and keeps no other upkeep from its work.
+    scrubbing: Mutex<()>,
+    scrubbed: Mutex<Option<ScrubReport>>,
     recent: RecentEvents,
     head: AtomicU64,
     last_id: AtomicU64,
@@ -168,14 +189,22 @@ impl EmbeddedStore {
         if writer.closed || self.model.tables().is_ok() {
             return Ok(());
         }
-        let tail = writer.journal.tail();
-        let rebuilt = self
-            .model
-            .rebuild(&self.home, &self.log, tail.frame, &|_| {});
+        let up_to = self.up_to(writer);
+        let rebuilt = self.model.rebuild(&self.home, &self.truth, up_to, &|_| {});
         writer.position = rebuilt.map_err(|error| StoreError::Repairing(error.to_string()))?;
         self.recent.clear();
         self.publish(writer);
         Ok(())
+    }
+
+    /// Everything that is durable.
+    fn up_to(&self, writer: &Writer) -> UpTo {
+        let tail = writer.journal.tail();
+        UpTo {
+            frame: tail.next_frame - 1,
+            seq: tail.next_seq - 1,
+            last_id: self.last_id(),
+        }
     }
 
     /// Shows readers what was applied.
@@ -248,11 +277,34 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
+    fn snapshot(&self) -> Result<SnapshotInfo, StoreError> {
+        self.make_snapshot()
+    }
+
+    fn drop_old(&self, keep: Duration) -> Result<u64, StoreError> {
+        self.drop_old_segments(keep)
+    }
+
+    fn scrub(&self, rows_per_second: u64) -> Result<ScrubReport, StoreError> {
+        self.scrub_tables(rows_per_second)
+    }
+
+    fn forget(&self, needles: &[Needle]) -> Result<Forgotten, StoreError> {
+        self.forget_everywhere(needles)
+    }
+
+    fn upkeep(&self) -> UpkeepState {
+        self.upkeep_state()
+    }
+
     fn bytes_on_disk(&self) -> u64 {
         disk::bytes_below(&self.home.directory)
     }
 
     fn close(&self) -> Result<(), StoreError> {
+        // What takes long hears of it and ends.
+        self.truth.closing.store(true, Ordering::SeqCst);
+        let _none_else = self.one_at_a_time();
         let mut writer = self.writer();
         if writer.closed {
             return Ok(());

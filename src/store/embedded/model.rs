@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use super::apply::{Changes, Late};
+use super::apply::Changes;
+use super::disk::write_whole;
+use super::fold::{SCRATCH_PREFIX, Truth, UpTo};
+use super::hanging::hanging_rows;
 use super::inbox::Inbox;
 use super::log::Log;
-use super::tables::{Position, Tables};
+use super::snapshots;
+use super::tables::{Position, Rows, Tables};
 use crate::store::{Found, StoreError};
 
 /// Rows of a batch when the tables are brought up to the journal: a batch shuts readers out, and takes memory.
@@ -18,6 +22,9 @@ const INSERT_ROWS: usize = 20_000;
 const REPORT_EVERY_FRAMES: u64 = 256;
 
 const DIRECTORY: &str = "tables";
+/// Names the directory of the tables, where they were made beside older ones.
+const IN_USE: &str = "tables-in-use";
+const BESIDE_PREFIX: &str = "tables-";
 const ASIDE_PREFIX: &str = "tables.aside-";
 const REBUILD_FLAG: &str = "rebuild-tables";
 
@@ -26,6 +33,13 @@ const REBUILD_FLAG: &str = "rebuild-tables";
 pub enum Progress {
     /// The tables are opened; that takes some seconds a million messages after a long run.
     OpeningTables,
+    /// The tables are to be made again; the snapshot that they are made from is read whole first.
+    CheckingSnapshot {
+        /// Rows read.
+        done: u64,
+        /// Rows there are.
+        of: u64,
+    },
     /// The tables are brought up to the journal, or made again from it.
     ReadingJournal {
         /// Steps read.
@@ -33,6 +47,29 @@ pub enum Progress {
         /// Steps there are.
         of: u64,
     },
+    /// The tables are made again: what the snapshot and the journal say is written.
+    MakingTables {
+        /// Rows written.
+        done: u64,
+        /// Rows there are, about.
+        of: u64,
+    },
+}
+
+impl Progress {
+    /// How much of the whole is done, in percent; `None` where it cannot be told.
+    #[must_use]
+    pub fn percent(&self) -> Option<u8> {
+        // About how long each takes of a rebuild.
+        let (from, to, done, of) = match *self {
+            Self::OpeningTables => return None,
+            Self::CheckingSnapshot { done, of } => (0, 5, done, of),
+            Self::ReadingJournal { done, of } => (5, 30, done, of),
+            Self::MakingTables { done, of } => (30, 100, done, of),
+        };
+        let part = done.min(of).saturating_mul(to - from) / of.max(1);
+        u8::try_from(from + part).ok()
+    }
 }
 
 /// Where the tables are and what they are made from.
@@ -47,7 +84,50 @@ pub(super) struct Home {
 impl Home {
     /// Where sled has its files.
     pub(super) fn tables(&self) -> PathBuf {
-        self.directory.join(DIRECTORY)
+        self.directory.join(self.name_in_use())
+    }
+
+    fn name_in_use(&self) -> String {
+        let named = std::fs::read_to_string(self.directory.join(IN_USE)).unwrap_or_default();
+        match number_of(&named) {
+            Some(_) => named,
+            None => DIRECTORY.to_owned(),
+        }
+    }
+
+    /// A directory beside the tables for new ones.
+    pub(super) fn beside(&self) -> PathBuf {
+        let number = number_of(&self.name_in_use()).unwrap_or(1) + 1;
+        self.directory.join(format!("{BESIDE_PREFIX}{number}"))
+    }
+
+    /// From now on the tables are those at `path`.
+    pub(super) fn use_tables(&self, path: &Path) -> Found<()> {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or(DIRECTORY);
+        write_whole(&self.directory.join(IN_USE), name.as_bytes()).map_err(not_set_aside)
+    }
+
+    /// Removes what a crash left: tables that are not in use, and temporary files.
+    pub(super) fn remove_strays(&self) {
+        let in_use = self.name_in_use();
+        let entries = std::fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| *name != in_use) else {
+                continue;
+            };
+            let stray =
+                name == DIRECTORY || number_of(name).is_some() || name.starts_with(SCRATCH_PREFIX);
+            if stray && let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                tracing::warn!(%error, name, "a directory that is of no use any more cannot be removed");
+            }
+        }
     }
 
     fn rebuild_flag(&self) -> PathBuf {
@@ -59,11 +139,13 @@ impl Home {
         self.rebuild_flag().exists()
     }
 
-    fn ask_for_rebuild(&self) -> Found<()> {
+    /// Has the next start make the tables again.
+    pub(super) fn ask_for_rebuild(&self) -> Found<()> {
         std::fs::write(self.rebuild_flag(), b"").map_err(not_set_aside)
     }
 
-    fn rebuild_is_done(&self) -> Found<()> {
+    /// The tables can be believed again.
+    pub(super) fn rebuild_is_done(&self) -> Found<()> {
         match std::fs::remove_file(self.rebuild_flag()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(not_set_aside(error)),
             _ => Ok(()),
@@ -115,8 +197,18 @@ impl Home {
 
     /// Opens tables.
     pub(super) fn open_tables(&self) -> Found<Tables> {
-        Tables::open(&self.tables(), self.cache_bytes, self.rebuild_flag())
+        self.open_tables_at(&self.tables())
     }
+
+    /// Opens tables in a directory.
+    pub(super) fn open_tables_at(&self, path: &Path) -> Found<Tables> {
+        Tables::open(path, self.cache_bytes, self.rebuild_flag())
+    }
+}
+
+/// The number of tables that were made beside others.
+fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix(BESIDE_PREFIX)?.parse().ok()
 }
 
 fn not_set_aside(error: std::io::Error) -> StoreError {
@@ -211,43 +303,35 @@ impl Model {
         of: u64,
         progress: &dyn Fn(Progress),
     ) -> Found<Position> {
-        let mut position = position;
-        let mut changes = Changes::after(position);
-        let mut reported = position.frame;
-        log.replay(position.frame, |mut replayed| {
-            changes.add(replayed.frame, replayed.next_seq, &mut replayed.group);
-            if changes.rows() >= BATCH_ROWS {
-                self.apply(&mut changes)?;
-                position = changes.position();
-                changes = Changes::after(position);
-            }
-            if replayed.frame >= reported + REPORT_EVERY_FRAMES {
-                reported = replayed.frame;
-                progress(Progress::ReadingJournal {
-                    done: replayed.frame,
-                    of,
-                });
-            }
-            Ok(())
-        })?;
-        if changes.position() != position {
-            self.apply(&mut changes)?;
-            position = changes.position();
-        }
+        let position = catch_up(position, log, of, progress, |changes| self.apply(changes))?;
         self.ready.store(true, Ordering::SeqCst);
         Ok(position)
     }
 
-    /// Sets the tables aside and makes them again from the journal.
+    /// Puts other tables in the place of those that are read, which it gives back.
+    pub(super) fn swap(&self, beside: Beside) -> Option<Arc<Tables>> {
+        let mut inbox = self.inbox.write().unwrap_or_else(PoisonError::into_inner);
+        *inbox = beside.inbox;
+        let new = Some(Arc::new(beside.tables));
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *tables, new);
+        self.ready.store(true, Ordering::SeqCst);
+        old
+    }
+
+    /// Sets the tables aside and makes them again from the snapshots and the journal.
     pub(super) fn rebuild(
         &self,
         home: &Home,
-        log: &Log,
-        of: u64,
+        truth: &Truth,
+        up_to: UpTo,
         progress: &dyn Fn(Progress),
     ) -> Found<Position> {
-        if of > 0 {
-            tracing::warn!(steps = of, "making the tables again from the journal");
+        if up_to.frame > 0 {
+            tracing::warn!(
+                steps = up_to.frame,
+                "making the tables again from the journal"
+            );
         }
         if let Some(old) = self.take() {
             discard(old);
@@ -256,7 +340,7 @@ impl Model {
         // Until they are whole, no start may believe them.
         home.ask_for_rebuild()?;
         let tables = home.open_tables()?;
-        let position = fill(&tables, log, of, progress)?;
+        let position = fill(&tables, truth, up_to, progress)?;
         tables.flush()?;
         self.put(tables)?;
         home.rebuild_is_done()?;
@@ -265,17 +349,65 @@ impl Model {
     }
 }
 
-/// Fills empty tables from the journal.
-fn fill(tables: &Tables, log: &Log, of: u64, progress: &dyn Fn(Progress)) -> Found<Position> {
-    progress(Progress::ReadingJournal { done: 0, of });
-    let mut inbox = Inbox::default();
-    let mut late = Late::default();
-    let mut changes = Changes::default();
-    log.replay(0, |mut replayed| {
+/// Tables that nobody reads yet.
+pub(super) struct Beside {
+    tables: Tables,
+    inbox: Inbox,
+    /// Where they stand.
+    pub(super) position: Position,
+}
+
+impl Beside {
+    /// Makes tables in an empty directory.
+    pub(super) fn make(tables: Tables, truth: &Truth, up_to: UpTo) -> Found<Self> {
+        let position = fill(&tables, truth, up_to, &|_| {})?;
+        tables.flush()?;
+        Ok(Self {
+            inbox: inbox_of(&tables, position)?,
+            tables,
+            position,
+        })
+    }
+
+    /// Applies what the journal has behind them.
+    pub(super) fn catch_up(&mut self, log: &Log) -> Found<()> {
+        let Self {
+            tables,
+            inbox,
+            position,
+        } = self;
+        *position = catch_up(*position, log, 0, &|_| {}, |changes| {
+            changes.apply(tables, inbox)
+        })?;
+        Ok(())
+    }
+
+    /// Writes out what is still in memory.
+    pub(super) fn flush(&self) -> Found<()> {
+        self.tables.flush()
+    }
+}
+
+/// Applies what the journal has behind `position`, and gives the new one.
+fn catch_up(
+    position: Position,
+    log: &Log,
+    of: u64,
+    progress: &dyn Fn(Progress),
+    mut apply: impl FnMut(&mut Changes) -> Found<()>,
+) -> Found<Position> {
+    let mut position = position;
+    let mut changes = Changes::after(position);
+    let mut reported = position.frame;
+    log.replay(position.frame, u64::MAX, |mut replayed| {
         changes.add(replayed.frame, replayed.next_seq, &mut replayed.group);
-        if changes.rows() >= INSERT_ROWS {
-            changes.insert(tables, &mut inbox, &mut late)?;
-            changes = Changes::after(changes.position());
+        if changes.rows() >= BATCH_ROWS {
+            apply(&mut changes)?;
+            position = changes.position();
+            changes = Changes::after(position);
+        }
+        if replayed.frame >= reported + REPORT_EVERY_FRAMES {
+            reported = replayed.frame;
             progress(Progress::ReadingJournal {
                 done: replayed.frame,
                 of,
@@ -283,11 +415,81 @@ fn fill(tables: &Tables, log: &Log, of: u64, progress: &dyn Fn(Progress)) -> Fou
         }
         Ok(())
     })?;
-    changes.insert(tables, &mut inbox, &mut late)?;
-    let mut position = changes.position();
-    late.insert(tables, &mut position)?;
-    progress(Progress::ReadingJournal { done: of, of });
+    if changes.position() != position {
+        apply(&mut changes)?;
+        position = changes.position();
+    }
     Ok(position)
+}
+
+/// Fills empty tables: first the primary rows, then those that hang on them, each in the order of their keys, which is
+/// what sled takes quickest.
+fn fill(
+    tables: &Tables,
+    truth: &Truth,
+    up_to: UpTo,
+    progress: &dyn Fn(Progress),
+) -> Found<Position> {
+    let mut folded = truth.fold(up_to, progress)?;
+    let mut position = folded.position;
+    let mut hanging = truth.sorter("hanging", &folded.scratch);
+    let half = folded.rows_at_most;
+    let of = 2 * half;
+    let mut batch = Batch::default();
+    progress(Progress::MakingTables { done: 0, of });
+    let mut done = 0;
+    while let Some((key, value)) = folded.next_row()? {
+        hanging_rows(&key, &value, |key, value| hanging.put(key, Some(value)))?;
+        position.conversations += u64::from(key.first() == Some(&b'c'));
+        done += 1;
+        if batch.put(tables, key, value)? {
+            truth.go_on()?;
+            progress(Progress::MakingTables { done, of });
+        }
+    }
+    drop(folded);
+    let mut hanging = hanging.merged(None)?;
+    let (mut written, all) = (0_u64, hanging.rows_at_most().max(1));
+    while let Some((key, value)) = hanging.next_row()? {
+        written += 1;
+        if batch.put(tables, key, value)? {
+            truth.go_on()?;
+            let share = u128::from(half) * u128::from(written) / u128::from(all);
+            let done = half + u64::try_from(share).unwrap_or(half).min(half);
+            progress(Progress::MakingTables { done, of });
+        }
+    }
+    batch.insert(tables)?;
+    let mut last = Rows::default();
+    last.put_position(&position)?;
+    tables.apply(last)?;
+    progress(Progress::MakingTables { done: of, of });
+    Ok(position)
+}
+
+/// Rows that are inserted together.
+#[derive(Default)]
+struct Batch {
+    rows: Rows,
+    count: usize,
+}
+
+impl Batch {
+    /// Takes in a row; whether all that were taken in are written now.
+    fn put(&mut self, tables: &Tables, key: Vec<u8>, value: Vec<u8>) -> Found<bool> {
+        self.rows.put(key, value);
+        self.count += 1;
+        if self.count < INSERT_ROWS {
+            return Ok(false);
+        }
+        self.insert(tables)?;
+        Ok(true)
+    }
+
+    fn insert(&mut self, tables: &Tables) -> Found<()> {
+        self.count = 0;
+        tables.insert_all(std::mem::take(&mut self.rows))
+    }
 }
 
 /// Drops tables that failed: sled may panic or hang while it closes, and nobody shall wait for it.
@@ -302,10 +504,11 @@ fn discard(tables: Arc<Tables>) {
 
 /// The store's own files in its directory, so that foreign ones are known.
 pub(super) fn is_ours(name: &str) -> bool {
-    name == DIRECTORY || name == REBUILD_FLAG || name.starts_with(ASIDE_PREFIX)
-}
-
-/// Whether tables stand in the store's directory.
-pub(super) fn has_tables(directory: &Path) -> bool {
-    directory.join(DIRECTORY).exists()
+    name == DIRECTORY
+        || name == REBUILD_FLAG
+        || name == IN_USE
+        || name == snapshots::FOLDER
+        || name.starts_with(ASIDE_PREFIX)
+        || name.starts_with(SCRATCH_PREFIX)
+        || number_of(name).is_some()
 }

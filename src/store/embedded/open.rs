@@ -6,20 +6,23 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use super::disk::{make_directory, write_whole};
+use super::fold::{Truth, UpTo};
 use super::frame::FrameBuffer;
 use super::journal::Making;
 use super::marker::{Marker, kernel_boot_id};
-use super::model::{Home, Model, Progress, has_tables, is_ours};
+use super::model::{Home, Model, Progress, is_ours};
 use super::open_error::{OpenError, Trying};
 use super::recovery::{Known, Opened, open_journal};
+use super::snapshot::{SnapshotError, SnapshotHeader};
+use super::snapshots::Snapshots;
 use super::space::{RESERVE_FILE, Space};
 use super::tables::Position;
 use super::{EmbeddedStore, Options, Writer};
 use crate::store::StoreError;
 
 const LOCK_FILE: &str = "lock";
-const FORMAT_FILE: &str = "format";
-const JOURNAL: &str = "journal";
+pub(super) const FORMAT_FILE: &str = "format";
+pub(super) const JOURNAL: &str = "journal";
 const FORMAT: u32 = 1;
 const FORMAT_WORDS: &str = "deskbell store, format ";
 
@@ -51,15 +54,20 @@ pub(super) fn open(
         directory: directory.to_owned(),
         cache_bytes: options.cache_bytes,
     };
+    home.remove_strays();
+    let snapshots = Snapshots::in_store(directory, Arc::clone(&options.disk))
+        .trying("the folder of snapshots cannot be read")?;
+    let snapshot = snapshots.newest_header().map_err(unreadable_snapshot)?;
     let model = Model::default();
     let trusted = open_trusted_tables(&home, &model, marker.as_ref(), &boot_id, progress);
-    let known = known_from(marker.as_ref(), trusted);
+    let known = known_from(marker.as_ref(), trusted, snapshot.as_ref());
     let making = Making {
         directory: directory.join(JOURNAL),
-        disk: options.disk,
+        disk: Arc::clone(&options.disk),
         segment_bytes: options.segment_bytes,
-        clock: options.clock,
+        clock: options.clock.clone(),
     };
+    let clock = options.clock;
     let Opened {
         log,
         journal,
@@ -90,23 +98,35 @@ pub(super) fn open(
             .write(directory)
             .trying("the marker of the last stop cannot be written")?;
     }
+    let truth = Truth {
+        directory: directory.to_owned(),
+        log: Arc::clone(&log),
+        snapshots,
+        disk: options.disk,
+        fold_bytes: options.fold_bytes,
+        closing: Arc::default(),
+        folds: Arc::default(),
+    };
+    let last_id = remembered_id.max(trusted.map_or(0, |position| position.last_id));
+    let up_to = UpTo {
+        frame: tail.next_frame - 1,
+        seq: tail.next_seq - 1,
+        last_id,
+    };
     let caught_up = match trusted {
         Some(position) => model.catch_up(position, &log, tail.frame, progress),
-        None => model.rebuild(&home, &log, tail.frame, progress),
+        None => model.rebuild(&home, &truth, up_to, progress),
     };
     let position = match caught_up {
         Err(error) if trusted.is_some() => {
             tracing::error!(%error, "the tables cannot be brought up to the journal");
-            model.rebuild(&home, &log, tail.frame, progress)
+            model.rebuild(&home, &truth, up_to, progress)
         }
         result => result,
     }
     .map_err(not_made)?;
 
-    let last_id = position
-        .last_id
-        .max(remembered_id)
-        .max(trusted.map_or(0, |position| position.last_id));
+    let last_id = position.last_id.max(last_id);
     Ok(EmbeddedStore {
         model,
         writer: Mutex::new(Writer {
@@ -116,6 +136,11 @@ pub(super) fn open(
             closed: false,
         }),
         log,
+        truth,
+        clock,
+        upkeep: Mutex::new(()),
+        scrubbing: Mutex::new(()),
+        scrubbed: Mutex::new(None),
         recent: super::recent::RecentEvents::default(),
         head: AtomicU64::new(tail.next_seq - 1),
         last_id: AtomicU64::new(last_id),
@@ -141,7 +166,7 @@ fn open_trusted_tables(
     progress: &dyn Fn(Progress),
 ) -> Option<Position> {
     let marker = marker?;
-    if !has_tables(&home.directory) {
+    if !home.tables().exists() {
         return None;
     }
     if home.rebuild_is_asked_for() || !marker.vouches_for_tables(boot_id) {
@@ -168,18 +193,36 @@ fn open_trusted_tables(
     }
 }
 
-fn known_from(marker: Option<&Marker>, tables: Option<Position>) -> Known {
-    let marked = marker.map_or_else(Known::default, |marker| Known {
-        frame: marker.frame,
-        seq: marker.seq,
-    });
-    let applied = tables.map_or_else(Known::default, |position| Known {
-        frame: position.frame,
-        seq: position.seq,
-    });
+fn unreadable_snapshot(error: SnapshotError) -> OpenError {
+    match error {
+        SnapshotError::Newer(found) => OpenError::Newer {
+            found,
+            known: super::snapshot::FORMAT,
+        },
+        SnapshotError::Damaged(why) => OpenError::Damaged(why.to_owned()),
+        SnapshotError::Io(source) => OpenError::Io {
+            what: "the folder of snapshots cannot be read",
+            source,
+        },
+    }
+}
+
+/// The highest numbers that anything remembers.
+fn known_from(
+    marker: Option<&Marker>,
+    tables: Option<Position>,
+    snapshot: Option<&SnapshotHeader>,
+) -> Known {
+    let numbers = [
+        marker.map(|marker| (marker.frame, marker.seq)),
+        tables.map(|position| (position.frame, position.seq)),
+        snapshot.map(|header| (header.frame, header.seq)),
+    ];
+    let numbers = || numbers.iter().flatten();
     Known {
-        frame: marked.frame.max(applied.frame),
-        seq: marked.seq.max(applied.seq),
+        frame: numbers().map(|(frame, _)| *frame).max().unwrap_or(0),
+        seq: numbers().map(|(_, seq)| *seq).max().unwrap_or(0),
+        covered: snapshot.map_or(0, |header| header.frame),
     }
 }
 
@@ -224,13 +267,18 @@ fn refuse_foreign(directory: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// What the format file says.
+pub(super) fn format_text() -> String {
+    format!("{FORMAT_WORDS}{FORMAT}\n")
+}
+
 fn check_format(directory: &Path) -> Result<(), OpenError> {
     let path = directory.join(FORMAT_FILE);
     let text = match std::fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text = format!("{FORMAT_WORDS}{FORMAT}\n");
-            return write_whole(&path, text.as_bytes()).trying("the format file cannot be written");
+            return write_whole(&path, format_text().as_bytes())
+                .trying("the format file cannot be written");
         }
         Err(source) => {
             return Err(OpenError::Io {

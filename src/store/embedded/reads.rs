@@ -28,14 +28,6 @@ impl EmbeddedStore {
             Ok(None)
         }
     }
-
-    /// Whether a conversation is there and may be seen.
-    fn shows(&self, scope: &Scope, conversation: ConversationId) -> bool {
-        self.model
-            .inbox()
-            .known(conversation)
-            .is_some_and(|known| scope.allows(known.channel))
-    }
 }
 
 impl Read for EmbeddedStore {
@@ -53,6 +45,8 @@ impl Read for EmbeddedStore {
 
     fn events(&self, after: u64, limit: usize) -> Found<Vec<LogEvent>> {
         let head = self.head();
+        // What was dropped from the journal may still stand in memory.
+        let after = after.max(self.oldest().saturating_sub(1));
         if after >= head || limit == 0 {
             return Ok(Vec::new());
         }
@@ -73,8 +67,9 @@ impl Read for EmbeddedStore {
     }
 
     fn inbox(&self, scope: &Scope, page: &InboxPage) -> Found<Vec<Arc<ConversationRecord>>> {
-        let tables = self.model.tables()?;
+        // In this order: while the inbox is held, its tables are those that stand.
         let inbox = self.model.inbox();
+        let tables = self.model.tables()?;
         let channels = inbox.channels(scope, page.channels.as_deref());
         let row = |id: ConversationId| {
             tables.conversation(id)?.ok_or_else(|| {
@@ -96,12 +91,10 @@ impl Read for EmbeddedStore {
         before: Place,
         limit: usize,
     ) -> Found<Vec<Arc<MessageRecord>>> {
-        let tables = self.model.tables()?;
-        if self.shows(scope, conversation) {
-            tables.messages(scope, conversation, before, limit)
-        } else {
-            Ok(Vec::new())
-        }
+        // Also of a conversation that is gone, as long as its messages are here: an erasure takes them in steps.
+        self.model
+            .tables()?
+            .messages(scope, conversation, before, limit)
     }
 
     fn message(

@@ -21,6 +21,8 @@ pub(super) struct Known {
     pub(super) frame: u64,
     /// Its last event.
     pub(super) seq: u64,
+    /// A snapshot holds what the frames up to this one did: their segments may be gone.
+    pub(super) covered: u64,
 }
 
 /// Where the journal ends, as its last segment says.
@@ -69,6 +71,7 @@ pub(super) fn open_journal(making: Making, known: Known) -> Result<Opened, OpenE
     let directory = &making.directory;
     make_directory(directory).trying("the journal's directory cannot be made")?;
     let damage = DamageList::load(directory.join("quarantine"));
+    segment::remove_halves(directory).trying("half a segment cannot be removed")?;
     let numbers =
         segment::numbers_in(directory).trying("the journal's directory cannot be read")?;
     let highest_segment = numbers.last().copied().unwrap_or(0);
@@ -133,7 +136,7 @@ pub(super) fn open_journal(making: Making, known: Known) -> Result<Opened, OpenE
     let file = make_end_durable(&making, &last, &end)?;
     // Where something else than room follows, it stays as it is, and a new segment is begun.
     let continued = (lost_frames == 0 && end.blank_behind).then_some((file, last.run));
-    let segments = segments_of(&making, &chain, &end, &damage)?;
+    let segments = segments_of(&making, &chain, &end, known.covered, &damage)?;
     let log = Arc::new(Log::new(directory.clone(), segments, damage));
     let mut journal = Journal::new(making, Arc::clone(&log), tail, continued)
         .trying("the journal cannot be opened")?;
@@ -230,6 +233,7 @@ fn segments_of(
     making: &Making,
     chain: &[SegmentHeader],
     end: &End,
+    covered: u64,
     damage: &DamageList,
 ) -> Result<Vec<Segment>, OpenError> {
     let mut segments = Vec::with_capacity(chain.len());
@@ -245,9 +249,12 @@ fn segments_of(
             &[],
         );
     };
-    // Retention, once it drops segments, will say up to which it did; until then none may be missing at the front.
-    if let Some(first) = chain.first().filter(|first| first.previous > 0) {
-        missing(first, 0);
+    // Retention drops segments from the front, but none that no snapshot covers.
+    if let Some(first) = chain
+        .first()
+        .filter(|first| first.previous > 0 && first.first_frame > covered + 1)
+    {
+        missing(first, covered);
     }
     for (place, header) in chain.iter().enumerate() {
         let segment = match chain.get(place + 1) {

@@ -26,6 +26,8 @@ const MAGIC: &[u8; 8] = b"DBELLJNL";
 const HEADER_BYTES: usize = 80;
 const CRC_AT: usize = HEADER_BYTES - 4;
 const EXTENSION: &str = "segment";
+/// The ending of a file that is to take the place of a segment.
+pub(super) const HALF: &str = "half";
 
 /// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +170,17 @@ pub(super) fn numbers_in(directory: &Path) -> io::Result<Vec<u64>> {
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Removes what a crash left of files that were to take the place of segments.
+pub(super) fn remove_halves(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == HALF) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a segment's bytes from its beginning up to `end` (`None`: all of it). A shorter file gives what it has.

@@ -19,7 +19,7 @@
 //! scope is not even touched. Records are MessagePack arrays. A group is one batch, which carries the [`Position`].
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -424,6 +424,36 @@ impl Tables {
         })
     }
 
+    /// The bytes under a key.
+    pub(super) fn value(&self, key: &[u8]) -> Found<Option<Vec<u8>>> {
+        self.guarded(|tree| Ok(said(tree.get(key))?.map(|value| value.to_vec())))
+    }
+
+    /// Rows whose key begins with `kind` and is larger than `after`, by key.
+    pub(super) fn rows_of_kind(
+        &self,
+        kind: u8,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Found<Vec<(Vec<u8>, Vec<u8>)>> {
+        self.guarded(|tree| {
+            let mut from = after.unwrap_or(&[kind]).to_vec();
+            if after.is_some() {
+                // The smallest key behind `after`.
+                from.push(0);
+            }
+            let mut found = Vec::new();
+            for row in tree.range(from..).take(limit) {
+                let (key, value) = said(row)?;
+                if key.first() != Some(&kind) {
+                    break;
+                }
+                found.push((key.to_vec(), value.to_vec()));
+            }
+            Ok(found)
+        })
+    }
+
     /// An entry of a side table.
     pub(super) fn side(&self, table: Table, key: &[u8]) -> Found<Option<Vec<u8>>> {
         self.guarded(|tree| Ok(said(tree.get(key::side(table, key)))?.map(|value| value.to_vec())))
@@ -488,6 +518,12 @@ impl Rows {
     /// Removes a row.
     pub(super) fn remove(&mut self, key: Vec<u8>) {
         self.rows.push((key, None));
+    }
+
+    /// The keys that are written.
+    pub(super) fn written(&self) -> HashSet<&[u8]> {
+        let written = self.rows.iter().filter(|(_, value)| value.is_some());
+        written.map(|(key, _)| key.as_slice()).collect()
     }
 
     /// Writes the position.

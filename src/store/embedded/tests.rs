@@ -1,9 +1,13 @@
 //! The embedded engine: what every engine must do, and what only this one must.
 
 mod faults;
+mod forget;
 mod journal;
 mod kill;
 mod opening;
+mod rebuild;
+mod scrub;
+mod snapshots;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -56,7 +56,7 @@ fn open(directory: &Path, known: u64) -> Result<Opened, OpenError> {
         making,
         Known {
             frame: known,
-            seq: 0,
+            ..Known::default()
         },
     )
 }
@@ -99,7 +99,7 @@ fn groups(count: usize) -> Vec<Group> {
 /// Frame numbers and groups as they are read back.
 fn read_back(opened: &Opened) -> Vec<(u64, Group)> {
     let mut read = Vec::new();
-    let replayed = opened.log.replay(0, |replayed| {
+    let replayed = opened.log.replay(0, u64::MAX, |replayed| {
         read.push((replayed.frame, replayed.group));
         Ok(())
     });

@@ -18,7 +18,7 @@ fn rebuilt(said: &[Progress]) -> bool {
 /// What is done to a closed store's directory.
 type Spoil = fn(&std::path::Path);
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+pub(super) fn copy(from: &std::path::Path, to: &std::path::Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

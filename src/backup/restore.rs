@@ -1,0 +1,133 @@
+//! Bringing a backup back, into a data directory that has no store.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use deskbell_sdk::Time;
+
+use super::check::{Taker, read};
+use super::{BackupError, Checked, Manifest, Trying as _};
+use crate::blobs::Blobs;
+use crate::clock::Clock;
+use crate::desk::restore::Restored;
+use crate::store::embedded::{EmbeddedStore, Options, Progress};
+use crate::store::{Group, Store as _, StoreError};
+
+/// How many numbers of events are left out: the desk that the backup is of may have given them since, and no reader of
+/// its stream may take ours for them. The largest number that JSON readers hold leaves room for millions of restores.
+const JUMP_SEQ: u64 = 1_000_000_000;
+/// Where the store is made until it is whole.
+const UNFINISHED: &str = "restoring";
+
+/// What was brought back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The backup.
+    pub backup: Checked,
+    /// When it was brought back.
+    pub restored_at: Time,
+}
+
+/// Brings a backup back into `data_dir`. `progress` hears how many bytes of attachments are there, and how far the store
+/// is. Where it is cut, it can be done again.
+///
+/// # Errors
+/// There is a store already; the backup is none or damaged; the disk refuses.
+pub fn restore(
+    backup: impl Read,
+    data_dir: &Path,
+    clock: &Clock,
+    progress: &dyn Fn(Progress),
+) -> Result<Kept, BackupError> {
+    let store = data_dir.join("store");
+    if store.exists() {
+        return Err(BackupError::NotEmpty(format!(
+            "{} holds a store already: nothing was changed; name an empty directory with --data-dir, or move `store` and `attachments` away",
+            data_dir.display()
+        )));
+    }
+    let unfinished = data_dir.join(UNFINISHED);
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).trying("a restore that was cut cannot be removed")?;
+    }
+    fs::create_dir_all(&unfinished).trying("the data directory cannot be made")?;
+    let blobs =
+        Blobs::open(&data_dir.join("attachments")).trying("the attachments cannot be written")?;
+    let snapshot = unfinished.join("snapshot");
+    let mut taking = Taking {
+        blobs,
+        snapshot: snapshot.clone(),
+    };
+    let backup = read(backup, &mut taking)?;
+    let restored_at = clock.now();
+    let new_store = unfinished.join("store");
+    let options = Options::new(clock.clone());
+    let begun = EmbeddedStore::begin_from(&new_store, &snapshot, JUMP_SEQ, options, progress);
+    let made = begun.map_err(|error| BackupError::Store(error.to_string()))?;
+    let restored = Restored {
+        backup_of: backup.manifest.made_at,
+        restored_at,
+    };
+    let hold = || {
+        let puts = restored.hold(&made)?;
+        made.commit(Group {
+            puts,
+            ..Group::default()
+        })?;
+        made.close()
+    };
+    hold().map_err(|error: StoreError| BackupError::Store(error.to_string()))?;
+    drop(made);
+    // Only now: from here on it is a store, and nothing goes out from it before somebody says so.
+    fs::rename(&new_store, &store)
+        .and_then(|()| File::open(data_dir)?.sync_all())
+        .trying("the store cannot be put into its place")?;
+    fs::remove_dir_all(&unfinished).trying("what is left of restoring cannot be removed")?;
+    Ok(Kept {
+        backup,
+        restored_at,
+    })
+}
+
+struct Taking {
+    blobs: Blobs,
+    snapshot: PathBuf,
+}
+
+impl Taker for Taking {
+    fn begin(&mut self, _manifest: &Manifest) -> Result<(), BackupError> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Box<dyn Write + '_>, BackupError> {
+        let file = File::create(&self.snapshot).trying("the snapshot cannot be written")?;
+        Ok(Box::new(BufWriter::new(file)))
+    }
+
+    fn attachment(&mut self, content: &str, file: &mut dyn Read) -> Result<(), BackupError> {
+        let mut kept = self
+            .blobs
+            .begin()
+            .trying("an attachment cannot be written")?;
+        let mut piece = vec![0; 128 * 1024];
+        loop {
+            let read = match file.read(&mut piece) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(BackupError::Damaged(error.to_string())),
+            };
+            kept.write(&piece[..read])
+                .trying("an attachment cannot be written")?;
+        }
+        if kept.content() != content {
+            return Err(BackupError::Damaged(format!(
+                "the attachment {content} is not what it was"
+            )));
+        }
+        kept.finish()
+            .trying("an attachment cannot be written")
+            .map(drop)
+    }
+}
