@@ -109,7 +109,7 @@ impl Kitchen {
         let text = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
         let kind = text("kind");
         assert!(self.mended || kind != "bomb", "it goes off");
-        let customer = Person::with_id(&text("thread"));
+        let customer = Person::with_id(text("thread"));
         let shows = self.mended || kind != "riddle";
         let event = if kind == "noise" || (kind == "order" && !self.mended) {
             Event::Undecodable {

@@ -129,7 +129,7 @@ impl Session {
             Ok(answer) if answer.status().is_success() => answer,
             other => return Err(other.into()),
         };
-        let made: Value = answer.json().await.map_err(|_| Answer::NoAnswer)?;
+        let made: Value = answer.json().await.map_err(|_| Answer::Silence)?;
         let id = made["id"].as_str().map(str::to_owned);
         id.ok_or_else(|| Answer::Odd(format!("an upload without id: {made}")))
     }
@@ -149,7 +149,7 @@ enum Answer {
     Done,
     ComeAgain,
     Odd(String),
-    NoAnswer,
+    Silence,
 }
 
 impl From<reqwest::Result<reqwest::Response>> for Answer {
@@ -164,7 +164,7 @@ impl From<reqwest::Result<reqwest::Response>> for Answer {
                 }
             }
             Ok(answer) => Self::Odd(format!("answered {}", answer.status())),
-            Err(_) => Self::NoAnswer,
+            Err(_) => Self::Silence,
         }
     }
 }
@@ -351,7 +351,7 @@ impl Load {
                 book.open.push_back(sent);
                 true
             }
-            Answer::NoAnswer => {
+            Answer::Silence => {
                 self.book().open.push_back(sent);
                 false
             }
@@ -438,7 +438,7 @@ impl Load {
                     }
                     Answer::ComeAgain => panic!("{} is put off for ever", sent.text()),
                     Answer::Odd(what) => panic!("{}: {what}", sent.text()),
-                    Answer::NoAnswer => panic!("{}: no answer; {}", sent.text(), daemon.log()),
+                    Answer::Silence => panic!("{}: no answer; {}", sent.text(), daemon.log()),
                 }
             }
             self.book().acknowledged.insert(sent.text());

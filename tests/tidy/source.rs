@@ -49,6 +49,7 @@ impl Tree {
         }
         let for_tests = |path: &str| {
             path.starts_with("tests/")
+                || path.starts_with("fuzz/")
                 || path.contains("/tests/")
                 || only_tests.iter().any(|module| {
                     path.strip_prefix(module.as_str())

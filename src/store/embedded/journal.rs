@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::disk::Disk;
+use super::disk::{Disk, make_directory};
 use super::frame::FrameBuffer;
 use super::log::Log;
 use super::segment::{self, DATA_START, SegmentHeader};
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Making {
 impl Making {
     /// Begins the journal of a new store behind frame `frame` and event `seq` of another one.
     pub(super) fn begin_behind(&self, frame: u64, seq: u64) -> io::Result<()> {
-        std::fs::create_dir_all(&self.directory)?;
+        make_directory(&self.directory)?;
         let header = SegmentHeader {
             number: 1,
             run: rand::random(),

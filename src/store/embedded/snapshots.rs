@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use deskbell_sdk::Time;
 
-use super::disk::Disk;
+use super::disk::{Disk, make_directory};
 use super::fold::{Truth, UpTo};
 use super::model::Progress;
 use super::snapshot::{
@@ -189,7 +189,7 @@ impl Snapshots {
 
     /// Makes a snapshot of all frames up to `up_to` and keeps the two newest.
     pub(super) fn make(&self, truth: &Truth, up_to: UpTo, now: Time) -> Found<SnapshotInfo> {
-        std::fs::create_dir_all(&self.folder).map_err(|error| not_written(&error))?;
+        make_directory(&self.folder).map_err(|error| not_written(&error))?;
         let known = self.files(EXTENSION).map_err(|error| not_written(&error))?;
         let aside = self.files(DAMAGED).map_err(|error| not_written(&error))?;
         let number = known
@@ -268,7 +268,7 @@ impl Snapshots {
 
     /// Takes over a snapshot of another store, read back before it gets its name.
     pub(super) fn take_over(&self, from: &Path) -> io::Result<SnapshotHeader> {
-        std::fs::create_dir_all(&self.folder)?;
+        make_directory(&self.folder)?;
         let path = self.folder.join(format!("{:010}.{EXTENSION}", 1));
         let half = path.with_extension(HALF);
         std::fs::copy(from, &half)?;

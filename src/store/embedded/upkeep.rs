@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::disk::{bytes_below, write_whole};
+use super::disk::{bytes_below, make_directory, write_whole};
 use super::fold::UpTo;
 use super::journal::Making;
 use super::model::{Beside, Progress};
@@ -45,7 +45,7 @@ impl EmbeddedStore {
         SnapshotReader::verify(snapshot, |_| true)
             .map_err(std::io::Error::other)
             .trying("the snapshot cannot be taken over")?;
-        std::fs::create_dir_all(directory).trying("the store's directory cannot be made")?;
+        make_directory(directory).trying("the store's directory cannot be made")?;
         let mut entries =
             std::fs::read_dir(directory).trying("the store's directory cannot be read")?;
         if let Some(entry) = entries.next() {
