@@ -121,19 +121,18 @@ async fn begin(
 
 /// How decoding once more goes, or went
 ///
-/// Since the daemon's start, or the channel's last change. Administrators only.
+/// Since the daemon's start, or the channel's last change; `null` where it was not asked for since. Administrators only.
 #[utoipa::path(
     get, path = "/api/v1/channels/{id}/replay", tag = "replay", operation_id = "showReplay",
     params(("id" = String, Path, description = "The slug")),
-    responses((status = 200, description = "The last report", body = Replay)),
+    responses((status = 200, description = "The last report", body = Option<Replay>)),
 )]
 async fn report(
     State(app): State<App>,
     MayAdmin(caller): MayAdmin,
     Slug(id): Slug,
-) -> Result<axum::Json<Replay>, Problem> {
+) -> Result<axum::Json<Option<Replay>>, Problem> {
     let channel = open(&app, &caller, &id)?;
     let report = channel.status().replay.clone();
-    let report = report.ok_or_else(|| Problem::not_found("replay"))?;
-    Ok(axum::Json(report.into()))
+    Ok(axum::Json(report.map(Into::into)))
 }

@@ -57,6 +57,11 @@ impl Replay {
         while report["running"] == true {
             tokio::time::sleep(LOOK_EVERY).await;
             report = daemon.call(Method::GET, &path, None).await?;
+            if report.is_null() {
+                anyhow::bail!(
+                    "it was broken off: the daemon or the channel was started anew; run it again"
+                );
+            }
             if said_at.elapsed() >= Duration::from_secs(every) {
                 said_at = Instant::now();
                 let come_to = report["come_to"].as_str().unwrap_or("the beginning");

@@ -248,6 +248,7 @@ pub(super) fn shown(
             "external_id",
             "metadata",
             "reply_to_external_id",
+            "revisions",
             "connector",
         ] {
             fields.remove(private);

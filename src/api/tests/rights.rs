@@ -63,7 +63,7 @@ impl Route {
         let id = match self.tag.as_str() {
             "conversations" | "messages" => &things.conversation,
             "contacts" => &things.contact,
-            "channels" => &things.channel,
+            "channels" | "replay" => &things.channel,
             "attachments" => &things.attachment,
             "tokens" => &things.token,
             "quarantine" => &things.quarantined,
