@@ -61,8 +61,11 @@ impl Read for EmbeddedStore {
     }
 
     fn feed(&self, scope: &Scope, page: &FeedPage) -> Found<Vec<Arc<MessageRecord>>> {
+        // Held while it is read: a step is written row by row, and of its messages a later one must not be seen before
+        // an earlier one, which a reader who goes on behind it would then miss.
+        let inbox = self.model.inbox();
         // Messages are in the channel of their conversation.
-        let channels = self.model.inbox().channels(scope, page.channels.as_deref());
+        let channels = inbox.channels(scope, page.channels.as_deref());
         self.model.tables()?.feed(
             &channels,
             page.before.unwrap_or(MessageId(u64::MAX)),
@@ -95,6 +98,7 @@ impl Read for EmbeddedStore {
         before: Place,
         limit: usize,
     ) -> Found<Vec<Arc<MessageRecord>>> {
+        let _whole_steps = self.model.inbox();
         // Also of a conversation that is gone, as long as its messages are here: an erasure takes them in steps.
         self.model
             .tables()?
@@ -186,7 +190,8 @@ impl Read for EmbeddedStore {
         after: MessageId,
         limit: usize,
     ) -> Found<Vec<Arc<MessageRecord>>> {
-        let channels = self.model.inbox().channels(scope, None);
+        let inbox = self.model.inbox();
+        let channels = inbox.channels(scope, None);
         self.model.tables()?.messages_after(&channels, after, limit)
     }
 
