@@ -134,7 +134,7 @@ async fn go_on(app: &App) -> Result<()> {
         let last = blocking(app, move |app| keep_last_step(app, contact)).await?;
         app.writer.write(FinishErasure { contact }).await?;
         tracing::info!(
-            messages = last.ids.len(),
+            ids = last.ids.len(),
             "a person was erased; what files hold of them is next"
         );
     }

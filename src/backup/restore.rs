@@ -54,6 +54,28 @@ pub fn restore(
     fs::create_dir_all(&unfinished).trying("the data directory cannot be made")?;
     let blobs =
         open_blobs(&data_dir.join("attachments")).trying("the attachments cannot be written")?;
+    let made = make(backup, &unfinished, blobs, clock, begin);
+    let placed = made.and_then(|kept| {
+        // Only now: from here on it is a store, and nothing goes out from it before somebody says so.
+        fs::rename(unfinished.join("store"), &store)
+            .and_then(|()| File::open(data_dir)?.sync_all())
+            .trying("the store cannot be put into its place")?;
+        Ok(kept)
+    });
+    let removed = fs::remove_dir_all(&unfinished);
+    let kept = placed?;
+    removed.trying("what is left of restoring cannot be removed")?;
+    Ok(kept)
+}
+
+/// Makes the store below `unfinished`.
+fn make(
+    backup: impl Read,
+    unfinished: &Path,
+    blobs: Blobs,
+    clock: &Clock,
+    begin: impl FnOnce(&Path, &Path, u64) -> Result<Box<dyn Store>, String>,
+) -> Result<Kept, BackupError> {
     let snapshot = unfinished.join("snapshot");
     let mut taking = Taking {
         blobs,
@@ -77,11 +99,6 @@ pub fn restore(
     };
     hold().map_err(|error: StoreError| BackupError::Store(error.to_string()))?;
     drop(made);
-    // Only now: from here on it is a store, and nothing goes out from it before somebody says so.
-    fs::rename(&new_store, &store)
-        .and_then(|()| File::open(data_dir)?.sync_all())
-        .trying("the store cannot be put into its place")?;
-    fs::remove_dir_all(&unfinished).trying("what is left of restoring cannot be removed")?;
     Ok(Kept {
         backup,
         restored_at,

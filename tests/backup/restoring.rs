@@ -112,7 +112,9 @@ async fn k06_what_is_no_whole_backup_is_refused_and_leaves_no_store() {
         assert_eq!(said.code, Some(1), "{what}: {said:?}");
         assert!(said.err.starts_with("deskbell: "), "{what}: {said:?}");
         assert!(!said.err.contains("panicked"), "{what}: {said:?}");
-        assert!(!empty.path().join("data/store").exists(), "{what}");
+        for left in ["data/store", "data/restoring"] {
+            assert!(!empty.path().join(left).exists(), "{what}: {left}");
+        }
         said.err
     };
     assert!(refused(b"", "nothing").contains("no backup"));
