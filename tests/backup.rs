@@ -8,34 +8,10 @@ mod erasure;
 mod restoring;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
+use support::command::run;
 use support::{ADMIN, Daemon, client};
-
-/// What a command said, and how it ended.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// Runs a command in a daemon's folder, where it finds the daemon by itself.
-fn run(folder: &Path, args: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_deskbell"))
-        .args(args)
-        .current_dir(folder)
-        .env_clear()
-        .output()
-        .expect("it runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Said {
-        code: output.status.code(),
-        out: text(output.stdout),
-        err: text(output.stderr),
-    }
-}
 
 /// Takes a backup of the daemon in `folder`.
 fn back_up(folder: &Path, name: &str) -> PathBuf {

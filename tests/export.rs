@@ -3,40 +3,16 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::calls::until;
+use support::command::{Said, run};
 use support::{ADMIN, APP_SECRET, Daemon, PAGE, client, config, envelope, message, now_ms};
 
 /// How many people write to the Page, and how often each.
 const PEOPLE: i64 = 24;
 const TIMES: i64 = 12;
-
-/// What a command said, and how it ended.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// Runs a command in a daemon's folder, where it finds the daemon by itself.
-fn run(folder: &Path, args: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_deskbell"))
-        .args(args)
-        .current_dir(folder)
-        .env_clear()
-        .output()
-        .expect("it runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Said {
-        code: output.status.code(),
-        out: text(output.stdout),
-        err: text(output.stderr),
-    }
-}
 
 fn text_of(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()

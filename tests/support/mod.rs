@@ -8,6 +8,7 @@
 pub(crate) mod bot_api;
 pub(crate) mod calls;
 pub(crate) mod clamd;
+pub(crate) mod command;
 pub(crate) mod graph;
 pub(crate) mod proxy;
 pub(crate) mod raw;
