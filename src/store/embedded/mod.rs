@@ -318,6 +318,16 @@ impl Store for EmbeddedStore {
         let failed = |error: std::io::Error| {
             StoreError::NotWritten(format!("the store cannot be closed cleanly: {error}"))
         };
+        // Whatever becomes of the tables: how far the journal goes is known from here on, so that a part of it that is
+        // lost later is missed.
+        let mut stopped = Marker {
+            boot_id: self.boot_id.clone(),
+            clean: false,
+            frame: writer.position.frame,
+            seq: writer.journal.tail().next_seq - 1,
+            last_id: self.last_id(),
+        };
+        stopped.write(&self.home.directory).map_err(failed)?;
         let Some(mut tables) = self.model.take() else {
             return Ok(());
         };
@@ -344,13 +354,7 @@ impl Store for EmbeddedStore {
             return Ok(());
         }
         disk::sync_below(&self.home.tables()).map_err(failed)?;
-        let stopped = Marker {
-            boot_id: self.boot_id.clone(),
-            clean: true,
-            frame: writer.position.frame,
-            seq: writer.journal.tail().next_seq - 1,
-            last_id: self.last_id(),
-        };
+        stopped.clean = true;
         stopped.write(&self.home.directory).map_err(failed)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use super::apply::Changes;
 use super::disk::write_whole;
@@ -15,6 +16,9 @@ use super::snapshots;
 use super::tables::{Position, Tables};
 use crate::store::{Found, StoreError};
 
+/// How long sled may take to let go of its files when it is closed, and how often that is looked at.
+const REOPEN_WAIT: Duration = Duration::from_secs(2);
+const REOPEN_EVERY: Duration = Duration::from_millis(20);
 /// Larger tables are not opened once more at a stop, which shall not take longer than 10 s.
 const MOST_BYTES_NOTED: u64 = 4 << 30;
 /// Rows that are inserted together when the tables are made again.
@@ -202,14 +206,19 @@ impl Home {
         if super::disk::bytes_below(&self.tables()) > MOST_BYTES_NOTED {
             return true;
         }
-        match self.open_tables() {
-            Ok(tables) => {
-                drop(tables);
-                true
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the tables cannot be opened again: the next start will check them");
-                false
+        // sled's own threads may still be at their end and hold its lock.
+        let since = Instant::now();
+        loop {
+            match self.open_tables() {
+                Ok(tables) => {
+                    drop(tables);
+                    return true;
+                }
+                Err(_) if since.elapsed() < REOPEN_WAIT => std::thread::sleep(REOPEN_EVERY),
+                Err(error) => {
+                    tracing::warn!(%error, "the tables cannot be opened again: the next start will check them");
+                    return false;
+                }
             }
         }
     }
