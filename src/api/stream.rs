@@ -237,7 +237,7 @@ impl Reader {
     }
 
     fn show(&self, frame: &Frame) -> Option<Bytes> {
-        frame.text_for(&self.caller.scope, &*self.app.store, &self.app.view())
+        frame.text_for(&self.caller, &*self.app.store, &self.app.view())
     }
 
     /// Reads on in the log; ends the stream where that fails, so that the client tries again.

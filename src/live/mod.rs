@@ -11,6 +11,7 @@ use deskbell_sdk::Time;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
+use crate::access::Caller;
 use crate::app::App;
 use crate::id::ConversationId;
 use crate::store::change::{EventBody, LogEvent};
@@ -30,19 +31,36 @@ const BATCH: usize = 512;
 pub struct Frame {
     /// Its number; `None` for what is not in the log (typing).
     pub seq: Option<u64>,
-    /// The channels whose readers may see it.
-    channels: Vec<ChannelNo>,
+    /// Who may see it.
+    audience: Audience,
     /// As Server-Sent Events have it, for readers of all channels.
     text: Bytes,
     /// The event itself where what is shown of it depends on the reader.
     personal: Option<LogEvent>,
 }
 
+/// Who may see a frame.
+#[derive(Debug)]
+enum Audience {
+    /// Readers of one of these channels.
+    Channels(Vec<ChannelNo>),
+    /// Everybody who is signed in.
+    Everybody,
+    /// One person or program: [`Caller::owner`].
+    Owner(String),
+}
+
 impl Frame {
-    /// The frame's bytes for a reader with this scope; `None` where the reader may not see it.
+    /// The frame's bytes for this reader; `None` where the reader may not see it.
     #[must_use]
-    pub fn text_for(&self, scope: &Scope, store: &dyn Read, view: &View<'_>) -> Option<Bytes> {
-        if !self.channels.iter().any(|channel| scope.allows(*channel)) {
+    pub fn text_for(&self, reader: &Caller, store: &dyn Read, view: &View<'_>) -> Option<Bytes> {
+        let scope = &reader.scope;
+        let sees = match &self.audience {
+            Audience::Channels(channels) => channels.iter().any(|channel| scope.allows(*channel)),
+            Audience::Everybody => true,
+            Audience::Owner(owner) => *owner == reader.owner(),
+        };
+        if !sees {
             return None;
         }
         match &self.personal {
@@ -152,7 +170,7 @@ impl Live {
     fn end(&self) {
         let frame = Frame {
             seq: None,
-            channels: Vec::new(),
+            audience: Audience::Channels(Vec::new()),
             text: Bytes::new(),
             personal: None,
         };
@@ -177,8 +195,32 @@ impl Live {
         );
         let frame = Frame {
             seq: None,
-            channels: vec![channel],
+            audience: Audience::Channels(vec![channel]),
             text,
+            personal: None,
+        };
+        // Nobody listens: nobody misses it.
+        let _ = self.frames.send(Arc::new(frame));
+    }
+
+    /// Tells every reader that a list beside conversations has changed (`labels`, `users` …) and is to be read anew. It
+    /// is a hint, not in the log: who was not there reads the lists when it comes.
+    pub fn changed(&self, now: Time, what: &str) {
+        self.hint(now, Audience::Everybody, what);
+    }
+
+    /// The same for what only one person or program has: [`Caller::owner`].
+    pub fn changed_for(&self, now: Time, owner: String, what: &str) {
+        self.hint(now, Audience::Owner(owner), what);
+    }
+
+    fn hint(&self, now: Time, audience: Audience, what: &str) {
+        let kind = "desk.changed";
+        let hint = json!({ "type": kind, "at": now, "data": { "what": what } });
+        let frame = Frame {
+            seq: None,
+            audience,
+            text: framed(None, kind, &hint),
             personal: None,
         };
         // Nobody listens: nobody misses it.
@@ -260,7 +302,7 @@ pub fn frame(event: LogEvent, store: &dyn Read, view: &View<'_>) -> Frame {
     );
     Frame {
         seq: Some(event.seq),
-        channels: event.body.channels(),
+        audience: Audience::Channels(event.body.channels()),
         text: render(&event, &Scope::of_all_channels(), store, view),
         personal: personal.then_some(event),
     }

@@ -234,19 +234,24 @@ async fn typing_is_told_to_the_desk() {
         (200, json!({ "typing": true }))
     );
     let frame = frames.try_recv().expect("it was told");
-    let scope = crate::store::Scope::of_channels([SHOP]);
+    let caller = |who: As| {
+        let (app, token) = (&desk.app, who.token().expect("a token"));
+        app.access
+            .by_token(&*app.store, &app.channels, app.clock.now(), token)
+            .expect("readable")
+            .expect("let in")
+    };
     let text = frame
-        .text_for(&scope, &*desk.app.store, &desk.app.view())
+        .text_for(&caller(As::Reader), &*desk.app.store, &desk.app.view())
         .expect("visible");
     let text = String::from_utf8_lossy(&text).into_owned();
     assert!(
         text.contains(&id.to_string()) && text.contains("Writer"),
         "{text}"
     );
-    let other = crate::store::Scope::of_channels([PAGE]);
     assert!(
         frame
-            .text_for(&other, &*desk.app.store, &desk.app.view())
+            .text_for(&caller(As::PageReader), &*desk.app.store, &desk.app.view())
             .is_none()
     );
     assert_eq!(
@@ -255,6 +260,31 @@ async fn typing_is_told_to_the_desk() {
             .bad_field(),
         ""
     );
+}
+
+#[tokio::test]
+async fn hints_reach_everybody_or_one() {
+    let desk = desk().await;
+    let (app, now) = (&desk.app, desk.app.clock.now());
+    let caller = |who: As| {
+        let token = who.token().expect("a token");
+        let found = app
+            .access
+            .by_token(&*app.store, &app.channels, now, token)
+            .expect("readable");
+        found.expect("let in")
+    };
+    let mut frames = app.live.subscribe();
+    app.live.changed(now, "labels");
+    app.live
+        .changed_for(now, caller(As::Reader).owner(), "drafts");
+    for (what, seen_by_others) in [("labels", true), ("drafts", false)] {
+        let frame = frames.try_recv().expect("it was told");
+        let text = |who| frame.text_for(&caller(who), &*app.store, &app.view());
+        let own = text(As::Reader).expect("visible");
+        assert!(String::from_utf8_lossy(&own).contains(what));
+        assert_eq!(text(As::PageReader).is_some(), seen_by_others, "{what}");
+    }
 }
 
 #[tokio::test]
