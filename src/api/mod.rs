@@ -39,6 +39,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod ui;
 pub mod uploads;
 pub mod webhooks;
 
@@ -58,6 +59,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(ops::router())
         .merge(pages::router())
         .merge(problems::router())
+        .merge(ui::router())
         .merge(webhooks::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)

@@ -1,0 +1,15 @@
+export const common = {
+  'common.cancel': 'Cancel',
+  'common.close': 'Close',
+  'common.copied': 'Copied',
+  'common.copy': 'Copy',
+  'common.delete': 'Delete',
+  'common.loading': 'Loading…',
+  'common.more': 'More',
+  'common.save': 'Save',
+  'common.saved': 'Saved',
+  'common.undo': 'Undo',
+  'common.retry': 'Try again',
+  'common.offline': 'The desk cannot reach its daemon.',
+  'common.unknownPerson': 'Somebody',
+} as const;
