@@ -4,6 +4,7 @@ pub mod access;
 pub mod api;
 pub mod app;
 pub mod backup;
+pub mod bell;
 pub mod blobs;
 pub mod channels;
 pub mod cli;

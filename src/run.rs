@@ -136,7 +136,12 @@ async fn serve_desk(
     // Only now, when the store's lock says that no other daemon is here, which could be making the key as well (F41).
     let mut notes = config.warnings.clone();
     let key = secret_key(&config, &mut notes)?;
-    let (writer, thread) = Writer::start(Arc::clone(&store), clock.clone(), random_seed())
+    let (writer, thread) = Writer::start_with(
+        Arc::clone(&store),
+        clock.clone(),
+        random_seed(),
+        crate::bell::of_config(&config.bell),
+    )
         .context("the writer cannot start")?;
     let erasure_key = EnsureErasureKey { new: random_text() };
     writer
@@ -210,6 +215,7 @@ async fn serve_desk(
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
+        tokio::spawn(crate::bell::run(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
             Arc::new(crate::media::Media::new(downloads.clone())),

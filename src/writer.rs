@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::desk::Decision;
+use crate::desk::bell::{self, Steps as BellSteps};
 use crate::id::Ids;
 use crate::store::draft::Draft;
 use crate::store::{Found, Store, StoreError};
@@ -119,13 +120,24 @@ impl<D: Decision> Pending for Asked<D> {
 }
 
 impl Writer {
-    /// Starts the writer on `store`.
+    /// Starts the writer on `store`, with the bell's usual steps.
     pub fn start(
         store: Arc<dyn Store>,
         clock: Clock,
         seed: u64,
     ) -> std::io::Result<(Self, WriterThread)> {
-        let (writer, steps) = Self::driven(store, clock, seed);
+        Self::start_with(store, clock, seed, BellSteps::default())
+    }
+
+    /// Starts the writer on `store`.
+    pub fn start_with(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        seed: u64,
+        bell: BellSteps,
+    ) -> std::io::Result<(Self, WriterThread)> {
+        let (writer, mut steps) = Self::driven(store, clock, seed);
+        steps.bell = bell;
         let handle = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || steps.run())?;
@@ -147,6 +159,7 @@ impl Writer {
             group: Vec::with_capacity(GROUP_COMMANDS),
             tell_head,
             state: Arc::clone(&state),
+            bell: BellSteps::default(),
         };
         let writer = Self {
             queue,
@@ -223,6 +236,7 @@ pub(crate) struct Steps {
     group: Vec<Job>,
     tell_head: watch::Sender<u64>,
     state: Arc<State>,
+    bell: BellSteps,
 }
 
 impl Steps {
@@ -309,7 +323,14 @@ impl Steps {
         let mut draft = Draft::new(&*self.store, &mut self.ids, now);
         let mut decided = 0;
         for job in jobs {
-            match catch_unwind(AssertUnwindSafe(|| job.pending.decide(&mut draft))) {
+            let from = draft.event_count();
+            let bell = &self.bell;
+            let deciding = || {
+                job.pending.decide(&mut draft)?;
+                // In the same step: no message can be without its ring.
+                bell::follow(&mut draft, from, bell)
+            };
+            match catch_unwind(AssertUnwindSafe(deciding)) {
                 Ok(Ok(())) => decided += 1,
                 _ if company => return Err(Failed::InCompany),
                 Ok(Err(error)) => {

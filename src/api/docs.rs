@@ -39,6 +39,7 @@ const TAGS: &[(&str, &str)] = &[
     ("contacts", "The people who write to the shop."),
     ("events", "Every change, live."),
     ("channels", "Where messages come from, and how that does."),
+    ("bell", "Who was rung, on what, and who took it."),
     ("attachments", "Files."),
     ("tokens", "API tokens."),
     ("session", "Who is signed in."),

@@ -9,6 +9,7 @@ use serde::de::value::{BorrowedStrDeserializer, Error as ValueError};
 use super::problem::Problem;
 use crate::channels::Channels;
 use crate::id::{TeamId, UserId};
+use crate::store::entry::RingState;
 use crate::store::record::{ChannelNo, ConversationRecord, Status};
 
 /// The longest text to look for, in characters.
@@ -109,6 +110,11 @@ fn word<'de, T: Deserialize<'de>>(name: &str, text: &'de str, words: &str) -> Re
 /// A conversation's status.
 pub fn status(name: &str, text: &str) -> Result<Status, Problem> {
     word(name, text, "`open`, `pending`, `snoozed`, `resolved`")
+}
+
+/// How a ring stands.
+pub fn ring_state(text: &str) -> Result<RingState, Problem> {
+    word("state", text, "`ringing`, `taken`, `ended`")
 }
 
 /// A message's direction.

@@ -5,6 +5,7 @@ pub mod assets;
 pub mod attachments;
 pub mod auth;
 pub mod backups;
+pub mod bell;
 pub mod body;
 pub mod channel_actions;
 pub mod channel_changes;
@@ -85,6 +86,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(quarantine::router())
         .merge(deletions::router())
         .merge(backups::router())
+        .merge(bell::router())
         .merge(exports::router())
         .merge(imports::router())
 }

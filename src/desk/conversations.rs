@@ -65,6 +65,7 @@ pub fn known_or_new(
         created_at: now,
         last_activity_at: now,
         contact_avatar: contact.avatar.as_ref().map(|avatar| avatar.content.clone()),
+        ring: None,
     };
     draft.create_conversation(conversation.clone());
     Ok(conversation)

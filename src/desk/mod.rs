@@ -7,6 +7,7 @@
 pub mod access;
 pub mod albums;
 pub mod arrivals;
+pub mod bell;
 pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;

@@ -2,7 +2,7 @@
 
 use deskbell_sdk::{Event, Time};
 
-use super::Decision;
+use super::{Decision, bell};
 use super::arrivals::{Arrivals, Outcome};
 use crate::id::Ids;
 use crate::store::draft::Draft;
@@ -36,7 +36,12 @@ impl Desk {
         let mut draft = Draft::new(&self.store, &mut self.ids, Time::from_millis(self.now));
         let answers = decisions
             .iter()
-            .map(|decision| decision.decide(&mut draft).expect("memory"))
+            .map(|decision| {
+                let from = draft.event_count();
+                let answer = decision.decide(&mut draft).expect("memory");
+                bell::follow(&mut draft, from, &bell::Steps::default()).expect("memory");
+                answer
+            })
             .collect();
         let group = draft.into_group();
         self.store.commit(group).expect("memory");

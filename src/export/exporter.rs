@@ -288,7 +288,9 @@ impl Exporter {
                     self.contact(source, contact);
                 }
                 EventBody::ContactDeleted { contact, .. } => self.merged(source, *contact)?,
-                EventBody::ChannelHealth { .. } => {}
+                EventBody::ChannelHealth { .. }
+                | EventBody::BellRung { .. }
+                | EventBody::BellAcknowledged { .. } => {}
             }
         }
         Ok(())

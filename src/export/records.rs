@@ -167,6 +167,7 @@ impl ConversationLine {
             contact_name: self.contact_name,
             // It is the contact's, and follows from that.
             contact_avatar: None,
+            ring: None,
             status: self.status,
             assignee: self.assignee_id,
             team: self.team_id,

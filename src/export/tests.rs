@@ -331,6 +331,7 @@ fn conversation() -> impl Strategy<Value = ConversationRecord> {
                 (acted, delivered, read, staff_read, created_at, last_activity_at),
             )| ConversationRecord {
                 contact_avatar: None,
+                ring: None,
                 id: ConversationId(id),
                 version,
                 channel: CHANNEL,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use deskbell_sdk::Time;
 use serde::{Deserialize, Serialize};
 
+use super::entry::RingEntry;
 use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord};
 use crate::id::{ContactId, ConversationId, MessageId};
 
@@ -73,9 +74,42 @@ pub enum EventBody {
         /// What is wrong and what to do, in plain words.
         detail: String,
     },
+    /// A ring began, or came to its next step.
+    BellRung {
+        /// The ring as it is then.
+        ring: Arc<RingEntry>,
+    },
+    /// Somebody has taken what rang.
+    BellAcknowledged {
+        /// The ring as it is then.
+        ring: Arc<RingEntry>,
+    },
 }
 
 impl EventBody {
+    /// The conversation that it tells of.
+    #[must_use]
+    pub const fn conversation(&self) -> Option<&Arc<ConversationRecord>> {
+        match self {
+            Self::MessageCreated { conversation, .. }
+            | Self::MessageUpdated { conversation, .. }
+            | Self::ConversationCreated { conversation }
+            | Self::ConversationUpdated { conversation } => Some(conversation),
+            _ => None,
+        }
+    }
+
+    /// The same, to change it before it is written.
+    pub(super) const fn conversation_mut(&mut self) -> Option<&mut Arc<ConversationRecord>> {
+        match self {
+            Self::MessageCreated { conversation, .. }
+            | Self::MessageUpdated { conversation, .. }
+            | Self::ConversationCreated { conversation }
+            | Self::ConversationUpdated { conversation } => Some(conversation),
+            _ => None,
+        }
+    }
+
     /// The channels whose readers may see it.
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelNo> {
@@ -96,6 +130,7 @@ impl EventBody {
             }
             Self::ContactDeleted { channels, .. } => channels.clone(),
             Self::ChannelHealth { channel, .. } => vec![*channel],
+            Self::BellRung { ring } | Self::BellAcknowledged { ring } => vec![ring.channel],
         }
     }
 }
@@ -151,6 +186,10 @@ pub enum Table {
     Erasures = 33,
     /// Who was erased, by keyed hashes.
     Erased = 34,
+    /// Rings of the bell: the ledger.
+    Rings = 70,
+    /// The rings that have not ended.
+    OpenRings = 71,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use deskbell_sdk::Time;
 
 use super::change::{EventBody, Group, LogEvent, Put, RawDelivery, Removed, Table};
-use super::entry::{ChannelEntry, Entry, external_key};
+use super::entry::{ChannelEntry, Entry, RingEntry, external_key};
 use super::record::{ChannelNo, ContactRecord, ConversationRecord, MessageRecord, Place};
 use super::{Found, Read, Scope};
 use crate::id::{ContactId, ConversationId, Ids, MessageId, given_at};
@@ -210,6 +210,60 @@ impl<'a> Draft<'a> {
         self.conversations.remove(&id);
         self.by_thread.retain(|_, named| *named != id);
         self.group.removed.push(Removed::Conversation(id));
+    }
+
+    /// How many events there are so far.
+    #[must_use]
+    pub const fn event_count(&self) -> usize {
+        self.group.events.len()
+    }
+
+    /// What happened since there were `from` events.
+    #[must_use]
+    pub fn events_since(&self, from: usize) -> &[LogEvent] {
+        self.group.events.get(from..).unwrap_or_default()
+    }
+
+    /// A conversation as it was before this draft.
+    pub fn conversation_before(
+        &self,
+        id: ConversationId,
+    ) -> Found<Option<Arc<ConversationRecord>>> {
+        self.base.conversation(&self.desk, id)
+    }
+
+    /// Changes a conversation further in the event that told its last change in this draft; it is no change of its own.
+    /// Nothing happens where the draft has none.
+    pub fn amend_conversation(
+        &mut self,
+        id: ConversationId,
+        amend: impl FnOnce(&mut ConversationRecord),
+    ) {
+        let told = self.group.events.iter_mut().rev().find_map(|event| {
+            event
+                .body
+                .conversation_mut()
+                .filter(|conversation| conversation.id == id)
+        });
+        if let Some(told) = told {
+            amend(Arc::make_mut(told));
+            let conversation = Arc::clone(told);
+            self.remember_conversation(&conversation);
+        }
+    }
+
+    /// Writes that a ring began or came further.
+    pub fn bell_rung(&mut self, ring: RingEntry) {
+        self.log(EventBody::BellRung {
+            ring: Arc::new(ring),
+        });
+    }
+
+    /// Writes that somebody has taken a ring.
+    pub fn bell_acknowledged(&mut self, ring: RingEntry) {
+        self.log(EventBody::BellAcknowledged {
+            ring: Arc::new(ring),
+        });
     }
 
     /// Writes that a channel works or not.

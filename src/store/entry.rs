@@ -1,5 +1,6 @@
 //! The typed entries of the side tables.
 
+mod bell;
 mod erasure;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 
 use super::change::{Put, Table};

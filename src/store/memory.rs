@@ -73,7 +73,9 @@ impl Inner {
             EventBody::ContactDeleted { contact, .. } => {
                 self.contacts.remove(contact);
             }
-            EventBody::ChannelHealth { .. } => {}
+            EventBody::ChannelHealth { .. }
+            | EventBody::BellRung { .. }
+            | EventBody::BellAcknowledged { .. } => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use deskbell_sdk::{AttachmentKind, DeliveryState, Direction, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, TeamId, UserId};
+use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, RingId, TeamId, UserId};
 
 /// A channel's number in the store: short, never given twice, and kept when the channel is renamed or removed.
 #[derive(
@@ -445,6 +445,9 @@ pub struct ConversationRecord {
     /// SHA-256 of the contact's picture in hex.
     #[serde(default)]
     pub contact_avatar: Option<String>,
+    /// The ring that has not ended.
+    #[serde(default)]
+    pub ring: Option<RingId>,
 }
 
 /// The newest entry of a conversation, as lists show it.

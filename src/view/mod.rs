@@ -1,5 +1,6 @@
 //! The desk as the API shows it: the JSON of the contract, the same in answers and on the stream.
 
+mod bell;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::store::record::{
 };
 use crate::store::{Read, Scope};
 
+pub use bell::{Ring, RingAttempt};
 pub use shapes::*;
 
 /// Shows records. Cheap to make: one for each request.
@@ -279,6 +281,18 @@ impl View<'_> {
                 "contact.deleted",
                 EventData::ContactGone {
                     contact: GoneContact { id: *contact },
+                },
+            ),
+            EventBody::BellRung { ring } => (
+                "bell.rung",
+                EventData::Ring {
+                    ring: Box::new(self.ring(ring)),
+                },
+            ),
+            EventBody::BellAcknowledged { ring } => (
+                "bell.acknowledged",
+                EventData::Ring {
+                    ring: Box::new(self.ring(ring)),
                 },
             ),
             EventBody::ChannelHealth {

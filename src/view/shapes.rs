@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::Ring;
 use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, TeamId, UserId};
 use crate::store::record::{MessageKind, Priority, Status};
 
@@ -369,6 +370,11 @@ pub enum EventData {
     ContactGone {
         /// Which.
         contact: GoneContact,
+    },
+    /// `bell.rung`, `bell.acknowledged`
+    Ring {
+        /// The ring.
+        ring: Box<Ring>,
     },
     /// `channel.health`
     Channel {

@@ -55,6 +55,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("backup", &["blobs", "clock", "desk", "store"]),
+    (
+        "bell",
+        &["app", "config", "desk", "id", "store"],
+    ),
     ("blobs", &["secrets"]),
     ("channels", &["store"]),
     (

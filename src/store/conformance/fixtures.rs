@@ -105,6 +105,7 @@ pub(in crate::store) fn conversation(
         created_at: activity,
         last_activity_at: activity,
         contact_avatar: Some("0f".repeat(32)),
+        ring: None,
     }
 }
 

@@ -85,7 +85,9 @@ impl Changes {
                 self.set_contact(contact.id, Some(contact), false)
             }
             EventBody::ContactDeleted { contact, .. } => self.set_contact(*contact, None, false),
-            EventBody::ChannelHealth { .. } => {}
+            EventBody::ChannelHealth { .. }
+            | EventBody::BellRung { .. }
+            | EventBody::BellAcknowledged { .. } => {}
         }
     }
 

@@ -197,7 +197,9 @@ pub(super) fn each_image(group: Group, mut put: impl FnMut(Row) -> Found<()>) ->
                 put((key::contact(contact.id), Some(encoded(contact)?)))?;
             }
             EventBody::ContactDeleted { contact, .. } => put((key::contact(*contact), None))?,
-            EventBody::ChannelHealth { .. } => {}
+            EventBody::ChannelHealth { .. }
+            | EventBody::BellRung { .. }
+            | EventBody::BellAcknowledged { .. } => {}
         }
     }
     for entry in group.puts {

@@ -1,0 +1,99 @@
+//! A ring as the API shows it.
+
+use deskbell_sdk::Time;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::View;
+use crate::id::{ConversationId, DeviceId, MessageId, RingId, UserId};
+use crate::store::entry::{Attempt, AttemptResult, RingEnd, RingEntry, RingState};
+
+/// A ring: a customer waits, and this is who was told.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Ring {
+    /// `rng_…`
+    #[schema(value_type = String)]
+    pub id: RingId,
+    /// `cnv_…`
+    #[schema(value_type = String)]
+    pub conversation_id: ConversationId,
+    /// The message that it began with.
+    #[schema(value_type = String)]
+    pub message_id: MessageId,
+    /// The channel's slug.
+    pub channel_id: String,
+    /// How it stands.
+    pub state: RingState,
+    /// The step that it came to; the first is 1, and the last one repeats.
+    pub step: u32,
+    /// When it began.
+    #[schema(value_type = String, format = DateTime)]
+    pub started_at: Time,
+    /// When it climbs next; `null` where it has ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_step_at: Option<Time>,
+    /// When somebody took it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub taken_at: Option<Time>,
+    /// Who took it: `usr_…` or `tok_…`.
+    pub taken_by: Option<String>,
+    /// Why it ended without being taken.
+    pub ended: Option<RingEnd>,
+    /// Whether an answer is on its way, so that nothing sounds.
+    pub silenced: bool,
+    /// Who was told, on what, and what came of it, oldest first.
+    pub attempts: Vec<RingAttempt>,
+}
+
+/// Somebody was told on a device.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RingAttempt {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    /// Who: `usr_…`; `null` for what is nobody's, as a hook.
+    #[schema(value_type = Option<String>)]
+    pub user_id: Option<UserId>,
+    /// What kind of device: `desk`, `web-push`, `desktop`, `hook` …
+    pub device: String,
+    /// Which.
+    #[schema(value_type = Option<String>)]
+    pub device_id: Option<DeviceId>,
+    /// What came of it.
+    pub result: AttemptResult,
+    /// The reason in words where it failed.
+    pub detail: Option<String>,
+}
+
+impl View<'_> {
+    /// A ring.
+    #[must_use]
+    pub fn ring(&self, ring: &RingEntry) -> Ring {
+        Ring {
+            id: ring.id,
+            conversation_id: ring.conversation,
+            message_id: ring.message,
+            channel_id: self.channel_id(ring.channel),
+            state: ring.state,
+            step: ring.step,
+            started_at: ring.started_at,
+            next_step_at: ring.next_step_at,
+            taken_at: ring.taken_at,
+            taken_by: ring.taken_by.clone(),
+            ended: ring.ended,
+            silenced: ring.silenced_by.is_some(),
+            attempts: ring.attempts.iter().map(attempt).collect(),
+        }
+    }
+}
+
+fn attempt(attempt: &Attempt) -> RingAttempt {
+    RingAttempt {
+        at: attempt.at,
+        user_id: attempt.user,
+        device: attempt.device.clone(),
+        device_id: attempt.device_id,
+        result: attempt.result,
+        detail: attempt.detail.clone(),
+    }
+}

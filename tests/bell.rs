@@ -1,0 +1,150 @@
+//! The bell of the real daemon: what rings, climbs, is taken and ends, also over a kill.
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::sse::{Events, Told};
+use support::{ADMIN, APP_SECRET, Daemon, PAGE, client, config, envelope, message, now_ms};
+
+/// How long something may take that happens by itself: many times what it takes here.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn arrives(daemon: &Daemon, person: &str, mid: &str, at_ms: i64) {
+    let body = envelope(PAGE, &[message(person, mid, "When does it come?", at_ms)]);
+    assert_eq!(daemon.deliver("shop-page", APP_SECRET, body).await, 200);
+}
+
+async fn post(daemon: &Daemon, path: &str, body: &Value) -> (u16, Value) {
+    let answer = client()
+        .post(format!("{}{path}", daemon.url))
+        .bearer_auth(ADMIN)
+        .json(body)
+        .send()
+        .await
+        .expect("an answer");
+    let status = answer.status().as_u16();
+    (status, answer.json().await.unwrap_or_default())
+}
+
+async fn rings(daemon: &Daemon) -> Vec<Value> {
+    daemon.all("/api/v1/bell", 10).await
+}
+
+async fn rung(events: &mut Events, step: u64) -> Told {
+    events
+        .wait_for(PATIENCE, |told| {
+            told.kind == "bell.rung" && told.data["data"]["ring"]["step"] == step
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_message_rings_climbs_and_is_silent_on_every_device_once_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let steps = "\n[bell]\nsteps = [\"0s\", \"1s\", \"3s\"]\n";
+    let daemon = Daemon::start(folder.path(), &config(steps));
+    let mut events = Events::open(&daemon, ADMIN, None).await;
+    arrives(&daemon, "p1", "m1", now_ms()).await;
+    arrives(&daemon, "p1", "m2", now_ms()).await;
+    let first = rung(&mut events, 1).await;
+    let ring = &first.data["data"]["ring"];
+    assert_eq!((&ring["state"], &ring["channel_id"]), (&json!("ringing"), &json!("shop-page")));
+    rung(&mut events, 2).await;
+    rung(&mut events, 3).await;
+    // The last one repeats.
+    rung(&mut events, 3).await;
+    let all = rings(&daemon).await;
+    assert_eq!(all.len(), 1, "one ring for both messages: {all:?}");
+    let id = ring["id"].as_str().expect("an id");
+    let (status, seen) = post(&daemon, &format!("/api/v1/bell/{id}/shown"), &json!({ "device": "desk" })).await;
+    assert_eq!((status, &seen["attempts"][0]["result"]), (200, &json!("shown")));
+    assert_eq!(seen["state"], "ringing", "seen is not taken");
+    let (status, taken) = post(&daemon, &format!("/api/v1/bell/{id}/ack"), &json!({})).await;
+    assert_eq!((status, &taken["state"]), (200, &json!("taken")));
+    assert!(taken["taken_at"].is_string() && taken["next_step_at"].is_null());
+    events
+        .wait_for(PATIENCE, |told| told.kind == "bell.acknowledged")
+        .await;
+    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    let quiet = rings(&daemon).await;
+    assert_eq!((&quiet[0]["state"], quiet[0]["step"].as_u64()), (&json!("taken"), Some(3)));
+    // The customer writes again: it rings again.
+    arrives(&daemon, "p1", "m3", now_ms()).await;
+    assert_eq!(rings(&daemon).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_kill_loses_no_ring_and_repeats_no_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let steps = "\n[bell]\nsteps = [\"0s\", \"2s\", \"600s\"]\n";
+    let mut daemon = Daemon::start(folder.path(), &config(steps));
+    for round in 0..5 {
+        for one in 0..10 {
+            arrives(&daemon, &format!("p{round}-{one}"), &format!("m{round}-{one}"), now_ms()).await;
+        }
+        daemon.kill();
+        daemon = Daemon::start_as_it_is(folder.path());
+        let all = rings(&daemon).await;
+        assert_eq!(all.len(), (round + 1) * 10);
+        assert!(all.iter().all(|ring| ring["state"] == "ringing"));
+    }
+    // All climb to the second step, once: the third is far away.
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        let all = rings(&daemon).await;
+        if all.iter().all(|ring| ring["step"] == 2) {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{all:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut events = Events::open(&daemon, ADMIN, Some(0)).await;
+    let told = events.until_quiet(Duration::from_secs(3)).await;
+    let mut steps: Vec<_> = told
+        .iter()
+        .filter(|told| told.kind == "bell.rung")
+        .map(|told| {
+            let ring = &told.data["data"]["ring"];
+            (ring["id"].to_string(), ring["step"].as_u64())
+        })
+        .collect();
+    assert_eq!(steps.len(), 100, "each rang at each of two steps");
+    steps.sort();
+    steps.dedup();
+    assert_eq!(steps.len(), 100, "none twice");
+}
+
+#[tokio::test]
+async fn old_messages_are_shown_and_a_stranger_sees_no_ring() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(folder.path(), &config(""));
+    arrives(&daemon, "old", "m1", now_ms() - 25 * 3_600_000).await;
+    assert_eq!(daemon.all("/api/v1/conversations", 10).await.len(), 1);
+    assert!(rings(&daemon).await.is_empty());
+    arrives(&daemon, "new", "m2", now_ms()).await;
+    let id = rings(&daemon).await[0]["id"].as_str().expect("an id").to_owned();
+    let reader = json!({ "name": "site only", "scopes": ["write"], "channels": ["site"] });
+    let (_, made) = post(&daemon, "/api/v1/tokens", &reader).await;
+    let token = made["token"].as_str().expect("a token");
+    for path in ["/api/v1/bell".to_owned(), format!("/api/v1/bell/{id}")] {
+        let answer = client()
+            .get(format!("{}{path}", daemon.url))
+            .bearer_auth(token)
+            .send()
+            .await
+            .expect("an answer");
+        assert!(!answer.text().await.expect("text").contains(&id), "{path}");
+    }
+    for under in ["ack", "shown"] {
+        let answer = client()
+            .post(format!("{}/api/v1/bell/{id}/{under}", daemon.url))
+            .bearer_auth(token)
+            .json(&json!({}))
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), 404, "{under}");
+    }
+}
