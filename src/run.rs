@@ -142,7 +142,7 @@ async fn serve_desk(
         random_seed(),
         crate::bell::of_config(&config.bell),
     )
-        .context("the writer cannot start")?;
+    .context("the writer cannot start")?;
     let erasure_key = EnsureErasureKey { new: random_text() };
     writer
         .write(erasure_key)

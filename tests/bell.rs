@@ -50,7 +50,10 @@ async fn a_message_rings_climbs_and_is_silent_on_every_device_once_taken() {
     arrives(&daemon, "p1", "m2", now_ms()).await;
     let first = rung(&mut events, 1).await;
     let ring = &first.data["data"]["ring"];
-    assert_eq!((&ring["state"], &ring["channel_id"]), (&json!("ringing"), &json!("shop-page")));
+    assert_eq!(
+        (&ring["state"], &ring["channel_id"]),
+        (&json!("ringing"), &json!("shop-page"))
+    );
     rung(&mut events, 2).await;
     rung(&mut events, 3).await;
     // The last one repeats.
@@ -58,8 +61,16 @@ async fn a_message_rings_climbs_and_is_silent_on_every_device_once_taken() {
     let all = rings(&daemon).await;
     assert_eq!(all.len(), 1, "one ring for both messages: {all:?}");
     let id = ring["id"].as_str().expect("an id");
-    let (status, seen) = post(&daemon, &format!("/api/v1/bell/{id}/shown"), &json!({ "device": "desk" })).await;
-    assert_eq!((status, &seen["attempts"][0]["result"]), (200, &json!("shown")));
+    let (status, seen) = post(
+        &daemon,
+        &format!("/api/v1/bell/{id}/shown"),
+        &json!({ "device": "desk" }),
+    )
+    .await;
+    assert_eq!(
+        (status, &seen["attempts"][0]["result"]),
+        (200, &json!("shown"))
+    );
     assert_eq!(seen["state"], "ringing", "seen is not taken");
     let (status, taken) = post(&daemon, &format!("/api/v1/bell/{id}/ack"), &json!({})).await;
     assert_eq!((status, &taken["state"]), (200, &json!("taken")));
@@ -69,7 +80,10 @@ async fn a_message_rings_climbs_and_is_silent_on_every_device_once_taken() {
         .await;
     tokio::time::sleep(Duration::from_millis(3_500)).await;
     let quiet = rings(&daemon).await;
-    assert_eq!((&quiet[0]["state"], quiet[0]["step"].as_u64()), (&json!("taken"), Some(3)));
+    assert_eq!(
+        (&quiet[0]["state"], quiet[0]["step"].as_u64()),
+        (&json!("taken"), Some(3))
+    );
     // The customer writes again: it rings again.
     arrives(&daemon, "p1", "m3", now_ms()).await;
     assert_eq!(rings(&daemon).await.len(), 2);
@@ -82,7 +96,13 @@ async fn a_kill_loses_no_ring_and_repeats_no_step() {
     let mut daemon = Daemon::start(folder.path(), &config(steps));
     for round in 0..5 {
         for one in 0..10 {
-            arrives(&daemon, &format!("p{round}-{one}"), &format!("m{round}-{one}"), now_ms()).await;
+            arrives(
+                &daemon,
+                &format!("p{round}-{one}"),
+                &format!("m{round}-{one}"),
+                now_ms(),
+            )
+            .await;
         }
         daemon.kill();
         daemon = Daemon::start_as_it_is(folder.path());
@@ -124,7 +144,10 @@ async fn old_messages_are_shown_and_a_stranger_sees_no_ring() {
     assert_eq!(daemon.all("/api/v1/conversations", 10).await.len(), 1);
     assert!(rings(&daemon).await.is_empty());
     arrives(&daemon, "new", "m2", now_ms()).await;
-    let id = rings(&daemon).await[0]["id"].as_str().expect("an id").to_owned();
+    let id = rings(&daemon).await[0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     let reader = json!({ "name": "site only", "scopes": ["write"], "channels": ["site"] });
     let (_, made) = post(&daemon, "/api/v1/tokens", &reader).await;
     let token = made["token"].as_str().expect("a token");

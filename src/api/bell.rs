@@ -91,7 +91,11 @@ async fn ledger(
 ) -> Result<axum::Json<List<Ring>>, Problem> {
     let limit = paging::limit(query.limit.as_deref())?;
     let start: Option<RingId> = app.cursors.read(query.cursor.as_deref())?;
-    let state = query.state.as_deref().map(filters::ring_state).transpose()?;
+    let state = query
+        .state
+        .as_deref()
+        .map(filters::ring_state)
+        .transpose()?;
     let conversation = query
         .conversation
         .as_deref()

@@ -2,8 +2,8 @@
 
 use deskbell_sdk::{Event, Time};
 
-use super::{Decision, bell};
 use super::arrivals::{Arrivals, Outcome};
+use super::{Decision, bell};
 use crate::id::Ids;
 use crate::store::draft::Draft;
 use crate::store::memory::MemoryStore;

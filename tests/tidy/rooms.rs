@@ -55,10 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("backup", &["blobs", "clock", "desk", "store"]),
-    (
-        "bell",
-        &["app", "config", "desk", "id", "store"],
-    ),
+    ("bell", &["app", "config", "desk", "id", "store"]),
     ("blobs", &["secrets"]),
     ("channels", &["store"]),
     (

@@ -137,13 +137,8 @@ fn begin_where_due(
         };
         let was_kept = before.assignee.is_some() && conversation.assignee.is_none();
         let slept = !wants_somebody(&before) && before.waiting_since.is_some();
-        let waits = conversation
-            .waiting_since
-            .is_some_and(|since| steps.is_news(since, now));
         let last = conversation.last_message.as_ref();
-        Ok(last
-            .filter(|_| (was_kept || slept) && waits)
-            .map(|last| last.place.id))
+        Ok(last.filter(|_| was_kept || slept).map(|last| last.place.id))
     };
     let message = match came {
         Some(message) => Some(message),
@@ -399,10 +394,13 @@ fn note(ring: &mut RingEntry, attempt: &Attempt) {
         known.detail.clone_from(&attempt.detail);
         return;
     }
+    let last_of_device = ring
+        .attempts
+        .iter()
+        .rev()
+        .find(|known| known.device_id == attempt.device_id && known.user == attempt.user);
     let shown_already = attempt.result == AttemptResult::Shown
-        && ring.attempts.last().is_some_and(|last| {
-            last.device_id == attempt.device_id && last.result == AttemptResult::Shown
-        });
+        && last_of_device.is_some_and(|known| known.result == AttemptResult::Shown);
     if shown_already {
         return;
     }

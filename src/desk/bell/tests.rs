@@ -164,6 +164,7 @@ fn an_answer_silences_at_once_ends_when_sent_and_rings_on_when_it_fails() {
     let id = reply(&mut desk, "t");
     end_reply(&mut desk, id, Ended::Sent(Some("x".to_owned())));
     assert_eq!(states(&desk), [(RingState::Ended, Some(RingEnd::Answered))]);
+    desk.now += 5_000;
     arrive(&mut desk, "t", 2);
     assert_eq!(rings(&desk).len(), 2);
 }
@@ -339,7 +340,7 @@ proptest! {
         let mut answers = Vec::new();
         for (deed, thread, seconds) in deeds {
             let thread = ["a", "b", "c"][usize::from(thread)];
-            desk.now += seconds * 1000;
+            desk.now += 2_000 + seconds * 1000;
             number += 1;
             let known = desk
                 .store
