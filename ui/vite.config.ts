@@ -2,6 +2,8 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import tailwindcss from '@tailwindcss/vite';
 import { defineConfig } from 'vitest/config';
 
+const daemon = process.env.DESKBELL_DEV ?? 'http://127.0.0.1:8080';
+
 export default defineConfig({
   plugins: [svelte(), tailwindcss()],
   build: {
@@ -13,8 +15,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  // `npm run dev` beside a running daemon.
-  server: { proxy: { '/api': 'http://127.0.0.1:8080', '/openapi.json': 'http://127.0.0.1:8080' } },
+  // `npm run dev` beside a running daemon, which DESKBELL_DEV names.
+  server: { proxy: Object.fromEntries(['/api', '/chat', '/try', '/assets', '/setup', '/docs', '/openapi.json', '/auth'].map((path) => [path, daemon])) },
   resolve: process.env.VITEST ? { conditions: ['browser'] } : undefined,
   test: { environment: 'jsdom', include: ['src/**/*.test.ts'] },
 });
