@@ -135,6 +135,11 @@ const MEANINGS: &[Meaning] = &[
         "This channel only receives. Answer where the customer wrote.",
     ),
     meaning(
+        "team-gone",
+        "409",
+        "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
+    ),
+    meaning(
         "token-revoked",
         "409",
         "The request with this Idempotency-Key made a token that has been revoked since. Take a new key for a new \
@@ -149,6 +154,11 @@ const MEANINGS: &[Meaning] = &[
         "too-many-channels",
         "409",
         "There are as many channels as one Deskbell can have. Remove one first.",
+    ),
+    meaning(
+        "too-many-teams",
+        "409",
+        "There are as many teams as one Deskbell can have. Delete one first.",
     ),
     meaning(
         "too-many-requests",
