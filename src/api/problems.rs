@@ -156,15 +156,15 @@ const MEANINGS: &[Meaning] = &[
         "There are as many channels as one Deskbell can have. Remove one first.",
     ),
     meaning(
-        "too-many-teams",
-        "409",
-        "There are as many teams as one Deskbell can have. Delete one first.",
-    ),
-    meaning(
         "too-many-requests",
         "429",
         "More requests, streams or connections than are allowed at once. Wait as many seconds as the header \
          Retry-After says. The section [limits] of the configuration raises some of them.",
+    ),
+    meaning(
+        "too-many-teams",
+        "409",
+        "There are as many teams as one Deskbell can have. Delete one first.",
     ),
     meaning(
         "unauthorized",

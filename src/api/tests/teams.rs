@@ -80,7 +80,7 @@ async fn a_team_that_does_not_do_is_refused_by_its_field() {
         ),
         (
             json!({ "name": "New", "created_at": "2026-11-22T00:00:00Z" }),
-            "",
+            "/created_at",
         ),
     ];
     for (body, pointer) in &cases {
