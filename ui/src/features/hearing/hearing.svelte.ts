@@ -39,7 +39,7 @@ class Hearing {
   #readAgain = false;
   #playing = false;
   #badge = -1;
-  #seenAt = 0;
+  #seenAt = Number.NEGATIVE_INFINITY;
 
   get stands(): HearingStands {
     if (!this.preferences.on || this.preferences.volume <= 0) return 'off';
@@ -139,10 +139,17 @@ class Hearing {
     this.#schedule();
   }
 
+  /** A sign of life: whoever moves the pointer over an open conversation has noticed it. */
   #seen(): void {
     const now = performance.now();
     if (now - this.#seenAt < 500 || document.hidden) return;
     this.#seenAt = now;
+    this.noticed();
+  }
+
+  /** What is open on this screen was noticed, if somebody was here just now. */
+  noticed(): void {
+    if (document.hidden || performance.now() - this.#seenAt > 5_000) return;
     const [room, one, two] = router.parts;
     const open = room === 'inbox' ? two : room === 'stream' ? one : undefined;
     if (open) this.opened(open);
@@ -183,6 +190,7 @@ class Hearing {
       const found = await waitingConversations();
       const rings = found.flatMap((one) => ringingOf(one, session.userId, this.preferences.others) ?? []);
       this.#policy.set(rings, Date.now());
+      this.noticed();
       this.#count();
       this.#schedule();
     } catch {
