@@ -8,7 +8,6 @@ export const hearing = {
   'hearing.turnOff': 'Sound is on. Turn it off',
   'hearing.turnOn': 'Sound is off. Turn it on',
   'hearing.waiting': '{count, plural, one {Somebody waits} other {# people wait}}, and this browser may not ring yet.',
-  'hearing.title': 'Sound on this device',
   'hearing.device': 'These settings belong to this browser. Every device has its own.',
   'hearing.volume': 'Volume',
   'hearing.percent': '{percent} %',
