@@ -1,7 +1,6 @@
 //! `/api/v1/bell`: who was rung, on what, when it was shown, and who took it; and taking it.
 
 use axum::extract::State;
-use deskbell_sdk::Time;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;

@@ -1,7 +1,9 @@
 //! The typed entries of the side tables.
 
 mod bell;
+mod audit;
 mod erasure;
+mod teams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
+pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
+pub use teams::TeamEntry;
 
 use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
