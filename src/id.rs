@@ -130,17 +130,14 @@ id!(
 );
 id!(/// A delivery, or a part of one, that could not be understood.
     QuarantineId, "qua");
-<<<<<<< HEAD
 id!(/// A ring of the bell.
     RingId, "rng");
 id!(/// What rings for a person: a desktop, a browser.
     DeviceId, "dev");
 id!(/// An outgoing hook.
     HookId, "hok");
-=======
 id!(/// An entry of the audit log.
     AuditId, "aud");
->>>>>>> main
 
 /// Gives ids. `seed` only keeps two daemons from counting alike; it guards nothing.
 #[derive(Debug)]

@@ -7,11 +7,8 @@
 pub mod access;
 pub mod albums;
 pub mod arrivals;
-<<<<<<< HEAD
-pub mod bell;
-=======
 pub mod audit;
->>>>>>> main
+pub mod bell;
 pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;

@@ -186,12 +186,10 @@ pub enum Table {
     Erasures = 33,
     /// Who was erased, by keyed hashes.
     Erased = 34,
-<<<<<<< HEAD
     /// Rings of the bell: the ledger.
     Rings = 70,
     /// The rings that have not ended.
     OpenRings = 71,
-=======
     /// The audit log.
     Audit = 50,
     /// Where the audit log ends.
@@ -202,7 +200,6 @@ pub enum Table {
     TwoFactors = 53,
     /// Who somebody is at a provider of identities.
     OidcIdentities = 54,
->>>>>>> main
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

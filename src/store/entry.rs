@@ -1,7 +1,7 @@
 //! The typed entries of the side tables.
 
-mod bell;
 mod audit;
+mod bell;
 mod erasure;
 mod teams;
 
@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
 pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
+pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use teams::TeamEntry;
 
