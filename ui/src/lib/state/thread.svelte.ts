@@ -170,6 +170,15 @@ class Threads {
     stream.on('reset', () => {
       for (const thread of this.#kept.values()) void thread.load();
     });
+    // What was read before the line stood may have changed in between, and nobody would tell.
+    $effect.root(() => {
+      let wasLive = false;
+      $effect(() => {
+        if (stream.state !== 'live' || wasLive) return;
+        wasLive = true;
+        for (const thread of this.#kept.values()) void thread.load();
+      });
+    });
     stream.on('typing', ({ data }) => {
       const by = (data.by ?? {}) as { type?: string; id?: string | null; name?: string | null };
       const thread = this.#kept.get(String(data.conversation_id));
