@@ -93,6 +93,7 @@ export const conversation = {
   'delivery.waits': 'waits for the connection',
   'delivery.waitsTurn': 'waits for the one before',
   'delivery.queued': 'sending…',
+  'delivery.trying': 'not sent yet, it is tried again',
   'delivery.sent': 'sent',
   'delivery.delivered': 'delivered ✓',
   'delivery.read': 'read ✓✓',
