@@ -419,6 +419,7 @@ export const settings = {
   'tokens.scope.writeHelp': 'Also sends replies and changes conversations.',
   'tokens.scope.admin': 'Everything',
   'tokens.scope.adminHelp': 'Also channels, people, tokens and erasing. On all channels.',
+  'tokens.channels': 'Channels it sees',
   'tokens.expires': 'Ends',
   'tokens.days': 'in {n, plural, one {# day} other {# days}}',
   'tokens.never': 'when it is revoked',
