@@ -33,6 +33,7 @@ pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
+pub mod search;
 pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -72,6 +73,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(conversations::router())
         .merge(messages::router())
         .merge(contacts::router())
+        .merge(search::router())
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())

@@ -8,4 +8,5 @@ mod files;
 mod http;
 mod lists;
 mod rights;
+mod search;
 mod writing;
