@@ -34,6 +34,7 @@ pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
+pub mod search;
 pub mod stream;
 pub mod teams;
 #[cfg(test)]
@@ -76,6 +77,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(conversations::router())
         .merge(messages::router())
         .merge(contacts::router())
+        .merge(search::router())
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())
