@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::held::Held;
 use crate::live::Live;
 use crate::provision::Provisioner;
+use crate::search::Search;
 use crate::store::Store;
 use crate::view::View;
 use crate::virus_check::VirusCheck;
@@ -41,6 +42,8 @@ pub struct Daemon {
     pub virus_check: VirusCheck,
     /// The live stream.
     pub live: Live,
+    /// The search.
+    pub search: Search,
     /// The limits of the website chat.
     pub chat_limits: crate::api::chat::limits::ChatLimits,
     /// What is still to be done.

@@ -32,6 +32,7 @@ use crate::http_client::Fetcher;
 use crate::live::Live;
 use crate::outbox::Outbox;
 use crate::provision::Provisioner;
+use crate::search::{self, Search, SearchThread};
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
@@ -111,12 +112,16 @@ pub async fn run(
 struct Closing {
     app: App,
     thread: crate::writer::WriterThread,
+    search: Option<SearchThread>,
 }
 
 impl Closing {
     fn close(self) -> Result<()> {
         self.app.writer.stop();
         self.thread.join();
+        if let Some(search) = self.search {
+            search.join();
+        }
         self.app
             .store
             .close()
@@ -203,6 +208,7 @@ async fn serve_desk(
         blobs,
         virus_check,
         live: Live::default(),
+        search: Search::new(config.data_dir.join("search")),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
@@ -211,6 +217,9 @@ async fn serve_desk(
         config,
     });
     crate::profiles::note(&app).await;
+    let search = search::start(&app)
+        .inspect_err(|error| tracing::error!(%error, "there is no search in this run"))
+        .ok();
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
         tokio::spawn(answers(Arc::clone(&app))),
@@ -263,7 +272,11 @@ async fn serve_desk(
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     shutdown.cancelled().await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    Ok(Closing { app, thread })
+    Ok(Closing {
+        app,
+        thread,
+        search,
+    })
 }
 
 /// Sends answers: of a restored desk only once somebody says so.

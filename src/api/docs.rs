@@ -37,6 +37,7 @@ const TAGS: &[(&str, &str)] = &[
     ),
     ("messages", "What was written, and writing."),
     ("contacts", "The people who write to the shop."),
+    ("search", "Finding messages and people again."),
     ("events", "Every change, live."),
     ("channels", "Where messages come from, and how that does."),
     ("bell", "Who was rung, on what, and who took it."),

@@ -35,6 +35,7 @@ pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
+pub mod search;
 pub mod stream;
 pub mod teams;
 #[cfg(test)]
@@ -77,6 +78,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(conversations::router())
         .merge(messages::router())
         .merge(contacts::router())
+        .merge(search::router())
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())

@@ -9,5 +9,6 @@ mod files;
 mod http;
 mod lists;
 mod rights;
+mod search;
 mod teams;
 mod writing;
