@@ -29,7 +29,7 @@ async fn post(daemon: &Daemon, path: &str, body: &Value) -> (u16, Value) {
 }
 
 async fn rings(daemon: &Daemon) -> Vec<Value> {
-    daemon.all("/api/v1/bell", 10).await
+    daemon.all("bell", 10).await
 }
 
 async fn rung(events: &mut Events, step: u64) -> Told {
@@ -141,7 +141,7 @@ async fn old_messages_are_shown_and_a_stranger_sees_no_ring() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
     arrives(&daemon, "old", "m1", now_ms() - 25 * 3_600_000).await;
-    assert_eq!(daemon.all("/api/v1/conversations", 10).await.len(), 1);
+    assert_eq!(daemon.all("conversations", 10).await.len(), 1);
     assert!(rings(&daemon).await.is_empty());
     arrives(&daemon, "new", "m2", now_ms()).await;
     let id = rings(&daemon).await[0]["id"]
