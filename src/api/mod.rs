@@ -13,6 +13,7 @@ pub mod channels;
 pub mod chat;
 pub mod connectors;
 pub mod contacts;
+pub mod conversation_changes;
 pub mod conversations;
 pub mod cursor;
 pub mod deletions;
@@ -24,6 +25,7 @@ pub mod filters;
 pub mod headers;
 pub mod idempotency;
 pub mod imports;
+pub mod inbox;
 pub mod me;
 pub mod messages;
 pub mod ops;
@@ -33,6 +35,7 @@ pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
+pub mod retry;
 pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,6 +43,7 @@ pub(crate) mod testing;
 mod tests;
 pub mod tokens;
 pub mod uploads;
+pub mod views;
 pub mod webhooks;
 
 use axum::http::{Method, StatusCode};
@@ -69,8 +73,12 @@ pub fn router(app: App) -> axum::Router {
 fn resources() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(docs::preamble())
         .merge(feed::router())
+        .merge(inbox::router())
         .merge(conversations::router())
+        .merge(conversation_changes::router())
+        .merge(views::router())
         .merge(messages::router())
+        .merge(retry::router())
         .merge(contacts::router())
         .merge(stream::router())
         .merge(channels::router())

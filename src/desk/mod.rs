@@ -28,8 +28,10 @@ mod properties;
 pub mod replay;
 pub mod replies;
 pub mod restore;
+pub mod retry;
 mod revisions;
 pub mod sweep;
+pub mod taking;
 #[cfg(test)]
 mod testing;
 pub mod visits;

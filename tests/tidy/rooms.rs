@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "export",
             "held",
             "id",
+            "inbox",
             "intake",
             "live",
             "outbox",
@@ -45,6 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "held",
+            "inbox",
             "live",
             "provision",
             "store",
@@ -88,6 +90,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("figures", &[]),
     ("http_client", &[]),
     ("id", &[]),
+    ("inbox", &["id", "store"]),
     (
         "intake",
         &[
