@@ -28,7 +28,7 @@ pub struct Problem {
     /// What else belongs to this type of problem, by name.
     #[serde(flatten)]
     #[schema(additional_properties, value_type = Object)]
-    pub more: BTreeMap<&'static str, Value>,
+    pub more: Option<Box<BTreeMap<&'static str, Value>>>,
     /// After how many seconds to try again.
     #[serde(skip)]
     retry_after_seconds: Option<u32>,
@@ -57,7 +57,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             errors: Vec::new(),
-            more: BTreeMap::new(),
+            more: None,
             retry_after_seconds: None,
         }
     }
@@ -73,6 +73,7 @@ impl Problem {
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &impl Serialize) -> Self {
         self.more
+            .get_or_insert_default()
             .insert(name, serde_json::to_value(value).unwrap_or_default());
         self
     }
