@@ -42,6 +42,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod ui;
 pub mod uploads;
 pub mod views;
 pub mod webhooks;
@@ -62,6 +63,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(ops::router())
         .merge(pages::router())
         .merge(problems::router())
+        .merge(ui::router())
         .merge(webhooks::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)

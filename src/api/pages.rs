@@ -1,4 +1,4 @@
-//! The pages: the plain feed at `/`, the set-up link, and a shop to try the website chat in.
+//! The small pages beside the desk: the set-up link, and a shop to try the website chat in.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -8,7 +8,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::assets::{Asset, text};
-use super::auth::{cookie_for, session_cookie};
+use super::auth::cookie_for;
 use super::body::Query;
 use super::problem::Problem;
 use crate::access::SESSION_MS;
@@ -17,8 +17,6 @@ use crate::desk::access::BeginSession;
 use crate::secrets::random_text;
 use crate::store::entry::secret_hash;
 
-const FEED: &str = include_str!("pages/feed.html");
-const SIGN_IN: &str = include_str!("pages/signin.html");
 const TRY: &str = include_str!("pages/try.html");
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -29,26 +27,10 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; base-uri '
 /// The routes.
 pub fn router() -> Router<App> {
     Router::new()
-        .route("/", get(desk))
         .route("/setup", get(set_up))
         .route("/try/{channel}", get(try_chat))
         .route("/assets/{file}", get(asset))
         .route("/favicon.ico", get(icon))
-}
-
-/// The feed for who is signed in, else how to sign in: never a page without sign-in.
-async fn desk(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
-    let now = app.clock.now();
-    let signed_in = match session_cookie(&headers) {
-        Some(cookie) => app.access.by_session(&*app.store, now, cookie)?.is_some(),
-        None => false,
-    };
-    let page = if signed_in { FEED } else { SIGN_IN };
-    let mut response = page_response(text(page).response(HTML, &headers));
-    if !signed_in {
-        *response.status_mut() = StatusCode::UNAUTHORIZED;
-    }
-    Ok(response)
 }
 
 /// A page of a few words in the desk's look. `title` and `body` are ours: nothing foreign may stand in them.
@@ -57,7 +39,7 @@ pub(super) fn plain_page(title: &str, body: &str, headers: &HeaderMap) -> Respon
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{title} · Deskbell</title>\n<link rel=\"icon\" type=\"image/svg+xml\" href=\"/assets/icon.svg\">\n\
-         <link rel=\"stylesheet\" href=\"/assets/feed.css\">\n</head>\n<body>\n<header><h1>Deskbell</h1></header>\n\
+         <link rel=\"stylesheet\" href=\"/assets/plain.css\">\n</head>\n<body>\n<header><h1>Deskbell</h1></header>\n\
          <main>\n{body}</main>\n</body>\n</html>\n"
     );
     page_response(Asset::of(&page).response(HTML, headers))
@@ -83,13 +65,17 @@ struct SetUp {
 async fn set_up(
     State(app): State<App>,
     Query(SetUp { token }): Query<SetUp>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if !app.access.take_setup(&token) {
         tracing::warn!("a set-up link was refused: it was used already, or is of an earlier start");
-        let mut response = page_response(text(SIGN_IN).response(HTML, &headers));
-        *response.status_mut() = StatusCode::FORBIDDEN;
-        return Ok(response);
+        let headers = [
+            (
+                header::LOCATION,
+                HeaderValue::from_static("/signin?problem=setup-used"),
+            ),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        return Ok((StatusCode::SEE_OTHER, headers).into_response());
     }
     let cookie = random_text();
     let begin = BeginSession {
@@ -131,11 +117,7 @@ async fn try_chat(
 
 async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let (content, content_type) = match file.as_str() {
-        "feed.css" => (include_str!("pages/feed.css"), "text/css; charset=utf-8"),
-        "feed.js" => (
-            include_str!("pages/feed.js"),
-            "text/javascript; charset=utf-8",
-        ),
+        "plain.css" => (include_str!("pages/plain.css"), "text/css; charset=utf-8"),
         "try.css" => (include_str!("pages/try.css"), "text/css; charset=utf-8"),
         "icon.svg" => (include_str!("pages/icon.svg"), "image/svg+xml"),
         _ => return Err(Problem::not_found("page")),
