@@ -106,6 +106,10 @@ pub(in crate::store) fn conversation(
         last_activity_at: activity,
         contact_avatar: Some("0f".repeat(32)),
         ring: None,
+        spam: false,
+        blocked: false,
+        mentioned: Vec::new(),
+        last_said: None,
     }
 }
 
@@ -132,6 +136,7 @@ pub(in crate::store) fn contact(id: u64, identities: &[(u16, &str)]) -> ContactR
             content: "0f".repeat(32),
             mime_type: "image/png".to_owned(),
         }),
+        blocked: false,
     }
 }
 
