@@ -76,12 +76,6 @@ impl Caller {
         }
     }
 
-    /// The person, where it is one.
-    #[must_use]
-    pub const fn user(&self) -> Option<crate::id::UserId> {
-        None
-    }
-
     /// The name that people see.
     #[must_use]
     pub fn name(&self) -> String {

@@ -187,7 +187,7 @@ async fn acknowledge(
     let take = Take {
         scope: caller.scope.clone(),
         ring: id,
-        user: caller.user(),
+        user: filters::user_of(&caller),
         taker: caller.owner(),
     };
     match app.writer.write(take).await? {
@@ -253,7 +253,7 @@ async fn told(
         ring: id,
         attempt: Attempt {
             at: app.clock.now(),
-            user: caller.user(),
+            user: filters::user_of(&caller),
             device,
             device_id: told.device_id,
             result: if told.failed {

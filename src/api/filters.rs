@@ -10,8 +10,8 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::channels::Channels;
 use crate::id::{TeamId, UserId};
-use crate::store::entry::RingState;
 use crate::inbox::Statuses;
+use crate::store::entry::RingState;
 use crate::store::record::{ChannelNo, ConversationRecord, Status};
 
 /// The longest text to look for, in characters.
@@ -133,6 +133,8 @@ pub fn status(name: &str, text: &str) -> Result<Status, Problem> {
 /// How a ring stands.
 pub fn ring_state(text: &str) -> Result<RingState, Problem> {
     word("state", text, "`ringing`, `taken`, `ended`")
+}
+
 /// One or several statuses, with commas between.
 pub fn statuses(name: &str, text: &str) -> Result<Statuses, Problem> {
     text.split(',').try_fold(Statuses::default(), |all, one| {

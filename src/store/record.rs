@@ -9,8 +9,9 @@ use deskbell_sdk::{AttachmentKind, DeliveryState, Direction, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, RingId, TeamId, UserId};
-use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, TeamId, UserId, WorkId};
+use crate::id::{
+    AttachmentId, ContactId, ConversationId, MessageId, RingId, TeamId, UserId, WorkId,
+};
 
 /// A channel's number in the store: short, never given twice, and kept when the channel is renamed or removed.
 #[derive(
@@ -463,9 +464,6 @@ pub struct ConversationRecord {
     /// SHA-256 of the contact's picture in hex.
     #[serde(default)]
     pub contact_avatar: Option<String>,
-    /// The ring that has not ended.
-    #[serde(default)]
-    pub ring: Option<RingId>,
     /// Somebody of the shop called it spam: it waits for nobody.
     #[serde(default)]
     pub spam: bool,
@@ -478,6 +476,9 @@ pub struct ConversationRecord {
     /// The newest message or note by [`Place`]: what was said last, whatever has happened to the conversation since.
     #[serde(default)]
     pub last_said: Option<LastMessage>,
+    /// The ring that has not ended.
+    #[serde(default)]
+    pub ring: Option<RingId>,
 }
 
 impl ConversationRecord {

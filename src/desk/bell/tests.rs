@@ -58,6 +58,9 @@ fn change(desk: &mut Desk, thread: &str, to: impl FnOnce(&mut ChangeConversation
         priority: None,
         snoozed_until: None,
         subject: None,
+        author: AuthorRecord::System,
+        expected_assignee: None,
+        spam: None,
     };
     to(&mut change);
     desk.decide(&[change]);
