@@ -79,6 +79,7 @@ fn conversation(id: u64, dice: &mut Dice) -> ConversationRecord {
             .into_iter()
             .collect(),
         last_said: None,
+        ring: None,
     }
 }
 

@@ -78,6 +78,8 @@ fn reply(desk: &mut Desk, thread: &str) -> crate::id::MessageId {
         kind: Kind::Queued(vec![crate::store::entry::PartRecord::Text(
             "answer".to_owned(),
         )]),
+        seen: None,
+        mentions: Vec::new(),
         idempotency: None,
     };
     match desk.decide(&[write]).remove(0) {
