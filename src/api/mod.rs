@@ -24,6 +24,8 @@ pub mod filters;
 pub mod headers;
 pub mod idempotency;
 pub mod imports;
+pub mod invitations;
+pub mod known_devices;
 pub mod me;
 pub mod messages;
 pub mod ops;
@@ -33,6 +35,9 @@ pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
+pub mod sessions;
+pub mod setup;
+pub mod sign_in;
 pub mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,6 +45,7 @@ pub(crate) mod testing;
 mod tests;
 pub mod tokens;
 pub mod uploads;
+pub mod users;
 pub mod webhooks;
 
 use axum::http::{Method, StatusCode};
@@ -80,6 +86,11 @@ fn resources() -> OpenApiRouter<App> {
         .merge(attachments::router())
         .merge(tokens::router())
         .merge(me::router())
+        .merge(sign_in::router())
+        .merge(sessions::router())
+        .merge(setup::router())
+        .merge(users::router())
+        .merge(invitations::router())
         .merge(quarantine::router())
         .merge(deletions::router())
         .merge(backups::router())

@@ -141,6 +141,9 @@ pub struct Token {
     /// When it ends; `null`: when it is revoked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Time>,
+    /// When it was last used, to within an hour.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Time>,
 }
 
 impl From<TokenEntry> for Token {
@@ -154,6 +157,7 @@ impl From<TokenEntry> for Token {
                 .map_or(VisibleChannels::All, VisibleChannels::Only),
             created_at: entry.created_at,
             expires_at: entry.expires_at,
+            last_used_at: entry.last_used_at,
         }
     }
 }
@@ -252,6 +256,7 @@ impl NewToken {
             channels,
             created_at: Time::default(),
             expires_at,
+            last_used_at: None,
         })
     }
 }
@@ -421,12 +426,17 @@ async fn revoke(
             .map(|(key, _)| key)
             .ok_or_else(|| Problem::not_found("token"))
     });
-    app.writer
+    let key = key.await?;
+    let changing = app.access.changing();
+    let revoked = app
+        .writer
         .write(Remove {
             table: Table::Tokens,
-            key: key.await?,
+            key,
         })
-        .await?;
+        .await;
+    drop(changing);
+    revoked?;
     Ok(StatusCode::NO_CONTENT)
 }
 
