@@ -5,6 +5,7 @@ pub mod guessing;
 pub mod passwords;
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,8 +16,8 @@ use self::passwords::Passwords;
 use crate::channels::Channels;
 use crate::id::{SessionId, UserId};
 use crate::store::entry::{
-    Entry, Right, Role, SET_UP_KEY, SessionEntry, SettingEntry, TokenEntry, UserEntry, UserStatus,
-    secret_hash,
+    Actor, ActorKind, Entry, Right, Role, SET_UP_KEY, SessionEntry, SettingEntry, TokenEntry,
+    UserEntry, UserStatus, secret_hash,
 };
 use crate::store::record::AuthorRecord;
 use crate::store::{Found, Read, Scope};
@@ -39,6 +40,8 @@ pub struct Caller {
     pub rights: BTreeSet<Right>,
     /// What they may see.
     pub scope: Scope,
+    /// From where they call, where that is known.
+    pub address: Option<IpAddr>,
     /// The hash of the secret that opened the door, by which it is checked again; `None` for those of the
     /// configuration and of this machine.
     credential: Option<(Door, Vec<u8>)>,
@@ -131,6 +134,23 @@ impl Caller {
         AuthorRecord::Staff(self.user(), Some(self.name()))
     }
 
+    /// As who did something, in the audit log.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor {
+            kind: match &self.who {
+                Who::User { .. } => ActorKind::User,
+                Who::Token { .. } => ActorKind::Token,
+                Who::Bootstrap => ActorKind::Bootstrap,
+                Who::Local => ActorKind::Local,
+                Who::SetupSession { .. } => ActorKind::SetUp,
+            },
+            id: self.owner(),
+            name: self.name(),
+            address: self.address.map(|address| address.to_string()),
+        }
+    }
+
     /// The hash of the session's cookie, where a session opened the door.
     #[must_use]
     pub fn session(&self) -> Option<&[u8]> {
@@ -197,6 +217,7 @@ impl Access {
             who,
             rights: BTreeSet::from([Right::Admin]),
             scope: Scope::of_all_channels(),
+            address: None,
             credential: None,
             noted_again_at: Time::from_millis(i64::MAX),
         };
@@ -236,11 +257,15 @@ impl Access {
         now: Time,
         caller: &Caller,
     ) -> Found<Option<Caller>> {
-        match &caller.credential {
-            None => Ok(Some(caller.clone())),
-            Some((Door::Token, hash)) => by_token_hash(store, channels, now, hash.clone()),
-            Some((Door::Session, hash)) => by_session_hash(store, channels, now, hash.clone()),
-        }
+        let again = match &caller.credential {
+            None => Some(caller.clone()),
+            Some((Door::Token, hash)) => by_token_hash(store, channels, now, hash.clone())?,
+            Some((Door::Session, hash)) => by_session_hash(store, channels, now, hash.clone())?,
+        };
+        Ok(again.map(|again| Caller {
+            address: caller.address,
+            ..again
+        }))
     }
 
     /// Says that it is being changed who may what. To be taken before the change is written, and dropped before the
@@ -331,6 +356,7 @@ fn by_token_hash(
         },
         rights: entry.scopes,
         scope: scope_of(channels, entry.channels.as_ref()),
+        address: None,
         credential: Some((Door::Token, hash)),
         noted_again_at: noted_again_at(entry.last_used_at, USED_MS, now),
     }))
@@ -356,6 +382,7 @@ fn by_session_hash(
             },
             rights: BTreeSet::from([Right::Admin]),
             scope: Scope::of_all_channels(),
+            address: None,
             credential: Some((Door::Session, hash)),
             noted_again_at: Time::from_millis(i64::MAX),
         }));
@@ -369,6 +396,7 @@ fn by_session_hash(
     Ok(user.map(|user| Caller {
         rights: BTreeSet::from([right_of(user.role)]),
         scope: scope_of(channels, user.channels.as_ref()),
+        address: None,
         who: Who::User {
             id,
             name: user.name,

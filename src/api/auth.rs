@@ -1,16 +1,18 @@
 //! Who calls: an API token, or the desk's session with protection against forged requests.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 
 use super::problem::Problem;
 use crate::access::{Caller, Door};
 use crate::app::{App, Daemon};
 use crate::desk::people::{SessionSeen, TokenSeen};
+use crate::server::ClientAddress;
 use crate::store::entry::Right;
 
 /// A caller who got in.
@@ -26,7 +28,8 @@ impl FromRequestParts<App> for Signed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let caller = caller(app, parts)?;
+        let mut caller = caller(app, parts)?;
+        caller.address = address_of(&parts.extensions);
         note_use(app, &caller);
         Ok(Self(caller))
     }
@@ -70,6 +73,13 @@ pub(super) fn note_use(app: &App, caller: &Caller) {
     }));
 }
 
+/// From where a request came, as the server saw it.
+#[must_use]
+pub fn address_of(extensions: &Extensions) -> Option<IpAddr> {
+    let client = extensions.get::<ClientAddress>();
+    client.map(|ClientAddress(address)| *address)
+}
+
 impl Signed {
     /// The caller, where this right is theirs.
     pub fn with(self, right: Right) -> Result<Caller, Problem> {
@@ -83,7 +93,7 @@ impl Signed {
     }
 }
 
-const fn name_of(right: Right) -> &'static str {
+pub(super) const fn name_of(right: Right) -> &'static str {
     match right {
         Right::Read => "read",
         Right::Write => "write",

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
 use crate::id::{
-    AttachmentId, ContactId, ConversationId, QuarantineId, SessionId, TokenId, UserId,
+    AttachmentId, ContactId, ConversationId, QuarantineId, SessionId, TeamId, TokenId, UserId,
 };
 use crate::store::entry::Right;
 
@@ -74,6 +74,10 @@ impl PathId for AttachmentId {
 
 impl PathId for TokenId {
     const WHAT: &'static str = "token";
+}
+
+impl PathId for TeamId {
+    const WHAT: &'static str = "team";
 }
 
 impl PathId for QuarantineId {

@@ -3,6 +3,7 @@
 
 pub mod assets;
 pub mod attachments;
+pub mod audit;
 pub mod auth;
 pub mod backups;
 pub mod body;
@@ -39,11 +40,13 @@ pub mod sessions;
 pub mod setup;
 pub mod sign_in;
 pub mod stream;
+pub mod teams;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod ui;
 pub mod uploads;
 pub mod users;
 pub mod webhooks;
@@ -64,6 +67,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(ops::router())
         .merge(pages::router())
         .merge(problems::router())
+        .merge(ui::router())
         .merge(webhooks::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
@@ -96,6 +100,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(backups::router())
         .merge(exports::router())
         .merge(imports::router())
+        .merge(teams::router())
+        .merge(audit::router())
 }
 
 async fn nothing_here() -> Problem {

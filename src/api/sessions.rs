@@ -18,6 +18,7 @@ use super::problem::Problem;
 use crate::access::{Caller, IDLE_MS};
 use crate::app::{App, Daemon};
 use crate::desk::access::Remove;
+use crate::desk::audit::{Audited, Told};
 use crate::desk::people::EndSessions;
 use crate::id::SessionId;
 use crate::store::entry::{Entry, SessionEntry, UserEntry};
@@ -160,14 +161,16 @@ fn is_current(current: Option<&[u8]>, key: &[u8]) -> bool {
     current.is_some_and(|current| subtle::ConstantTimeEq::ct_eq(current, key).into())
 }
 
-async fn remove(app: &App, key: Vec<u8>) -> Result<(), Problem> {
+async fn remove(app: &App, caller: &Caller, key: Vec<u8>) -> Result<(), Problem> {
+    let remove = Remove {
+        table: Table::Sessions,
+        key,
+    };
+    let told = Told::of("session.ended");
     let changing = app.access.changing();
     let removed = app
         .writer
-        .write(Remove {
-            table: Table::Sessions,
-            key,
-        })
+        .write(Audited::always(remove, caller.actor(), told))
         .await;
     drop(changing);
     Ok(removed?)
@@ -186,14 +189,15 @@ async fn end(
     Signed(caller): Signed,
     Id(id): Id<SessionId>,
 ) -> Result<StatusCode, Problem> {
+    let whose = caller.clone();
     let key = paging::read(&app, move |app| {
-        let own = of(app, &caller)?;
+        let own = of(app, &whose)?;
         let found = own.into_iter().find(|(_, session)| session.id == id);
         found
             .map(|(key, _)| key)
             .ok_or_else(|| Problem::not_found("session"))
     });
-    remove(&app, key.await?).await?;
+    remove(&app, &caller, key.await?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -245,7 +249,7 @@ fn no_session() -> Problem {
 )]
 async fn sign_out(State(app): State<App>, Signed(caller): Signed) -> Result<Response, Problem> {
     let key = caller.session().ok_or_else(no_session)?;
-    remove(&app, key.to_vec()).await?;
+    remove(&app, &caller, key.to_vec()).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie_for(&app, "")) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -1,7 +1,9 @@
 //! The typed entries of the side tables.
 
+mod audit;
 mod erasure;
 mod people;
+mod teams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +12,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use people::{
     EmailEntry, InvitationEntry, PreferencesEntry, Role, SET_UP_KEY, SessionEntry, UserEntry,
     UserStatus, email_key,
 };
+pub use teams::TeamEntry;
 
 use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};

@@ -1,6 +1,7 @@
 //! The API as its callers meet it.
 
 mod admin;
+mod audit;
 mod changing;
 mod channel_changes;
 mod exports;
@@ -12,4 +13,5 @@ mod matrix;
 mod people;
 mod rights;
 mod sign_in;
+mod teams;
 mod writing;

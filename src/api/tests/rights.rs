@@ -85,10 +85,9 @@ impl Route {
         }
         match self.tag.as_str() {
             "session" => Needs::SignedIn,
-            "tokens" | "quarantine" | "data-deletions" | "exports" | "backup" | "replay" => {
-                Needs::Right(Right::Admin)
-            }
-            "users" if !is_read => Needs::Right(Right::Admin),
+            "tokens" | "quarantine" | "data-deletions" | "exports" | "backup" | "replay"
+            | "audit" => Needs::Right(Right::Admin),
+            "users" | "teams" if !is_read => Needs::Right(Right::Admin),
             _ if is_read => Needs::Right(Right::Read),
             _ => Needs::Right(Right::Write),
         }
@@ -113,6 +112,7 @@ impl Route {
             "tokens" => &things.token,
             "users" => &things.user,
             "quarantine" => &things.quarantined,
+            "teams" => &things.team,
             _ => "none",
         };
         self.path.replace("{id}", id)
@@ -139,6 +139,7 @@ struct Things {
     token: String,
     quarantined: String,
     user: String,
+    team: String,
 }
 
 /// Gives the only person that is to be looked up a picture.
@@ -196,6 +197,9 @@ async fn things(desk: &Desk) -> Things {
         .expect("written")
         .to_string();
     let tokens = desk.found(As::Admin, "/api/v1/tokens").await;
+    let team = serde_json::json!({ "name": "Sales" });
+    let team = desk.json(As::Admin, Method::POST, "/api/v1/teams", &team);
+    let team = team.await.json()["id"].as_str().expect("an id").to_owned();
     Things {
         conversation,
         contact: seen["contact"]["id"].as_str().expect("an id").to_owned(),
@@ -207,6 +211,7 @@ async fn things(desk: &Desk) -> Things {
             .add_user("somebody@shop.example", Role::Agent, None)
             .await
             .to_string(),
+        team,
     }
 }
 
