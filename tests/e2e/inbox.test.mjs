@@ -238,12 +238,10 @@ describe("the inbox", { skip: WITHOUT_DAEMON, timeout: 900_000 }, () => {
       contact: { id: `cus_${n}`, name: text, avatar_url: n % 5 ? null : text }, subject: text, labels: [text, text], assignee_id: n % 4 ? null : ana.id,
       last_message: { id: `msg_${n}`, preview: n % 3 ? text : `[image] ${text}`, direction: n % 2 ? "inbound" : "outbound", at: time(-n) },
     }));
-    const page = await context.newPage();
-    await page.close();
     const shown = await deskPage(browser, desk, ana, { context, path: "/desk/settings" });
     await standIn(shown, all, { pageSize: 200 });
     let fetched = false;
-    shown.on("request", (request) => { fetched ||= request.url().includes("pwned"); });
+    shown.on("request", (request) => { fetched ||= new URL(request.url()).pathname === "/pwned"; });
     await shown.evaluate(() => { history.pushState(null, "", "/desk/inbox/open"); dispatchEvent(new PopStateEvent("popstate")); });
     const rows = shown.locator("[data-rows]");
     await rows.locator("[role=listitem]").first().waitFor();
