@@ -47,7 +47,8 @@ const TAGS: &[(&str, &str)] = &[
     ("bell", "Who was rung, on what, and who took it."),
     ("attachments", "Files."),
     ("tokens", "API tokens."),
-    ("session", "Who is signed in."),
+    ("session", "Signing in and out, and who is signed in."),
+    ("users", "The people of the shop."),
     ("quarantine", "What could not be understood."),
     (
         "data-deletions",

@@ -190,6 +190,14 @@ pub enum Table {
     Rings = 70,
     /// The rings that have not ended.
     OpenRings = 71,
+    /// The people of the shop, by id.
+    Users = 40,
+    /// The people of the shop, by e-mail address.
+    UserEmails = 41,
+    /// Invitations that are open, by the hash of their token.
+    Invitations = 42,
+    /// What each person has set for themselves.
+    Preferences = 43,
     /// The audit log.
     Audit = 50,
     /// Where the audit log ends.
