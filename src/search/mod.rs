@@ -11,6 +11,7 @@ mod follower;
 mod fragments;
 mod hits;
 mod index;
+mod place;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -16,6 +16,7 @@ use crate::desk::arrivals::Arrivals;
 use crate::desk::contacts::{ChangeContact, MergeContacts};
 use crate::desk::erasure::EnsureErasureKey;
 use crate::id::{ContactId, ConversationId, MessageId};
+use crate::store::entry::Actor;
 use crate::store::memory::MemoryStore;
 use crate::store::record::ChannelNo;
 use crate::store::{Scope, Store};
@@ -420,7 +421,11 @@ async fn k08_nothing_of_an_erased_person_is_in_any_file_of_the_index() {
 
     let erasing = tokio::spawn(crate::erasure::run(Arc::clone(&run.app)));
     let contact = world.contact_of(conversation);
-    assert!(crate::erasure::erase(&run.app, contact).await.unwrap());
+    assert!(
+        crate::erasure::erase(&run.app, contact, Actor::system())
+            .await
+            .unwrap()
+    );
     let until = Instant::now() + PATIENCE;
     let left = loop {
         let left = canaries(&world.index());

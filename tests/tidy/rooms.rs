@@ -221,6 +221,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["app", "desk", "id", "store", "watch", "writer"],
     ),
     ("held", &[]),
+    ("html", &[]),
     ("server", &[]),
     (
         "simulation",
@@ -242,7 +243,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("store", &["clock", "id"]),
     ("upkeep", &["app", "store"]),
-    ("view", &["channels", "id", "store"]),
+    ("view", &["channels", "html", "id", "store"]),
     ("virus_check", &["config"]),
     (
         "watch",
