@@ -11,6 +11,7 @@ use crate::channels::Channels;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::held::Held;
+use crate::inbox::Inbox;
 use crate::live::Live;
 use crate::provision::Provisioner;
 use crate::search::Search;
@@ -44,6 +45,8 @@ pub struct Daemon {
     pub live: Live,
     /// The search.
     pub search: Search,
+    /// What is not resolved, in memory.
+    pub inbox: Inbox,
     /// The limits of the website chat.
     pub chat_limits: crate::api::chat::limits::ChatLimits,
     /// What is still to be done.

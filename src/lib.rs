@@ -18,6 +18,7 @@ pub mod held;
 pub mod html;
 pub mod http_client;
 pub mod id;
+pub mod inbox;
 pub mod intake;
 pub mod live;
 pub mod media;

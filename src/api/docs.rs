@@ -35,6 +35,10 @@ const TAGS: &[(&str, &str)] = &[
         "conversations",
         "The inbox, and what people of the shop do with a conversation.",
     ),
+    (
+        "views",
+        "Views of the inbox, and how many conversations there are in each.",
+    ),
     ("messages", "What was written, and writing."),
     ("contacts", "The people who write to the shop."),
     ("search", "Finding messages and people again."),

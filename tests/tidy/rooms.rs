@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "export",
             "held",
             "id",
+            "inbox",
             "intake",
             "live",
             "outbox",
@@ -46,6 +47,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "held",
+            "inbox",
             "live",
             "provision",
             "search",
@@ -90,6 +92,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("figures", &[]),
     ("http_client", &[]),
     ("id", &[]),
+    ("inbox", &["id", "store"]),
     (
         "intake",
         &[

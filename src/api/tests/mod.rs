@@ -7,6 +7,7 @@ mod channel_changes;
 mod exports;
 mod files;
 mod http;
+mod inbox;
 mod lists;
 mod rights;
 mod search;
