@@ -151,7 +151,11 @@ async fn search(
     let _turn = app.search.turn().await.map_err(|_| {
         Problem::unavailable("Too many search at once. Try again shortly.").retry_after(1)
     })?;
-    let results = paging::read(&app, move |app| Ok(results(app, &caller, &wanted)?));
+    let results = paging::read(&app, move |app| {
+        // It lasts as long as the work, also where the caller has gone.
+        let _turn = turn;
+        Ok(results(app, &caller, &wanted)?)
+    });
     results.await.map(axum::Json)
 }
 

@@ -255,6 +255,7 @@ async fn what_changes_is_found_as_it_is_now() {
         email: Some(Some("anna.vesela@posta.example".to_owned())),
         phone: Some(Some("+421 905 123 456".to_owned())),
         remark: None,
+        blocked: None,
     };
     world.writer.write(rename).await.unwrap();
     let (other, _) = world.arrive("psid-4711", "x").await;
