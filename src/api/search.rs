@@ -148,7 +148,7 @@ async fn search(
     Query(query): Query<SearchQuery>,
 ) -> Result<axum::Json<SearchResults>, Problem> {
     let wanted = query.wanted(&app, &caller)?;
-    let _turn = app.search.turn().await.map_err(|_| {
+    let turn = app.search.turn().await.map_err(|_| {
         Problem::unavailable("Too many search at once. Try again shortly.").retry_after(1)
     })?;
     let results = paging::read(&app, move |app| {

@@ -422,11 +422,8 @@ async fn k08_nothing_of_an_erased_person_is_in_any_file_of_the_index() {
 
     let erasing = tokio::spawn(crate::erasure::run(Arc::clone(&run.app)));
     let contact = world.contact_of(conversation);
-    assert!(
-        crate::erasure::erase(&run.app, contact, Actor::system())
-            .await
-            .unwrap()
-    );
+    let by = Actor::system();
+    assert!(crate::erasure::erase(&run.app, contact, by).await.unwrap());
     let until = Instant::now() + PATIENCE;
     let left = loop {
         let left = canaries(&world.index());
