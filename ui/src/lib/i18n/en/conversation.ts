@@ -1,4 +1,5 @@
 export const conversation = {
+  'conversation.list': 'Conversations',
   'conversation.none': 'Choose a conversation',
   'conversation.noneHelp': 'It opens here. The arrow keys go through the list, Enter opens.',
   'conversation.gone': 'This conversation is not here',
