@@ -185,7 +185,7 @@ export class Queue {
         this.#keep({
           ...item,
           state: crossed ? 'crossed' : 'refused',
-          problem: { code: problem.code, detail: problem.message, fields: problem.fields },
+          problem: { code: problem.code, detail: problem.fields[0]?.detail ?? problem.message, fields: problem.fields },
           crossedBy: crossed,
         });
         this.flush();
