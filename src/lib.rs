@@ -19,8 +19,10 @@ pub mod http_client;
 pub mod id;
 pub mod intake;
 pub mod live;
+pub mod mail;
 pub mod media;
 
+pub mod oidc;
 pub mod outbox;
 pub mod profiles;
 pub mod provision;

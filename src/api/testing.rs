@@ -310,6 +310,7 @@ pub(crate) fn config(folder: PathBuf) -> Config {
         },
         auth: Auth {
             bootstrap_token: As::Admin.token().map(Secret::new),
+            oidc: None,
         },
         log: Log {
             level: "info".to_owned(),
@@ -327,6 +328,7 @@ pub(crate) fn config(folder: PathBuf) -> Config {
             max_age: std::time::Duration::from_secs(60),
         },
         attachments: Attachments::default(),
+        smtp: None,
         hooks: Hooks {
             retry: Vec::new(),
             allow_private_addresses: false,

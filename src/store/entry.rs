@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
+pub use audit::{
+    Actor, ActorKind, AuditDetail, AuditEntry, AuditHead, AuditRecord, AuditTarget, AuditValue,
+};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use teams::TeamEntry;
 
