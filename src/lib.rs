@@ -35,6 +35,7 @@ pub mod server;
 #[cfg(test)]
 mod simulation;
 pub mod store;
+pub mod totp;
 pub mod upkeep;
 pub mod view;
 pub mod virus_check;

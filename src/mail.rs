@@ -170,4 +170,3 @@ fn one_line(text: &str) -> String {
     let text = text.replace(char::is_control, " ");
     text.trim().to_owned()
 }
-

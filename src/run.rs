@@ -30,6 +30,8 @@ use crate::downloads::Downloads;
 use crate::held::Held;
 use crate::http_client::Fetcher;
 use crate::live::Live;
+use crate::mail::Mailer;
+use crate::oidc::Oidc;
 use crate::outbox::Outbox;
 use crate::provision::Provisioner;
 use crate::secrets::{random_seed, random_text, webhook_secret};
@@ -53,8 +55,8 @@ const KEY_FILE: &str = "deskbell.key";
 pub struct Started {
     /// Where it is reached.
     pub url: String,
-    /// The one-time link that opens an administrator's session.
-    pub setup_url: String,
+    /// The one-time link that opens an administrator's session; `None` once somebody can sign in who may do everything.
+    pub setup_url: Option<String>,
     /// Each channel: its slug, its title, and a line on how it stands.
     pub channels: Vec<(String, String, String)>,
     /// What the operator should know, in plain words.
@@ -170,8 +172,12 @@ async fn serve_desk(
             "Files cannot be checked for viruses: {why}. Uploads are refused, and files of customers wait, until it works."
         ));
     }
+    let oidc = config.auth.oidc.clone().map(Oidc::new).transpose();
+    let oidc = oidc.context("there is no HTTP client")?;
+    let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
     let downloads = Downloads::new(fetcher, blobs.clone(), virus_check.clone());
-    let (local, setup) = (random_text(), random_text());
+    let local = random_text();
+    let setup = crate::api::setup::has_no_admin(&*store)?.then(random_text);
     match write_local_file(&config, &local) {
         Err(error) if is_no_room(&error) => {
             let error = format!("{error:#}");
@@ -186,8 +192,11 @@ async fn serve_desk(
         access: Access::new(
             config.auth.bootstrap_token.clone(),
             Secret::new(format!("dbk_{local}")),
-            Some(Secret::new(setup.clone())),
+            setup.clone().map(Secret::new),
         ),
+        failures: crate::api::failures::Failures::default(),
+        oidc,
+        mailer,
         cursors: Cursors::new(key),
         lanes: crate::work::Lanes::default(),
         clock,
@@ -205,6 +214,12 @@ async fn serve_desk(
         stopping: shutdown.clone(),
         config,
     });
+    let unopened = crate::api::two_factor::seal_anew(&app).await;
+    if unopened > 0 {
+        notes.push(format!(
+            "{unopened} people's second factors are encrypted with a key that is not here: put it into `[secrets] previous_keys` and start again, or they need recovery codes."
+        ));
+    }
     crate::profiles::note(&app).await;
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
@@ -244,7 +259,7 @@ async fn serve_desk(
     )));
     announce(&Started {
         url: app.public_url(),
-        setup_url: format!("{}/setup?token={setup}", app.public_url()),
+        setup_url: setup.map(|setup| format!("{}/setup?token={setup}", app.public_url())),
         channels: app
             .channels
             .open()

@@ -15,7 +15,9 @@ use super::body::{Json, MAX_JSON_BYTES, read_limited};
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
-use crate::id::{AttachmentId, ContactId, ConversationId, QuarantineId, TeamId, TokenId};
+use crate::id::{
+    AttachmentId, ContactId, ConversationId, QuarantineId, SessionId, TeamId, TokenId, UserId,
+};
 use crate::store::entry::Right;
 
 /// Defines a caller who has a right.
@@ -80,6 +82,14 @@ impl PathId for TeamId {
 
 impl PathId for QuarantineId {
     const WHAT: &'static str = "quarantine entry";
+}
+
+impl PathId for UserId {
+    const WHAT: &'static str = "person";
+}
+
+impl PathId for SessionId {
+    const WHAT: &'static str = "session";
 }
 
 /// The one id of a path. What is no id names nothing: 404.

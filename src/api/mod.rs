@@ -20,13 +20,17 @@ pub mod deletions;
 pub mod docs;
 pub mod exports;
 pub mod extract;
+pub mod failures;
 pub mod feed;
 pub mod filters;
 pub mod headers;
 pub mod idempotency;
 pub mod imports;
+pub mod invitations;
+pub mod known_devices;
 pub mod me;
 pub mod messages;
+pub mod oidc;
 pub mod ops;
 pub mod pages;
 pub mod paging;
@@ -34,6 +38,9 @@ pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
+pub mod sessions;
+pub mod setup;
+pub mod sign_in;
 pub mod stream;
 pub mod teams;
 #[cfg(test)]
@@ -41,7 +48,9 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod two_factor;
 pub mod uploads;
+pub mod users;
 pub mod webhooks;
 
 use axum::http::{Method, StatusCode};
@@ -57,6 +66,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(chat::router(&app))
         .merge(docs::router())
         .merge(deletions::pages())
+        .merge(oidc::pages())
         .merge(ops::router())
         .merge(pages::router())
         .merge(problems::router())
@@ -82,6 +92,11 @@ fn resources() -> OpenApiRouter<App> {
         .merge(attachments::router())
         .merge(tokens::router())
         .merge(me::router())
+        .merge(sign_in::router())
+        .merge(sessions::router())
+        .merge(setup::router())
+        .merge(users::router())
+        .merge(invitations::router())
         .merge(quarantine::router())
         .merge(deletions::router())
         .merge(backups::router())
@@ -89,6 +104,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(imports::router())
         .merge(teams::router())
         .merge(audit::router())
+        .merge(two_factor::router())
+        .merge(oidc::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use super::assets::{Asset, text};
 use super::auth::{address_of, cookie_for, session_cookie};
 use super::body::Query;
+use super::paging;
 use super::problem::Problem;
+use super::setup::is_needed;
 use crate::access::SESSION_MS;
 use crate::app::App;
 use crate::desk::access::BeginSession;
@@ -41,7 +43,12 @@ pub fn router() -> Router<App> {
 async fn desk(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let now = app.clock.now();
     let signed_in = match session_cookie(&headers) {
-        Some(cookie) => app.access.by_session(&*app.store, now, cookie)?.is_some(),
+        Some(cookie) => {
+            let caller = app
+                .access
+                .by_session(&*app.store, &app.channels, now, cookie)?;
+            caller.is_some()
+        }
         None => false,
     };
     let page = if signed_in { FEED } else { SIGN_IN };
@@ -87,8 +94,11 @@ async fn set_up(
     Query(SetUp { token }): Query<SetUp>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !app.access.take_setup(&token) {
-        tracing::warn!("a set-up link was refused: it was used already, or is of an earlier start");
+    let needed = paging::read(&app, |app| Ok(is_needed(app)?)).await?;
+    if !needed || !app.access.take_setup(&token) {
+        tracing::warn!(
+            "a set-up link was refused: it was used already, is of an earlier start, or there is an administrator"
+        );
         let mut response = page_response(text(SIGN_IN).response(HTML, &headers));
         *response.status_mut() = StatusCode::FORBIDDEN;
         return Ok(response);

@@ -32,10 +32,20 @@ const fn meaning(name: &'static str, statuses: &'static str, meaning: &'static s
 /// Every type of problem that is answered.
 const MEANINGS: &[Meaning] = &[
     meaning(
+        "already-set-up",
+        "409",
+        "The first administrator was made already. Whoever is to come in is added by them.",
+    ),
+    meaning(
         "bad-request",
         "400",
         "The request is not what the address takes: JSON that cannot be read, a parameter that is unknown or of the \
          wrong kind. The detail says which. Sending it again unchanged brings the same.",
+    ),
+    meaning(
+        "changed-meanwhile",
+        "409",
+        "Somebody else changed the same thing at the same moment. Nothing of the request was kept: look again, and send it again if it is still wanted.",
     ),
     meaning(
         "channel-closed",
@@ -64,9 +74,19 @@ const MEANINGS: &[Meaning] = &[
         "The channel was removed. Add it again under the same id and connector: its history goes on.",
     ),
     meaning(
+        "code-needed",
+        "401",
+        "The password is right, and the account wants a second factor as well. Send the same request again with code: the six digits of the authenticator, or a recovery code.",
+    ),
+    meaning(
         "credentials",
         "409",
         "The platform does not take the channel's credentials. The detail says what to do; receiving goes on.",
+    ),
+    meaning(
+        "email-taken",
+        "409",
+        "Another person of the shop has this e-mail address, perhaps one who is disabled.",
     ),
     meaning(
         "forbidden",
@@ -97,6 +117,16 @@ const MEANINGS: &[Meaning] = &[
         "A field does not do. errors[] names each by its JSON pointer and says what it may hold.",
     ),
     meaning(
+        "invitation-gone",
+        "404, 409",
+        "A link by which somebody comes in, or sets a new password, works once and for a day, and a newer one takes its place. Ask an administrator for a new one.",
+    ),
+    meaning(
+        "last-admin",
+        "409",
+        "There is one administrator left who can sign in, and this would leave none. Make somebody else an administrator first.",
+    ),
+    meaning(
         "method-not-allowed",
         "405",
         "The address exists and does not take this method. The header Allow names those it takes.",
@@ -111,6 +141,11 @@ const MEANINGS: &[Meaning] = &[
         "401, 409",
         "There is no session. A visitor's is over or unknown: begin a new one by POST /chat/{channel}/session. Who came \
          with an API token has none to end.",
+    ),
+    meaning(
+        "no-user",
+        "409",
+        "This is for people of the shop. A token, or the session of the set-up link, is none.",
     ),
     meaning(
         "not-found",
@@ -167,6 +202,22 @@ const MEANINGS: &[Meaning] = &[
         "There are as many teams as one Deskbell can have. Delete one first.",
     ),
     meaning(
+        "two-factor-not-begun",
+        "409",
+        "It was not begun to set an authenticator up, or longer than ten minutes ago. Begin with POST \
+         /api/v1/me/two-factor, and confirm with a code that it shows.",
+    ),
+    meaning(
+        "two-factor-off",
+        "409",
+        "The account has no second factor, or no longer.",
+    ),
+    meaning(
+        "two-factor-on",
+        "409",
+        "The account has a second factor. Turn it off first, with a code of it, to set another up.",
+    ),
+    meaning(
         "unauthorized",
         "401",
         "Nobody is signed in. Send a token as Authorization: Bearer dbk_…, or open the desk by its set-up link.",
@@ -189,10 +240,27 @@ const MEANINGS: &[Meaning] = &[
         "The body is of a type that the address does not take. The detail says which it takes.",
     ),
     meaning(
+        "user-disabled",
+        "409",
+        "The person may not sign in. An administrator can enable the account again.",
+    ),
+    meaning(
         "virus",
         "422",
         "The virus check that the operator set up found a virus in the file. It was not kept, and sending it again brings \
          the same. Have the computer checked that it came from.",
+    ),
+    meaning(
+        "wrong-code",
+        "401",
+        "The code of the second factor is wrong, was used already, or is too old. Codes change every 30 seconds; a recovery \
+         code works once.",
+    ),
+    meaning(
+        "wrong-credentials",
+        "401",
+        "There is no account with this e-mail address and password, or it may not sign in: Deskbell does not tell which. An \
+         administrator can make a link for a new password.",
     ),
 ];
 

@@ -1,5 +1,7 @@
 //! A desk in memory for tests: two channels, a caller of each kind, and requests to it.
 
+pub(super) mod people;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -393,6 +395,16 @@ pub(crate) fn daemon(
     let local = Secret::new("dbk_canary-local");
     Arc::new(Daemon {
         access: Access::new(config.auth.bootstrap_token.clone(), local, None),
+        failures: crate::api::failures::Failures::default(),
+        oidc: config
+            .auth
+            .oidc
+            .clone()
+            .map(|oidc| crate::oidc::Oidc::new(oidc).expect("a client")),
+        mailer: config
+            .smtp
+            .as_ref()
+            .map(|smtp| crate::mail::Mailer::new(smtp).expect("settings")),
         lanes: crate::work::Lanes::default(),
         cursors: crate::api::cursor::Cursors::new(Secret::new("canary-server-key")),
         clock,
@@ -456,6 +468,7 @@ impl Desk {
             channels: Some(BTreeSet::from([channel.to_owned()])),
             created_at: noon(),
             expires_at: None,
+            last_used_at: None,
         };
         self.app
             .writer

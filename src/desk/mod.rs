@@ -18,11 +18,13 @@ pub mod contacts;
 pub mod conversations;
 pub mod deletions;
 pub mod erasure;
+pub mod identities;
 pub mod import;
 pub mod media;
 pub mod outbox;
 #[cfg(test)]
 mod outbox_tests;
+pub mod people;
 pub mod profiles;
 #[cfg(test)]
 mod properties;
@@ -34,6 +36,7 @@ pub mod sweep;
 pub mod teams;
 #[cfg(test)]
 mod testing;
+pub mod two_factor;
 pub mod visits;
 
 use deskbell_sdk::Time;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Decision;
 use super::audit::{Told, audit};
+use super::people::keep;
 use crate::id::{ConversationId, TeamId, UserId};
 use crate::store::draft::Draft;
-use crate::store::entry::{Actor, Entry, TeamEntry};
+use crate::store::entry::{Actor, Entry, TeamEntry, UserEntry};
 use crate::store::{Found, Read, Scope};
 
 /// Most teams.
@@ -60,6 +61,7 @@ impl Decision for MakeTeam {
             dissolved_at: None,
         };
         draft.put(team.put(team.id.key().to_vec()));
+        note(draft, team.id, &team.members, true)?;
         let told = Told::of("team.created").to("team", team.id, &team.name);
         audit(
             draft,
@@ -108,6 +110,10 @@ impl Decision for ChangeTeam {
             return Ok(Ok(known));
         }
         draft.put(team.put(team.id.key().to_vec()));
+        let added = team.members.difference(&known.members);
+        let removed = known.members.difference(&team.members);
+        note(draft, team.id, added, true)?;
+        note(draft, team.id, removed, false)?;
         let mut told = Told::of("team.changed").to("team", team.id, &team.name);
         if team.name != known.name {
             told = told.with("name_before", known.name.as_str());
@@ -143,6 +149,7 @@ impl Decision for DissolveTeam {
             return Ok(false);
         };
         team.dissolved_at = Some(draft.now());
+        note(draft, team.id, &team.members, false)?;
         draft.put(team.put(team.id.key().to_vec()));
         let told = Told::of("team.deleted").to("team", team.id, &team.name);
         audit(draft, &self.by, told)?;
@@ -218,15 +225,6 @@ pub fn all<R: Read + ?Sized>(store: &R) -> Found<Vec<TeamEntry>> {
     Ok(teams)
 }
 
-/// The teams that somebody is in.
-pub fn of_person<R: Read + ?Sized>(store: &R, person: UserId) -> Found<Vec<TeamId>> {
-    let teams = all(store)?.into_iter();
-    Ok(teams
-        .filter(|team| team.members.contains(&person))
-        .map(|team| team.id)
-        .collect())
-}
-
 /// Teams that were dissolved and are not gone: a crash was in between.
 pub fn dissolved<R: Read + ?Sized>(store: &R) -> Found<Vec<TeamId>> {
     let teams = TeamEntry::scan(store, &[], None, usize::MAX)?.into_iter();
@@ -244,9 +242,35 @@ fn is_taken(teams: &[(Vec<u8>, TeamEntry)], name: &str, except: Option<TeamId>) 
 }
 
 /// The first of these people who is nobody.
-#[expect(clippy::unnecessary_wraps, reason = "it reads who there is")]
-fn nobody(_draft: &Draft<'_>, _members: &BTreeSet<UserId>) -> Found<Option<UserId>> {
+fn nobody(draft: &Draft<'_>, members: &BTreeSet<UserId>) -> Found<Option<UserId>> {
+    for member in members {
+        if draft.entry::<UserEntry>(&member.key())?.is_none() {
+            return Ok(Some(*member));
+        }
+    }
     Ok(None)
+}
+
+/// Notes with people that they are in a team, or no longer.
+fn note<'a>(
+    draft: &mut Draft<'_>,
+    team: TeamId,
+    people: impl IntoIterator<Item = &'a UserId>,
+    is_in: bool,
+) -> Found<()> {
+    for person in people {
+        let Some(mut user) = draft.entry::<UserEntry>(&person.key())? else {
+            continue;
+        };
+        let changed = match is_in {
+            true => user.teams.insert(team),
+            false => user.teams.remove(&team),
+        };
+        if changed {
+            keep(draft, &user);
+        }
+    }
+    Ok(())
 }
 
 fn texts<'a>(ids: impl IntoIterator<Item = &'a UserId>) -> Vec<String> {

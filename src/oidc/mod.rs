@@ -11,6 +11,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use deskbell_sdk::client::BoxFuture;
 use deskbell_sdk::{Secret, Time};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
@@ -258,7 +259,7 @@ impl Oidc {
         &self,
         callback: &str,
         attempt: &Attempt,
-        answer: &Answer,
+        answer: Answer,
         now: Time,
     ) -> Result<Identity, OidcError> {
         let believed = |holds: bool, why: &str| match holds {
@@ -285,7 +286,7 @@ impl Oidc {
             .remember(&attempt.state);
         believed(first, "the attempt was finished before")?;
         let _place = self.places.try_acquire().map_err(|_| OidcError::Busy)?;
-        let token = self.exchanged(&provider, callback, attempt, code).await?;
+        let token = self.exchanged(&provider, callback, attempt, code)?.await?;
         match self.identity(&provider, &token, attempt, now) {
             // The provider may have begun to use a new key.
             Err(Unbelieved::UnknownKey) => {
@@ -319,37 +320,41 @@ impl Oidc {
     }
 
     /// The ID token for a code.
-    async fn exchanged(
+    fn exchanged(
         &self,
         provider: &Provider,
         callback: &str,
         attempt: &Attempt,
         code: &str,
-    ) -> Result<Secret, OidcError> {
+    ) -> Result<BoxFuture<'static, Result<Secret, OidcError>>, OidcError> {
         use oauth2::RequestTokenError;
 
-        let call = |request| self.providers.call(request);
+        let caller = self.providers.caller();
+        let call = move |request| {
+            let caller = caller.clone();
+            async move { caller.call(request).await }
+        };
         let client = self.client(provider, callback)?;
-        let exchange = client
-            .exchange_code(AuthorizationCode::new(code.to_owned()))
-            .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier.clone()));
+        let code = AuthorizationCode::new(code.to_owned());
+        let verifier = PkceCodeVerifier::new(attempt.verifier.clone());
         // Words of the provider may hold the code or a token, and are told nowhere.
-        let not_believed = |why: &str| OidcError::NotBelieved(why.to_owned());
-        match Box::pin(exchange.request_async(&call)).await {
-            Ok(answer) => Ok(Secret::new(answer.extra_fields().id_token.clone())),
-            Err(RequestTokenError::Request(error)) => {
-                Err(OidcError::Unavailable(error.to_string()))
+        let not_believed = |why: &str| Err(OidcError::NotBelieved(why.to_owned()));
+        Ok(Box::pin(async move {
+            let exchange = client.exchange_code(code).set_pkce_verifier(verifier);
+            match exchange.request_async(&call).await {
+                Ok(answer) => Ok(Secret::new(answer.extra_fields().id_token.clone())),
+                Err(RequestTokenError::Request(error)) => Err(error.into()),
+                Err(RequestTokenError::ServerResponse(_)) => not_believed(
+                    "the provider does not take the code, or client_id and client_secret",
+                ),
+                Err(RequestTokenError::Parse(..)) => {
+                    not_believed("there is no ID token in the provider's answer")
+                }
+                Err(RequestTokenError::Other(_)) => Err(OidcError::Unavailable(
+                    "its answer cannot be read".to_owned(),
+                )),
             }
-            Err(RequestTokenError::ServerResponse(_)) => Err(not_believed(
-                "the provider does not take the code, or client_id and client_secret",
-            )),
-            Err(RequestTokenError::Parse(..)) => Err(not_believed(
-                "there is no ID token in the provider's answer",
-            )),
-            Err(RequestTokenError::Other(_)) => Err(OidcError::Unavailable(
-                "its answer cannot be read".to_owned(),
-            )),
-        }
+        }))
     }
 
     /// Who an ID token tells of, where it is believed.

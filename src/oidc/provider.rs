@@ -48,13 +48,19 @@ struct Document {
     authorization_response_iss_parameter_supported: bool,
 }
 
-/// Reads what the provider publishes, and calls it.
-#[derive(Debug)]
-pub(super) struct Providers {
-    issuer: String,
+/// Calls the provider; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
     /// The provider is on this machine: it may be asked by plain HTTP.
     is_local: bool,
     http: reqwest::Client,
+}
+
+/// Reads what the provider publishes.
+#[derive(Debug)]
+pub(super) struct Providers {
+    issuer: String,
+    caller: Caller,
     known: Mutex<Option<Arc<Provider>>>,
     pause: Duration,
 }
@@ -77,12 +83,18 @@ impl Providers {
     pub(super) fn new(issuer: &str) -> Result<Self, reqwest::Error> {
         Ok(Self {
             issuer: issuer.to_owned(),
-            is_local: Url::parse(issuer).is_ok_and(|url| is_loopback(&url)),
-            // No redirects, no proxies, short: `http_client` says how short.
-            http: http_client::client()?,
+            caller: Caller {
+                is_local: Url::parse(issuer).is_ok_and(|url| is_loopback(&url)),
+                // No redirects, no proxies, short: `http_client` says how short.
+                http: http_client::client()?,
+            },
             known: Mutex::new(None),
             pause: if cfg!(test) { Duration::ZERO } else { PAUSE },
         })
+    }
+
+    pub(super) fn caller(&self) -> Caller {
+        self.caller.clone()
     }
 
     /// What the provider publishes: read now, or lately.
@@ -143,7 +155,7 @@ impl Providers {
             &document.token_endpoint,
             &document.jwks_uri,
         ];
-        if !endpoints.into_iter().all(|url| self.is_safe(url)) {
+        if !endpoints.into_iter().all(|url| self.caller.is_safe(url)) {
             return Err(unavailable("one of its addresses is not https"));
         }
         let keys = self.read_json(&document.jwks_uri).await?;
@@ -160,17 +172,12 @@ impl Providers {
         })
     }
 
-    /// Whether nobody on the way reads or changes what goes to an address.
-    fn is_safe(&self, url: &Url) -> bool {
-        url.scheme() == "https" || (self.is_local && url.scheme() == "http" && is_loopback(url))
-    }
-
     async fn read_json<T: DeserializeOwned>(&self, place: &Url) -> Result<T, OidcError> {
         let request = http::Request::get(place.as_str())
             .header(http::header::ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|_| OidcError::Unavailable("its address cannot be asked".to_owned()))?;
-        let answer = self.call(request).await?;
+        let answer = self.caller.call(request).await?;
         let host = place.host_str().unwrap_or_default();
         if answer.status() != http::StatusCode::OK {
             let status = answer.status().as_u16();
@@ -179,6 +186,13 @@ impl Providers {
         serde_json::from_slice(answer.body()).map_err(|_| {
             OidcError::Unavailable(format!("{host} answered something that cannot be read"))
         })
+    }
+}
+
+impl Caller {
+    /// Whether nobody on the way reads or changes what goes to an address.
+    fn is_safe(&self, url: &Url) -> bool {
+        url.scheme() == "https" || (self.is_local && url.scheme() == "http" && is_loopback(url))
     }
 
     /// Calls the provider.
