@@ -426,6 +426,11 @@ pub(crate) fn daemon(
 
 /// Opens a desk.
 pub(crate) async fn desk() -> Desk {
+    desk_with(|_| {}).await
+}
+
+/// Opens a desk with another configuration.
+pub(crate) async fn desk_with(change: impl FnOnce(&mut Config)) -> Desk {
     let folder = tempfile::tempdir().expect("a folder");
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let clock = Clock::standing_at(noon());
@@ -440,7 +445,8 @@ pub(crate) async fn desk() -> Desk {
         };
         writer.write(number).await.expect("written");
     }
-    let config = config(folder.path().to_owned());
+    let mut config = config(folder.path().to_owned());
+    change(&mut config);
     let app = daemon(config, store, writer, clock, channels);
     let desk = Desk {
         router: crate::api::router(Arc::clone(&app)),

@@ -5,7 +5,8 @@
 //! (`desk/identities`).
 
 mod provider;
-// (tests follow)
+#[cfg(test)]
+pub(crate) mod stand_in;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
