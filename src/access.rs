@@ -257,11 +257,15 @@ impl Access {
         now: Time,
         caller: &Caller,
     ) -> Found<Option<Caller>> {
-        match &caller.credential {
-            None => Ok(Some(caller.clone())),
-            Some((Door::Token, hash)) => by_token_hash(store, channels, now, hash.clone()),
-            Some((Door::Session, hash)) => by_session_hash(store, channels, now, hash.clone()),
-        }
+        let again = match &caller.credential {
+            None => Some(caller.clone()),
+            Some((Door::Token, hash)) => by_token_hash(store, channels, now, hash.clone())?,
+            Some((Door::Session, hash)) => by_session_hash(store, channels, now, hash.clone())?,
+        };
+        Ok(again.map(|again| Caller {
+            address: caller.address,
+            ..again
+        }))
     }
 
     /// Says that it is being changed who may what. To be taken before the change is written, and dropped before the
@@ -392,6 +396,7 @@ fn by_session_hash(
     Ok(user.map(|user| Caller {
         rights: BTreeSet::from([right_of(user.role)]),
         scope: scope_of(channels, user.channels.as_ref()),
+        address: None,
         who: Who::User {
             id,
             name: user.name,

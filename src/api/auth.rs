@@ -35,13 +35,6 @@ impl FromRequestParts<App> for Signed {
     }
 }
 
-/// From where a request came, as the server saw it.
-#[must_use]
-pub fn address_of(extensions: &Extensions) -> Option<IpAddr> {
-    let client = extensions.get::<ClientAddress>();
-    client.map(|ClientAddress(address)| *address)
-}
-
 /// A request that no page of another origin sent: for what may be asked without a session, which a page of another origin
 /// could ask to put its own person into somebody's browser (S05).
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +71,13 @@ pub(super) fn note_use(app: &App, caller: &Caller) {
         }
         app.access.noted(&key);
     }));
+}
+
+/// From where a request came, as the server saw it.
+#[must_use]
+pub fn address_of(extensions: &Extensions) -> Option<IpAddr> {
+    let client = extensions.get::<ClientAddress>();
+    client.map(|ClientAddress(address)| *address)
 }
 
 impl Signed {

@@ -25,6 +25,7 @@ use crate::desk::audit::{Audited, Told};
 use crate::desk::people::{
     ChangePreferences, ChangeUser, EndSessions, MAX_PREFERENCES_BYTES, Refused,
 };
+use crate::desk::teams;
 use crate::id::UserId;
 use crate::store::entry::{Entry, PreferencesEntry, Right, Role, SettingEntry, UserEntry};
 
@@ -100,7 +101,7 @@ pub fn shown(app: &Daemon, caller: Caller) -> Result<Me, Problem> {
             let user = UserEntry::get(&*app.store, &id.key())?.ok_or_else(Problem::unauthorized)?;
             let preferences = PreferencesEntry::get(&*app.store, &id.key())?;
             (
-                Some(users::shown(app, user, &caller)),
+                Some(users::shown(app, &teams::all(&*app.store)?, user, &caller)),
                 preferences.map_or_else(Map::new, |entry| entry.object()),
             )
         }

@@ -49,6 +49,7 @@ pub(crate) mod testing;
 mod tests;
 pub mod tokens;
 pub mod two_factor;
+pub mod ui;
 pub mod uploads;
 pub mod users;
 pub mod webhooks;
@@ -70,6 +71,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(ops::router())
         .merge(pages::router())
         .merge(problems::router())
+        .merge(ui::router())
         .merge(webhooks::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)

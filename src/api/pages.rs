@@ -1,4 +1,4 @@
-//! The pages: the plain feed at `/`, the set-up link, and a shop to try the website chat in.
+//! The small pages beside the desk: the set-up link, and a shop to try the website chat in.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -8,7 +8,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::assets::{Asset, text};
-use super::auth::{address_of, cookie_for, session_cookie};
+use super::auth::{address_of, cookie_for};
 use super::body::Query;
 use super::paging;
 use super::problem::Problem;
@@ -20,8 +20,6 @@ use crate::desk::audit::{Audited, Told};
 use crate::secrets::random_text;
 use crate::store::entry::{Actor, ActorKind, SessionEntry, secret_hash};
 
-const FEED: &str = include_str!("pages/feed.html");
-const SIGN_IN: &str = include_str!("pages/signin.html");
 const TRY: &str = include_str!("pages/try.html");
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -32,31 +30,10 @@ const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; base-uri '
 /// The routes.
 pub fn router() -> Router<App> {
     Router::new()
-        .route("/", get(desk))
         .route("/setup", get(set_up))
         .route("/try/{channel}", get(try_chat))
         .route("/assets/{file}", get(asset))
         .route("/favicon.ico", get(icon))
-}
-
-/// The feed for who is signed in, else how to sign in: never a page without sign-in.
-async fn desk(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
-    let now = app.clock.now();
-    let signed_in = match session_cookie(&headers) {
-        Some(cookie) => {
-            let caller = app
-                .access
-                .by_session(&*app.store, &app.channels, now, cookie)?;
-            caller.is_some()
-        }
-        None => false,
-    };
-    let page = if signed_in { FEED } else { SIGN_IN };
-    let mut response = page_response(text(page).response(HTML, &headers));
-    if !signed_in {
-        *response.status_mut() = StatusCode::UNAUTHORIZED;
-    }
-    Ok(response)
 }
 
 /// A page of a few words in the desk's look. `title` and `body` are ours: nothing foreign may stand in them.
@@ -65,7 +42,7 @@ pub(super) fn plain_page(title: &str, body: &str, headers: &HeaderMap) -> Respon
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{title} · Deskbell</title>\n<link rel=\"icon\" type=\"image/svg+xml\" href=\"/assets/icon.svg\">\n\
-         <link rel=\"stylesheet\" href=\"/assets/feed.css\">\n</head>\n<body>\n<header><h1>Deskbell</h1></header>\n\
+         <link rel=\"stylesheet\" href=\"/assets/plain.css\">\n</head>\n<body>\n<header><h1>Deskbell</h1></header>\n\
          <main>\n{body}</main>\n</body>\n</html>\n"
     );
     page_response(Asset::of(&page).response(HTML, headers))
@@ -92,16 +69,20 @@ async fn set_up(
     State(app): State<App>,
     extensions: Extensions,
     Query(SetUp { token }): Query<SetUp>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let needed = paging::read(&app, |app| Ok(is_needed(app)?)).await?;
     if !needed || !app.access.take_setup(&token) {
         tracing::warn!(
             "a set-up link was refused: it was used already, is of an earlier start, or there is an administrator"
         );
-        let mut response = page_response(text(SIGN_IN).response(HTML, &headers));
-        *response.status_mut() = StatusCode::FORBIDDEN;
-        return Ok(response);
+        let headers = [
+            (
+                header::LOCATION,
+                HeaderValue::from_static("/signin?problem=setup-used"),
+            ),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        return Ok((StatusCode::SEE_OTHER, headers).into_response());
     }
     let cookie = random_text();
     let begin = BeginSession {
@@ -152,11 +133,7 @@ async fn try_chat(
 
 async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
     let (content, content_type) = match file.as_str() {
-        "feed.css" => (include_str!("pages/feed.css"), "text/css; charset=utf-8"),
-        "feed.js" => (
-            include_str!("pages/feed.js"),
-            "text/javascript; charset=utf-8",
-        ),
+        "plain.css" => (include_str!("pages/plain.css"), "text/css; charset=utf-8"),
         "try.css" => (include_str!("pages/try.css"), "text/css; charset=utf-8"),
         "icon.svg" => (include_str!("pages/icon.svg"), "image/svg+xml"),
         _ => return Err(Problem::not_found("page")),

@@ -162,14 +162,17 @@ fn is_current(current: Option<&[u8]>, key: &[u8]) -> bool {
     current.is_some_and(|current| subtle::ConstantTimeEq::ct_eq(current, key).into())
 }
 
-async fn remove(app: &App, key: Vec<u8>, by: Actor) -> Result<(), Problem> {
+async fn remove(app: &App, caller: &Caller, key: Vec<u8>) -> Result<(), Problem> {
     let remove = Remove {
         table: Table::Sessions,
         key,
     };
-    let remove = Audited::always(remove, by, Told::of("session.ended"));
+    let told = Told::of("session.ended");
     let changing = app.access.changing();
-    let removed = app.writer.write(remove).await;
+    let removed = app
+        .writer
+        .write(Audited::always(remove, caller.actor(), told))
+        .await;
     drop(changing);
     Ok(removed?)
 }
@@ -187,15 +190,15 @@ async fn end(
     Signed(caller): Signed,
     Id(id): Id<SessionId>,
 ) -> Result<StatusCode, Problem> {
-    let by = caller.actor();
+    let whose = caller.clone();
     let key = paging::read(&app, move |app| {
-        let own = of(app, &caller)?;
+        let own = of(app, &whose)?;
         let found = own.into_iter().find(|(_, session)| session.id == id);
         found
             .map(|(key, _)| key)
             .ok_or_else(|| Problem::not_found("session"))
     });
-    remove(&app, key.await?, by).await?;
+    remove(&app, &caller, key.await?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -248,7 +251,7 @@ fn no_session() -> Problem {
 )]
 async fn sign_out(State(app): State<App>, Signed(caller): Signed) -> Result<Response, Problem> {
     let key = caller.session().ok_or_else(no_session)?;
-    remove(&app, key.to_vec(), caller.actor()).await?;
+    remove(&app, &caller, key.to_vec()).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie_for(&app, "")) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);

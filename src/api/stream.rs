@@ -52,7 +52,8 @@ pub struct From {
 /// Every change, live
 ///
 /// Server-Sent Events: `id` is the number of the event in the log, `event` its type, `data` a JSON object with `seq`,
-/// `type`, `at` and `data`. Without `Last-Event-ID` and `after` it begins now. `reset` says that what was missed is no
+/// `type`, `at` and `data`. Without `Last-Event-ID` and `after` it begins now; its first lines hold the comment
+/// `: position N`, from which a reader resumes that is cut before its first event. `reset` says that what was missed is no
 /// longer kept: read the lists anew. A comment comes at least every 15 seconds. A reader that is too slow is dropped,
 /// and resumes by `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(From, ("Last-Event-ID" = Option<u64>, Header, description = "The last event that was seen")),
@@ -146,16 +147,17 @@ fn reader(
     let live = app.live.subscribe();
     let (head, oldest) = (app.store.head(), app.store.oldest());
     let resumable = |after: u64| after == 0 || (after <= head && after + 1 >= oldest);
-    let mut greeting = b"retry: 1000\n: hello\n\n".to_vec();
-    let (seen, catching_up) = match after {
-        None => (head, false),
-        Some(after) if resumable(after) => (after, true),
+    let (seen, catching_up, reset) = match after {
+        None => (head, false, None),
+        Some(after) if resumable(after) => (after, true, None),
         Some(_) => {
             let data = json!({ "seq": head, "type": "reset", "at": app.clock.now(), "data": {} });
-            greeting.extend_from_slice(&framed(Some(head), "reset", &data));
-            (head, false)
+            (head, false, Some(framed(Some(head), "reset", &data)))
         }
     };
+    // Where it begins, so that a reader that is cut before its first event can resume, too.
+    let mut greeting = format!("retry: 1000\n: hello\n: position {seen}\n\n").into_bytes();
+    greeting.extend_from_slice(&reset.unwrap_or_default());
     let now = Instant::now();
     let reader = Reader {
         app,

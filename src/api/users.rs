@@ -23,9 +23,10 @@ use crate::access::passwords::{self, Lane};
 use crate::app::{App, Daemon};
 use crate::desk::audit::{Audited, Told};
 use crate::desk::people::{AddUser, ChangeUser, EndSessions, NewLink, NewUser, Refused};
+use crate::desk::teams;
 use crate::id::{TeamId, UserId};
 use crate::store::entry::{
-    Actor, Entry, InvitationEntry, Role, UserEntry, UserStatus, secret_hash,
+    Actor, Entry, InvitationEntry, Role, TeamEntry, UserEntry, UserStatus, secret_hash,
 };
 
 /// The most characters of an e-mail address (RFC 5321).
@@ -84,7 +85,7 @@ pub struct User {
 }
 
 /// A person as this reader sees them.
-pub fn shown(app: &Daemon, user: UserEntry, reader: &Caller) -> User {
+pub fn shown(app: &Daemon, teams: &[TeamEntry], user: UserEntry, reader: &Caller) -> User {
     let status = user.status();
     let channels = match user.channels {
         None => VisibleChannels::All,
@@ -104,7 +105,11 @@ pub fn shown(app: &Daemon, user: UserEntry, reader: &Caller) -> User {
         name: user.name,
         role: user.role,
         channels,
-        team_ids: user.teams.into_iter().collect(),
+        team_ids: teams
+            .iter()
+            .filter(|team| team.members.contains(&user.id))
+            .map(|team| team.id)
+            .collect(),
         status,
         two_factor: user.two_factor,
         available: user.available,
@@ -270,6 +275,7 @@ async fn users(
     let limit = paging::limit(query.limit.as_deref())?;
     let start: Option<UserId> = app.cursors.read(query.cursor.as_deref())?;
     let list = paging::read(&app, move |app| {
+        let teams = teams::all(&*app.store)?;
         let (data, next) = paging::fill(
             limit,
             start,
@@ -282,7 +288,7 @@ async fn users(
             |(_, user)| {
                 let fits = query.status.is_none_or(|status| status == user.status());
                 Ok(if fits {
-                    Look::Take(shown(app, user.clone(), &caller))
+                    Look::Take(shown(app, &teams, user.clone(), &caller))
                 } else {
                     Look::Skip
                 })
@@ -310,7 +316,7 @@ async fn user(
     let user = paging::read(&app, move |app| {
         let user = UserEntry::get(&*app.store, &id.key())?;
         let user = user.ok_or_else(|| Problem::not_found("person"))?;
-        Ok(shown(app, user, &caller))
+        Ok(shown(app, &teams::all(&*app.store)?, user, &caller))
     });
     user.await.map(axum::Json)
 }
@@ -413,7 +419,7 @@ async fn add(
                 Some(link) => Some(mailed(&app, link, &user, &caller.name()).await),
                 None => None,
             };
-            let user = shown(&app, user, &caller);
+            let user = shown(&app, &teams::all(&*app.store)?, user, &caller);
             return Ok((
                 StatusCode::CREATED,
                 axum::Json(AddedUser { user, invitation }),
@@ -423,7 +429,7 @@ async fn add(
         OnceAnswer::KeyReused => return Err(key_reused()),
     };
     let added = AddedUser {
-        user: shown(&app, user, &caller),
+        user: shown(&app, &teams::all(&*app.store)?, user, &caller),
         invitation: invitation.map(|invitation| link_of(&app, &token, &invitation)),
     };
     Ok((StatusCode::CREATED, axum::Json(added)))
@@ -541,7 +547,12 @@ async fn change(
         ..ChangeUser::of(id)
     };
     let changed = carry_out(&app, change, caller.actor()).await?;
-    Ok(axum::Json(shown(&app, changed, &caller)))
+    Ok(axum::Json(shown(
+        &app,
+        &teams::all(&*app.store)?,
+        changed,
+        &caller,
+    )))
 }
 
 /// That all sessions of somebody, or all others, are over.

@@ -86,7 +86,6 @@ impl NewUser {
             created_at: now,
             last_seen_at: None,
             two_factor: false,
-            teams: BTreeSet::new(),
         };
         keep(draft, &user);
         Ok(Ok(user))

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::Decision;
 use super::audit::{Told, audit};
-use super::people::keep;
 use crate::id::{ConversationId, TeamId, UserId};
 use crate::store::draft::Draft;
 use crate::store::entry::{Actor, Entry, TeamEntry, UserEntry};
@@ -61,7 +60,6 @@ impl Decision for MakeTeam {
             dissolved_at: None,
         };
         draft.put(team.put(team.id.key().to_vec()));
-        note(draft, team.id, &team.members, true)?;
         let told = Told::of("team.created").to("team", team.id, &team.name);
         audit(
             draft,
@@ -110,10 +108,6 @@ impl Decision for ChangeTeam {
             return Ok(Ok(known));
         }
         draft.put(team.put(team.id.key().to_vec()));
-        let added = team.members.difference(&known.members);
-        let removed = known.members.difference(&team.members);
-        note(draft, team.id, added, true)?;
-        note(draft, team.id, removed, false)?;
         let mut told = Told::of("team.changed").to("team", team.id, &team.name);
         if team.name != known.name {
             told = told.with("name_before", known.name.as_str());
@@ -149,7 +143,6 @@ impl Decision for DissolveTeam {
             return Ok(false);
         };
         team.dissolved_at = Some(draft.now());
-        note(draft, team.id, &team.members, false)?;
         draft.put(team.put(team.id.key().to_vec()));
         let told = Told::of("team.deleted").to("team", team.id, &team.name);
         audit(draft, &self.by, told)?;
@@ -249,28 +242,6 @@ fn nobody(draft: &Draft<'_>, members: &BTreeSet<UserId>) -> Found<Option<UserId>
         }
     }
     Ok(None)
-}
-
-/// Notes with people that they are in a team, or no longer.
-fn note<'a>(
-    draft: &mut Draft<'_>,
-    team: TeamId,
-    people: impl IntoIterator<Item = &'a UserId>,
-    is_in: bool,
-) -> Found<()> {
-    for person in people {
-        let Some(mut user) = draft.entry::<UserEntry>(&person.key())? else {
-            continue;
-        };
-        let changed = match is_in {
-            true => user.teams.insert(team),
-            false => user.teams.remove(&team),
-        };
-        if changed {
-            keep(draft, &user);
-        }
-    }
-    Ok(())
 }
 
 fn texts<'a>(ids: impl IntoIterator<Item = &'a UserId>) -> Vec<String> {

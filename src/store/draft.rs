@@ -258,15 +258,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Every channel that was ever known.
-    pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
-        let all = self.all::<ChannelEntry>()?;
-        let mut channels: Vec<_> = all.into_iter().map(|(_, channel)| channel).collect();
-        channels.sort_by_key(|channel| channel.no);
-        Ok(channels)
-    }
-
-    /// Every entry of a side table, by key: for tables of which there are few.
+    /// All entries of a side table that has few, by key.
     pub fn all<E: Entry>(&self) -> Found<Vec<(Vec<u8>, E)>> {
         let mut all: BTreeMap<Vec<u8>, E> = E::scan(self.base, &[], None, usize::MAX)?
             .into_iter()
@@ -281,6 +273,14 @@ impl<'a> Draft<'a> {
             };
         }
         Ok(all.into_iter().collect())
+    }
+
+    /// Every channel that was ever known.
+    pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
+        let all = self.all::<ChannelEntry>()?.into_iter();
+        let mut channels: Vec<_> = all.map(|(_, channel)| channel).collect();
+        channels.sort_by_key(|channel| channel.no);
+        Ok(channels)
     }
 
     /// The message that has this id at the platform.

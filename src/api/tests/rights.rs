@@ -139,8 +139,8 @@ struct Things {
     attachment: String,
     token: String,
     quarantined: String,
-    team: String,
     user: String,
+    team: String,
 }
 
 /// Gives the only person that is to be looked up a picture.

@@ -6,7 +6,7 @@ use deskbell_sdk::Time;
 use serde::{Deserialize, Serialize};
 
 use super::Entry;
-use crate::id::{SessionId, TeamId, UserId};
+use crate::id::{SessionId, UserId};
 use crate::store::change::Table;
 
 /// What somebody may do, in one word.
@@ -65,8 +65,6 @@ pub struct UserEntry {
     pub last_seen_at: Option<Time>,
     /// Whether a password alone does not open the door.
     pub two_factor: bool,
-    /// Their teams.
-    pub teams: BTreeSet<TeamId>,
 }
 
 impl std::fmt::Debug for UserEntry {

@@ -1,0 +1,18 @@
+export const common = {
+  'common.cancel': 'Cancel',
+  'common.close': 'Close',
+  'common.copied': 'Copied',
+  'common.copy': 'Copy',
+  'common.copyByHand': 'Select it and copy',
+  'common.delete': 'Delete',
+  'common.loading': 'Loading…',
+  'common.more': 'More',
+  'common.save': 'Save',
+  'common.saved': 'Saved',
+  'common.optional': '(optional)',
+  'common.typeToConfirm': 'Type {word} to go on',
+  'common.undo': 'Undo',
+  'common.retry': 'Try again',
+  'common.offline': 'The desk cannot reach its daemon.',
+  'common.unknownPerson': 'Somebody',
+} as const;

@@ -1,0 +1,244 @@
+import { api, ApiProblem, type Conversation, type Message } from '../api/client';
+import { group, place, type Row } from '../../features/conversation/group';
+import { stream, type DeskEvent } from '../stream/index.svelte';
+import { session } from './session.svelte';
+
+/** Somebody who is at a conversation now. */
+export interface Present {
+  id: string;
+  name: string;
+  state: 'viewing' | 'typing' | 'noting';
+  /** Milliseconds of the clock after which they are taken for gone. */
+  until: number;
+}
+
+const PAGE = 60;
+/** What is read at once on the way to a message far up. */
+const LONG_PAGE = 200;
+/** Rows of a piece of the thread that is drawn or left out as a whole. */
+const PIECE = 40;
+
+/** Rows that are drawn together or not at all. `no` stays the same while older ones come. */
+export interface ThreadPiece {
+  no: number;
+  rows: Row[];
+}
+
+/** One conversation, as far as it was read. */
+export class Thread {
+  readonly id: string;
+  conversation = $state.raw<Conversation | null>(null);
+  /** Oldest first. */
+  messages = $state.raw<readonly Message[]>([]);
+  /** Whether the newest messages are here. */
+  loaded = $state(false);
+  /** Why they are not. */
+  problem = $state.raw<ApiProblem | null>(null);
+  /** Whether there is nothing older. */
+  complete = $state(false);
+  readingOlder = $state(false);
+  present = $state.raw<readonly Present[]>([]);
+  /** Until when the customer is shown to type, in milliseconds of the clock. */
+  typingUntil = $state(0);
+
+  #rows = new Map<string, Row>();
+  /** The rows of {@link messages}. */
+  rows: Row[] = $derived.by(() => {
+    const rows = group(this.messages, this.#rows);
+    this.#rows = new Map(rows.map((row) => [row.message.id, row]));
+    return rows;
+  });
+  pieces: ThreadPiece[] = $derived.by(() => {
+    const found: ThreadPiece[] = [];
+    this.rows.forEach((row, index) => {
+      const no = Math.floor((index - this.#prepended) / PIECE);
+      const last = found.at(-1);
+      if (last?.no === no) last.rows.push(row);
+      else found.push({ no, rows: [row] });
+    });
+    return found;
+  });
+
+  /** How many messages came from above: what pieces are counted from. */
+  #prepended = 0;
+  #next: string | null = null;
+  /** What the stream told while a page was on its way: it may be newer than the page. */
+  #meanwhile: Message[] | null = null;
+  #loading: Promise<void> | null = null;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  get(id: string): Message | undefined {
+    return this.#rows.get(id)?.message ?? this.messages.find((message) => message.id === id);
+  }
+
+  get newest(): Message | undefined {
+    return this.messages.at(-1);
+  }
+
+  /** Reads the conversation and its newest messages; what is here stays until then. */
+  load(): Promise<void> {
+    return (this.#loading ??= this.#load().finally(() => (this.#loading = null)));
+  }
+
+  async #load(): Promise<void> {
+    const params = { path: { id: this.id } };
+    this.#meanwhile = [];
+    try {
+      const [conversation, page] = await Promise.all([
+        api.GET('/api/v1/conversations/{id}', { params }),
+        api.GET('/api/v1/conversations/{id}/messages', { params: { ...params, query: { limit: PAGE } } }),
+      ]);
+      if (conversation.data) this.conversation = conversation.data;
+      const newest = page.data?.data ?? [];
+      this.#prepended = 0;
+      this.messages = newest.toReversed();
+      this.#next = page.data?.next ?? null;
+      this.complete = this.#next === null;
+      for (const message of this.#meanwhile) this.messages = place(this.messages, message);
+      this.problem = null;
+      this.loaded = true;
+    } catch (error) {
+      if (!(error instanceof ApiProblem)) throw error;
+      this.problem = error;
+    } finally {
+      this.#meanwhile = null;
+    }
+  }
+
+  /** Reads the page above. */
+  async older(limit = PAGE): Promise<void> {
+    if (this.readingOlder || this.complete || !this.#next) return;
+    this.readingOlder = true;
+    try {
+      const { data } = await api.GET('/api/v1/conversations/{id}/messages', { params: { path: { id: this.id }, query: { limit, cursor: this.#next } } });
+      if (!data) return;
+      const known = new Set(this.messages.map((message) => message.id));
+      const above = data.data.filter((message) => !known.has(message.id)).toReversed();
+      this.#prepended += above.length;
+      this.messages = [...above, ...this.messages];
+      this.#next = data.next ?? null;
+      this.complete = this.#next === null;
+    } finally {
+      this.readingOlder = false;
+    }
+  }
+
+  /** Reads upward until a message is here; whether it is. */
+  async find(id: string): Promise<boolean> {
+    await this.#loading;
+    while (!this.messages.some((message) => message.id === id)) {
+      if (this.complete) return false;
+      await this.older(LONG_PAGE);
+    }
+    return true;
+  }
+
+  /** Takes a message as it is now. */
+  take(message: Message): void {
+    this.#meanwhile?.push(message);
+    if (!this.loaded) return;
+    // What is older than all that is here belongs to a page that is not.
+    const oldest = this.messages[0];
+    if (!this.complete && oldest && Date.parse(message.sent_at) < Date.parse(oldest.sent_at) && !this.#rows.has(message.id)) return;
+    this.messages = place(this.messages, message);
+  }
+
+  /** Takes who is here. */
+  see(who: Present | { id: string; state: 'left' }): void {
+    const others = this.present.filter((one) => one.id !== who.id);
+    this.present = who.state === 'left' ? others : [...others, who];
+  }
+}
+
+const KEPT = 40;
+
+/** The conversations that were opened lately: opened again they are there at once, and news reach them meanwhile. */
+class Threads {
+  #kept = new Map<string, Thread>();
+  #owner: string | null = null;
+
+  constructor() {
+    stream.on('message.created', (event) => this.#message(event));
+    stream.on('message.updated', (event) => this.#message(event));
+    stream.on('conversation.created', (event) => this.#conversation(event));
+    stream.on('conversation.updated', (event) => this.#conversation(event));
+    stream.on('contact.updated', ({ data }) => {
+      const contact = data.contact as { id?: string; name?: string | null; avatar_url?: string | null } | undefined;
+      for (const thread of this.#kept.values()) {
+        const conversation = thread.conversation;
+        if (contact?.id && conversation?.contact.id === contact.id) {
+          thread.conversation = { ...conversation, contact: { ...conversation.contact, name: contact.name ?? null, avatar_url: contact.avatar_url ?? null } };
+        }
+      }
+    });
+    stream.on('reset', () => {
+      for (const thread of this.#kept.values()) void thread.load();
+    });
+    stream.on('typing', ({ data }) => {
+      const by = (data.by ?? {}) as { type?: string; id?: string | null; name?: string | null };
+      const thread = this.#kept.get(String(data.conversation_id));
+      if (!thread) return;
+      if (by.type === 'contact') thread.typingUntil = data.typing ? Date.now() + 8_000 : 0;
+    });
+    stream.on('presence', ({ data }) => {
+      const user = (data.user ?? {}) as { id?: string; name?: string };
+      const thread = this.#kept.get(String(data.conversation_id));
+      if (!thread || !user.id || user.id === session.userId) return;
+      const state = data.state as Present['state'] | 'left';
+      const until = Date.parse(String(data.until)) || Date.now() + 30_000;
+      thread.see(state === 'left' ? { id: user.id, state } : { id: user.id, name: user.name ?? '', state, until });
+    });
+  }
+
+  /** A conversation: what is known of it at once, the rest when it comes. */
+  open(id: string): Thread {
+    const owner = session.me?.id ?? null;
+    if (owner !== this.#owner) {
+      // Another person: what the last one saw is none of theirs.
+      this.#kept.clear();
+      this.#owner = owner;
+    }
+    let thread = this.#kept.get(id);
+    if (thread) this.#kept.delete(id);
+    else thread = new Thread(id);
+    this.#kept.set(id, thread);
+    for (const old of this.#kept.keys()) {
+      if (this.#kept.size <= KEPT) break;
+      this.#kept.delete(old);
+    }
+    if (!thread.loaded) void thread.load();
+    return thread;
+  }
+
+  /** Reads a conversation that will probably be opened: the pointer rests on it, or it is the next. */
+  warm(id: string): void {
+    if (!this.#kept.has(id)) this.open(id);
+  }
+
+  /** What a list knows of a conversation, so that its head is there at once. */
+  know(conversation: Conversation): void {
+    const thread = this.#kept.get(conversation.id);
+    if (thread) thread.conversation = conversation;
+  }
+
+  /** A conversation that is kept. */
+  get(id: string): Thread | undefined {
+    return this.#kept.get(id);
+  }
+
+  #message({ data }: DeskEvent): void {
+    const message = data.message as Message | undefined;
+    if (message) this.#kept.get(message.conversation_id)?.take(message);
+    this.#conversation({ data } as DeskEvent);
+  }
+
+  #conversation({ data }: DeskEvent): void {
+    const conversation = data.conversation as Conversation | undefined;
+    if (conversation?.status) this.know(conversation);
+  }
+}
+
+export const threads = new Threads();

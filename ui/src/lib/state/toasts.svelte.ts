@@ -1,0 +1,31 @@
+import { ApiProblem } from '../api/client';
+
+export interface Toast {
+  id: number;
+  text: string;
+  tone: 'plain' | 'bad';
+  action?: { label: string; do: () => void };
+}
+
+/** Short words at the edge of the screen: what was done, with the way back, or what failed. */
+class Toasts {
+  all = $state<Toast[]>([]);
+  #next = 1;
+
+  say(text: string, { tone = 'plain', action, forMs }: { tone?: Toast['tone']; action?: Toast['action']; forMs?: number } = {}): void {
+    const id = this.#next++;
+    this.all = [...this.all.slice(-2), { id, text, tone, ...(action && { action }) }];
+    setTimeout(() => this.close(id), forMs ?? (action ? 10_000 : 5_000));
+  }
+
+  /** Tells that something failed, in the daemon's own words. */
+  failed(error: unknown): void {
+    this.say(error instanceof ApiProblem || error instanceof Error ? error.message : String(error), { tone: 'bad', forMs: 8_000 });
+  }
+
+  close(id: number): void {
+    this.all = this.all.filter((toast) => toast.id !== id);
+  }
+}
+
+export const toasts = new Toasts();
