@@ -396,7 +396,6 @@ fn by_session_hash(
     Ok(user.map(|user| Caller {
         rights: BTreeSet::from([right_of(user.role)]),
         scope: scope_of(channels, user.channels.as_ref()),
-        address: None,
         who: Who::User {
             id,
             name: user.name,

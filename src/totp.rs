@@ -90,6 +90,14 @@ pub fn step_of(secret: &Secret, code: &str, now: Time) -> Option<u64> {
     authenticator(secret, "account")?.check(&code, seconds)
 }
 
+/// The code of a step, for tests.
+#[cfg(test)]
+pub(crate) fn code_at(secret: &Secret, at: Time) -> String {
+    let seconds = u64::try_from(at.as_millis()).expect("positive") / 1000;
+    let authenticator = authenticator(secret, "account").expect("a secret");
+    authenticator.generate(seconds).to_string()
+}
+
 /// New recovery codes, as people write them down.
 #[must_use]
 pub fn new_recovery_codes() -> Vec<String> {

@@ -22,7 +22,7 @@ use crate::desk::access::Remove;
 use crate::desk::audit::{Audited, Told};
 use crate::desk::people::EndSessions;
 use crate::id::SessionId;
-use crate::store::entry::{Actor, Entry, SessionEntry, UserEntry};
+use crate::store::entry::{Entry, SessionEntry, UserEntry};
 use crate::store::{Found, Table};
 
 /// How many entries are read at once.

@@ -389,6 +389,10 @@ impl Oidc {
         let claims = token
             .claims(&verifier, &Nonce::new(attempt.nonce.clone()))
             .map_err(Unbelieved::from)?;
+        // Two addresses that browsers hold for the same are two providers.
+        if claims.issuer().as_str() != self.settings.issuer {
+            return Err(Unbelieved::because("the ID token is another provider's"));
+        }
         let extra = claims.additional_claims();
         if let Some(from) = &extra.nbf
             && from
