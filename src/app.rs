@@ -13,6 +13,8 @@ use crate::config::Config;
 use crate::held::Held;
 use crate::inbox::Inbox;
 use crate::live::Live;
+use crate::mail::Mailer;
+use crate::oidc::Oidc;
 use crate::provision::Provisioner;
 use crate::search::Search;
 use crate::store::Store;
@@ -37,6 +39,12 @@ pub struct Daemon {
     pub provisioner: Provisioner,
     /// Who gets in.
     pub access: Access,
+    /// Sign-ins that failed.
+    pub failures: crate::api::failures::Failures,
+    /// Who else may say who somebody is.
+    pub oidc: Option<Oidc>,
+    /// What carries invitations.
+    pub mailer: Option<Mailer>,
     /// The bytes of attachments.
     pub blobs: Blobs,
     /// Who checks files for viruses before they are kept.

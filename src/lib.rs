@@ -21,8 +21,10 @@ pub mod id;
 pub mod inbox;
 pub mod intake;
 pub mod live;
+pub mod mail;
 pub mod media;
 
+pub mod oidc;
 pub mod outbox;
 pub mod profiles;
 pub mod provision;
@@ -36,6 +38,7 @@ pub mod server;
 #[cfg(test)]
 mod simulation;
 pub mod store;
+pub mod totp;
 pub mod upkeep;
 pub mod view;
 pub mod virus_check;

@@ -21,6 +21,7 @@ pub mod deletions;
 pub mod docs;
 pub mod exports;
 pub mod extract;
+pub mod failures;
 pub mod feed;
 pub mod filters;
 pub mod headers;
@@ -31,6 +32,7 @@ pub mod invitations;
 pub mod known_devices;
 pub mod me;
 pub mod messages;
+pub mod oidc;
 pub mod ops;
 pub mod pages;
 pub mod paging;
@@ -50,6 +52,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod two_factor;
 pub mod ui;
 pub mod uploads;
 pub mod users;
@@ -69,6 +72,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(chat::router(&app))
         .merge(docs::router())
         .merge(deletions::pages())
+        .merge(oidc::pages())
         .merge(ops::router())
         .merge(pages::router())
         .merge(problems::router())
@@ -112,6 +116,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(imports::router())
         .merge(teams::router())
         .merge(audit::router())
+        .merge(two_factor::router())
+        .merge(oidc::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -225,6 +225,22 @@ const MEANINGS: &[Meaning] = &[
         "There are as many teams as one Deskbell can have. Delete one first.",
     ),
     meaning(
+        "two-factor-not-begun",
+        "409",
+        "It was not begun to set an authenticator up, or longer than ten minutes ago. Begin with POST \
+         /api/v1/me/two-factor, and confirm with a code that it shows.",
+    ),
+    meaning(
+        "two-factor-off",
+        "409",
+        "The account has no second factor, or no longer.",
+    ),
+    meaning(
+        "two-factor-on",
+        "409",
+        "The account has a second factor. Turn it off first, with a code of it, to set another up.",
+    ),
+    meaning(
         "unauthorized",
         "401",
         "Nobody is signed in. Send a token as Authorization: Bearer dbk_…, or open the desk by its set-up link.",

@@ -18,6 +18,7 @@ pub mod contacts;
 pub mod conversations;
 pub mod deletions;
 pub mod erasure;
+pub mod identities;
 pub mod import;
 pub mod media;
 pub mod outbox;
@@ -37,6 +38,7 @@ pub mod taking;
 pub mod teams;
 #[cfg(test)]
 mod testing;
+pub mod two_factor;
 pub mod visits;
 
 use deskbell_sdk::Time;

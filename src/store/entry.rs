@@ -2,6 +2,7 @@
 
 mod audit;
 mod erasure;
+mod factors;
 mod people;
 mod teams;
 
@@ -12,8 +13,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
+pub use audit::{
+    Actor, ActorKind, AuditDetail, AuditEntry, AuditHead, AuditRecord, AuditTarget, AuditValue,
+};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
+pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};
 pub use people::{
     EmailEntry, InvitationEntry, PreferencesEntry, Role, SET_UP_KEY, SessionEntry, UserEntry,
     UserStatus, email_key,
