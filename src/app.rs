@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::held::Held;
 use crate::inbox::Inbox;
 use crate::live::Live;
+use crate::presence::Presence;
 use crate::provision::Provisioner;
 use crate::store::Store;
 use crate::view::View;
@@ -42,6 +43,8 @@ pub struct Daemon {
     pub virus_check: VirusCheck,
     /// The live stream.
     pub live: Live,
+    /// Who is at which conversation.
+    pub presence: Presence,
     /// What is not resolved, in memory.
     pub inbox: Inbox,
     /// The limits of the website chat.

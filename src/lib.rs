@@ -23,6 +23,7 @@ pub mod live;
 pub mod media;
 
 pub mod outbox;
+pub mod presence;
 pub mod profiles;
 pub mod provision;
 pub mod registration;
@@ -37,6 +38,7 @@ pub mod store;
 pub mod upkeep;
 pub mod view;
 pub mod virus_check;
+pub mod waking;
 pub mod watch;
 pub mod work;
 pub mod writer;

@@ -199,6 +199,7 @@ async fn serve_desk(
         virus_check,
         live: Live::default(),
         inbox: crate::inbox::Inbox::default(),
+        presence: crate::presence::Presence::default(),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
@@ -211,6 +212,8 @@ async fn serve_desk(
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
         tokio::spawn(follow_inbox(Arc::clone(&app))),
+        tokio::spawn(crate::presence::watch(Arc::clone(&app))),
+        tokio::spawn(crate::waking::run(Arc::clone(&app))),
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(pool::run(

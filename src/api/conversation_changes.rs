@@ -14,7 +14,7 @@ use super::filters;
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
-use crate::desk::conversations::{ChangeConversation, Changed};
+use crate::desk::changing::{ChangeConversation, Changed};
 use crate::desk::taking::{Take, Taken};
 use crate::id::{ConversationId, TeamId, UserId};
 use crate::store::record::{Priority, Status};

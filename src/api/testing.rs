@@ -402,6 +402,7 @@ pub(crate) fn daemon(
         virus_check: crate::virus_check::VirusCheck::new(None),
         live: Live::default(),
         inbox: crate::inbox::Inbox::default(),
+        presence: crate::presence::Presence::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),
         held: crate::held::Held::new(false),

@@ -5,12 +5,14 @@
 //! group failed), so deciding changes nothing but the draft.
 
 pub mod access;
+mod activities;
 pub mod albums;
 pub mod arrivals;
 pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;
 pub mod changes;
+pub mod changing;
 pub mod channels;
 mod claims;
 pub mod contacts;
@@ -18,6 +20,7 @@ pub mod conversations;
 pub mod deletions;
 pub mod erasure;
 pub mod import;
+pub mod labels;
 pub mod media;
 pub mod outbox;
 #[cfg(test)]
@@ -35,6 +38,7 @@ pub mod taking;
 #[cfg(test)]
 mod testing;
 pub mod visits;
+pub mod working;
 
 use deskbell_sdk::Time;
 

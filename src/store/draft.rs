@@ -80,6 +80,12 @@ impl<'a> Draft<'a> {
         self.ids.next(self.now)
     }
 
+    /// The highest id that was given so far: everything that has arrived is at or before it.
+    #[must_use]
+    pub fn last_id(&self) -> u64 {
+        self.ids.last()
+    }
+
     /// Gives only ids above `id` from now on: one that was given elsewhere is kept here.
     pub fn stay_above(&mut self, id: u64) {
         self.ids.stay_above(id);
@@ -260,22 +266,26 @@ impl<'a> Draft<'a> {
 
     /// Every channel that was ever known.
     pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
-        let mut channels: HashMap<Vec<u8>, ChannelEntry> =
-            ChannelEntry::scan(self.base, &[], None, usize::MAX)?
-                .into_iter()
-                .collect();
+        let mut channels = self.all_entries::<ChannelEntry>()?;
+        channels.sort_by_key(|channel| channel.no);
+        Ok(channels)
+    }
+
+    /// Every entry of a side table, in no order: for tables that stay small.
+    pub fn all_entries<E: Entry>(&self) -> Found<Vec<E>> {
+        let mut all: HashMap<Vec<u8>, E> = E::scan(self.base, &[], None, usize::MAX)?
+            .into_iter()
+            .collect();
         for ((table, key), value) in &self.entries {
-            if *table != Table::Channels {
+            if *table != E::TABLE {
                 continue;
             }
             match value {
-                Some(value) => channels.insert(key.clone(), ChannelEntry::from_bytes(value)?),
-                None => channels.remove(key),
+                Some(value) => all.insert(key.clone(), E::from_bytes(value)?),
+                None => all.remove(key),
             };
         }
-        let mut channels: Vec<_> = channels.into_values().collect();
-        channels.sort_by_key(|channel| channel.no);
-        Ok(channels)
+        Ok(all.into_values().collect())
     }
 
     /// The message that has this id at the platform.

@@ -1,6 +1,7 @@
 //! The typed entries of the side tables.
 
 mod erasure;
+mod working;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
+pub use working::{
+    CannedReplyEntry, DeskSettings, LabelEntry, ReadPosition, UnreadUntil, UnsentEntry, ViewEntry,
+};
 
 use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
@@ -445,17 +449,6 @@ impl Entry for ImportedId {
 #[must_use]
 pub fn imported_key(what: u8, id: u64) -> Vec<u8> {
     [&[what][..], &id.to_be_bytes()].concat()
-}
-
-/// Up to where a person or token has read a conversation. Key: the conversation's id and the reader.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadPosition {
-    /// Everything that arrived at or before this.
-    pub up_to: MessageId,
-}
-
-impl Entry for ReadPosition {
-    const TABLE: Table = Table::ReadPositions;
 }
 
 /// A small value of the daemon's own. Key: its name.
