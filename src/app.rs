@@ -15,6 +15,7 @@ use crate::inbox::Inbox;
 use crate::live::Live;
 use crate::presence::Presence;
 use crate::provision::Provisioner;
+use crate::search::Search;
 use crate::store::Store;
 use crate::view::View;
 use crate::virus_check::VirusCheck;
@@ -45,6 +46,8 @@ pub struct Daemon {
     pub live: Live,
     /// Who is at which conversation.
     pub presence: Presence,
+    /// The search.
+    pub search: Search,
     /// What is not resolved, in memory.
     pub inbox: Inbox,
     /// The limits of the website chat.

@@ -30,6 +30,7 @@ pub mod registration;
 pub mod registry;
 pub mod run;
 pub mod seal;
+pub mod search;
 pub mod secrets;
 pub mod server;
 #[cfg(test)]

@@ -102,8 +102,9 @@ impl Presence {
             doing,
             until: now.plus_millis(STAYS_MS),
         };
-        match room.people.iter_mut().find(|known| known.id == present.id) {
-            Some(known) => known.clone_from(&present),
+        let known = room.people.iter().position(|known| known.id == present.id);
+        match known {
+            Some(place) => room.people[place].clone_from(&present),
             None if room.people.len() >= MOST_AT_ONE => return None,
             None => room.people.push(present.clone()),
         }
@@ -192,7 +193,10 @@ mod tests {
         assert_eq!(names(&presence, 30_000, 1), ["bo"]);
         let gone = presence.gone(at(30_000));
         assert_eq!(gone.len(), 1);
-        assert_eq!((gone[0].2.id.as_str(), gone[0].2.doing), ("ana", Doing::Left));
+        assert_eq!(
+            (gone[0].2.id.as_str(), gone[0].2.doing),
+            ("ana", Doing::Left)
+        );
         assert!(presence.gone(at(30_000)).is_empty());
         says(&presence, 31_000, 1, "bo", Doing::Viewing).expect("told");
         assert_eq!(names(&presence, 60_000, 1), ["bo"]);

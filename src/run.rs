@@ -32,6 +32,7 @@ use crate::http_client::Fetcher;
 use crate::live::Live;
 use crate::outbox::Outbox;
 use crate::provision::Provisioner;
+use crate::search::{self, Search, SearchThread};
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
@@ -111,12 +112,16 @@ pub async fn run(
 struct Closing {
     app: App,
     thread: crate::writer::WriterThread,
+    search: Option<SearchThread>,
 }
 
 impl Closing {
     fn close(self) -> Result<()> {
         self.app.writer.stop();
         self.thread.join();
+        if let Some(search) = self.search {
+            search.join();
+        }
         self.app
             .store
             .close()
@@ -198,6 +203,7 @@ async fn serve_desk(
         blobs,
         virus_check,
         live: Live::default(),
+        search: Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),
         chat_limits: ChatLimits::default(),
@@ -209,6 +215,9 @@ async fn serve_desk(
     });
     build_inbox(&app).await?;
     crate::profiles::note(&app).await;
+    let search = search::start(&app)
+        .inspect_err(|error| tracing::error!(%error, "there is no search in this run"))
+        .ok();
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
         tokio::spawn(follow_inbox(Arc::clone(&app))),
@@ -216,6 +225,7 @@ async fn serve_desk(
         tokio::spawn(crate::waking::run(Arc::clone(&app))),
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
+        tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
             Arc::new(crate::media::Media::new(downloads.clone())),
@@ -262,7 +272,11 @@ async fn serve_desk(
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     shutdown.cancelled().await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    Ok(Closing { app, thread })
+    Ok(Closing {
+        app,
+        thread,
+        search,
+    })
 }
 
 /// Builds the inbox before anybody asks for it.

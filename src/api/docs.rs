@@ -40,7 +40,14 @@ const TAGS: &[(&str, &str)] = &[
         "Views of the inbox, and how many conversations there are in each.",
     ),
     ("messages", "What was written, and writing."),
+    (
+        "replies",
+        "Canned replies: texts that one uses again and again.",
+    ),
+    ("labels", "The labels of conversations, and their colours."),
+    ("settings", "What the shop has decided for everybody."),
     ("contacts", "The people who write to the shop."),
+    ("search", "Finding messages and people again."),
     ("events", "Every change, live."),
     ("channels", "Where messages come from, and how that does."),
     ("attachments", "Files."),
@@ -52,6 +59,8 @@ const TAGS: &[(&str, &str)] = &[
         "People who asked a platform to be forgotten.",
     ),
     ("exports", "Taking the history away, and in."),
+    ("teams", "People who share conversations."),
+    ("audit", "Who did what, and whether the log of it is whole."),
 ];
 
 /// The API as OpenAPI 3.1 describes it, from the code.

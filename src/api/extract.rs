@@ -15,7 +15,10 @@ use super::body::{Json, MAX_JSON_BYTES, read_limited};
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
-use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, TokenId};
+use crate::id::{
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, ReplyId, TeamId, TokenId,
+    ViewId,
+};
 use crate::store::entry::Right;
 
 /// Defines a caller who has a right.
@@ -66,6 +69,14 @@ impl PathId for MessageId {
     const WHAT: &'static str = "message";
 }
 
+impl PathId for ReplyId {
+    const WHAT: &'static str = "reply";
+}
+
+impl PathId for ViewId {
+    const WHAT: &'static str = "view";
+}
+
 impl PathId for ContactId {
     const WHAT: &'static str = "contact";
 }
@@ -76,6 +87,10 @@ impl PathId for AttachmentId {
 
 impl PathId for TokenId {
     const WHAT: &'static str = "token";
+}
+
+impl PathId for TeamId {
+    const WHAT: &'static str = "team";
 }
 
 impl PathId for QuarantineId {

@@ -3,12 +3,16 @@
 
 pub mod assets;
 pub mod attachments;
+pub mod audit;
 pub mod auth;
 pub mod backups;
 pub mod body;
+pub mod bulk;
+pub mod canned_replies;
 pub mod channel_actions;
 pub mod channel_changes;
 pub mod channel_health;
+pub mod channel_limits;
 pub mod channels;
 pub mod chat;
 pub mod connectors;
@@ -18,6 +22,7 @@ pub mod conversations;
 pub mod cursor;
 pub mod deletions;
 pub mod docs;
+pub mod drafts;
 pub mod exports;
 pub mod extract;
 pub mod feed;
@@ -26,17 +31,22 @@ pub mod headers;
 pub mod idempotency;
 pub mod imports;
 pub mod inbox;
+pub mod labels;
 pub mod me;
 pub mod messages;
 pub mod ops;
 pub mod pages;
 pub mod paging;
+pub mod presence;
 pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
 pub mod retry;
+pub mod search;
+pub mod settings;
 pub mod stream;
+pub mod teams;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -78,10 +88,17 @@ fn resources() -> OpenApiRouter<App> {
         .merge(inbox::router())
         .merge(conversations::router())
         .merge(conversation_changes::router())
+        .merge(bulk::router())
         .merge(views::router())
+        .merge(drafts::router())
+        .merge(presence::router())
+        .merge(canned_replies::router())
+        .merge(labels::router())
+        .merge(settings::router())
         .merge(messages::router())
         .merge(retry::router())
         .merge(contacts::router())
+        .merge(search::router())
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())
@@ -95,6 +112,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(backups::router())
         .merge(exports::router())
         .merge(imports::router())
+        .merge(teams::router())
+        .merge(audit::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -103,6 +103,11 @@ const MEANINGS: &[Meaning] = &[
         "A field does not do. errors[] names each by its JSON pointer and says what it may hold.",
     ),
     meaning(
+        "label-exists",
+        "409",
+        "There is a label of this name. Change that one, or take another name.",
+    ),
+    meaning(
         "may-have-arrived",
         "409",
         "The platform's answer to this was lost, so that the customer may have it already. Look there before you send it \
@@ -152,6 +157,16 @@ const MEANINGS: &[Meaning] = &[
         "This channel only receives. Answer where the customer wrote.",
     ),
     meaning(
+        "team-gone",
+        "409",
+        "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
+    ),
+    meaning(
+        "shortcut-taken",
+        "409",
+        "Another canned reply has this shortcut. Take another one, or change that reply.",
+    ),
+    meaning(
         "taken",
         "409",
         "Somebody else has the conversation than you expected: assignee_id says who. Nothing was changed. To take it from \
@@ -169,6 +184,11 @@ const MEANINGS: &[Meaning] = &[
         "The body is larger than the address takes. The detail says how much that is.",
     ),
     meaning(
+        "too-many",
+        "409",
+        "There are as many of these as there can be. Remove one first.",
+    ),
+    meaning(
         "too-many-channels",
         "409",
         "There are as many channels as one Deskbell can have. Remove one first.",
@@ -178,6 +198,11 @@ const MEANINGS: &[Meaning] = &[
         "429",
         "More requests, streams or connections than are allowed at once. Wait as many seconds as the header \
          Retry-After says. The section [limits] of the configuration raises some of them.",
+    ),
+    meaning(
+        "too-many-teams",
+        "409",
+        "There are as many teams as one Deskbell can have. Delete one first.",
     ),
     meaning(
         "unauthorized",

@@ -401,6 +401,7 @@ pub(crate) fn daemon(
         blobs: Blobs::open(&config.data_dir.join("attachments")).expect("a folder"),
         virus_check: crate::virus_check::VirusCheck::new(None),
         live: Live::default(),
+        search: crate::search::Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),

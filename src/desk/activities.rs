@@ -73,9 +73,9 @@ fn differences(
     author: &AuthorRecord,
 ) -> Vec<(ActivityDetails, String)> {
     let who = match author {
-        AuthorRecord::Contact(_, name)
-        | AuthorRecord::Staff(_, name)
-        | AuthorRecord::Bot(name) => name.clone().unwrap_or_else(|| "Somebody".to_owned()),
+        AuthorRecord::Contact(_, name) | AuthorRecord::Staff(_, name) | AuthorRecord::Bot(name) => {
+            name.clone().unwrap_or_else(|| "Somebody".to_owned())
+        }
         AuthorRecord::System => "Deskbell".to_owned(),
     };
     let mut all = Vec::new();
@@ -102,7 +102,10 @@ fn differences(
             None => format!("{who} took the conversation from its team."),
             Some(_) => format!("{who} gave the conversation to a team."),
         };
-        all.push((ActivityDetails::new("team", &before.team, &after.team), text));
+        all.push((
+            ActivityDetails::new("team", &before.team, &after.team),
+            text,
+        ));
     }
     if before.labels != after.labels {
         let details = ActivityDetails::new("labels", &before.labels, &after.labels);
@@ -130,7 +133,10 @@ fn differences(
         } else {
             format!("{who} marked the conversation as no spam.")
         };
-        all.push((ActivityDetails::new("spam", &before.spam, &after.spam), text));
+        all.push((
+            ActivityDetails::new("spam", &before.spam, &after.spam),
+            text,
+        ));
     }
     all
 }
@@ -141,7 +147,8 @@ fn standing(
     before: &ConversationRecord,
     after: &ConversationRecord,
 ) -> String {
-    let until = |until: Option<Time>| until.map_or_else(String::new, |until| format!(" until {until}"));
+    let until =
+        |until: Option<Time>| until.map_or_else(String::new, |until| format!(" until {until}"));
     match after.status {
         Status::Open if *author == AuthorRecord::System => {
             "The conversation woke: its time has come.".to_owned()

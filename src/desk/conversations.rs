@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use deskbell_sdk::{DeliveryState, Direction, Time, text};
+use deskbell_sdk::{DeliveryState, Direction, Time};
 
 use super::Decision;
 use crate::id::{ConversationId, MessageId};

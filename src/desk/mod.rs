@@ -8,6 +8,7 @@ pub mod access;
 mod activities;
 pub mod albums;
 pub mod arrivals;
+pub mod audit;
 pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;
@@ -35,6 +36,7 @@ pub mod retry;
 mod revisions;
 pub mod sweep;
 pub mod taking;
+pub mod teams;
 #[cfg(test)]
 mod testing;
 pub mod visits;

@@ -373,7 +373,7 @@ fn reading_counts_by_arrival_so_that_a_late_message_stays_unread() {
     }
     let third = desk.message("m3");
     let read = |up_to: Option<MessageId>| MarkRead {
- reader_name: "Ana".to_owned(),
+        reader_name: "Ana".to_owned(),
         scope: scope.clone(),
         conversation: third.conversation,
         up_to,

@@ -9,10 +9,10 @@ use super::changes::delivery;
 use super::{Decision, conversations};
 use crate::id::{AttachmentId, ConversationId, MessageId, UserId, WorkId};
 use crate::store::draft::Draft;
-use crate::store::metadata::mentioning;
 use crate::store::entry::{
     AttachmentEntry, Entry, IdempotencyEntry, PartRecord, WorkEntry, WorkState,
 };
+use crate::store::metadata::mentioning;
 use crate::store::record::{
     AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, MessageChanges, MessageKind,
     MessageRecord, Place,

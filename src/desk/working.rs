@@ -97,17 +97,17 @@ pub const MAX_VIEWS: usize = 200;
 
 /// Whether another reply has the shortcut.
 fn shortcut_taken(draft: &Draft<'_>, shortcut: &str, own: Option<ReplyId>) -> Found<bool> {
-    let all = draft.all_entries::<CannedReplyEntry>()?;
+    let all = draft.all::<CannedReplyEntry>()?;
     Ok(all
         .iter()
-        .any(|reply| Some(reply.id) != own && reply.shortcut == shortcut))
+        .any(|(_, reply)| Some(reply.id) != own && reply.shortcut == shortcut))
 }
 
 impl Decision for MakeCannedReply {
     type Answer = Canned;
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Canned> {
-        if draft.all_entries::<CannedReplyEntry>()?.len() >= MAX_CANNED_REPLIES {
+        if draft.all::<CannedReplyEntry>()?.len() >= MAX_CANNED_REPLIES {
             return Ok(Canned::TooMany);
         }
         if shortcut_taken(draft, &self.reply.shortcut, None)? {
@@ -187,8 +187,8 @@ impl Decision for SaveView {
     type Answer = Option<ViewEntry>;
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Self::Answer> {
-        let all = draft.all_entries::<ViewEntry>()?;
-        let own = all.iter().filter(|view| view.owner == self.view.owner);
+        let all = draft.all::<ViewEntry>()?;
+        let own = all.iter().filter(|(_, view)| view.owner == self.view.owner);
         if own.count() >= MAX_VIEWS {
             return Ok(None);
         }

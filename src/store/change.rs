@@ -161,6 +161,16 @@ pub enum Table {
     Views = 63,
     /// What the shop has decided for everybody.
     DeskSettings = 64,
+    /// The audit log.
+    Audit = 50,
+    /// Where the audit log ends.
+    AuditHead = 51,
+    /// Teams.
+    Teams = 52,
+    /// The second factors of people.
+    TwoFactors = 53,
+    /// Who somebody is at a provider of identities.
+    OidcIdentities = 54,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

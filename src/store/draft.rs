@@ -3,7 +3,7 @@
 //! Later commands of a group see what earlier ones decided. A draft is thrown away whole where one of its decisions
 //! fails.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use deskbell_sdk::Time;
@@ -264,16 +264,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Every channel that was ever known.
-    pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
-        let mut channels = self.all_entries::<ChannelEntry>()?;
-        channels.sort_by_key(|channel| channel.no);
-        Ok(channels)
-    }
-
-    /// Every entry of a side table, in no order: for tables that stay small.
-    pub fn all_entries<E: Entry>(&self) -> Found<Vec<E>> {
-        let mut all: HashMap<Vec<u8>, E> = E::scan(self.base, &[], None, usize::MAX)?
+    /// All entries of a side table that has few, by key.
+    pub fn all<E: Entry>(&self) -> Found<Vec<(Vec<u8>, E)>> {
+        let mut all: BTreeMap<Vec<u8>, E> = E::scan(self.base, &[], None, usize::MAX)?
             .into_iter()
             .collect();
         for ((table, key), value) in &self.entries {
@@ -285,7 +278,15 @@ impl<'a> Draft<'a> {
                 None => all.remove(key),
             };
         }
-        Ok(all.into_values().collect())
+        Ok(all.into_iter().collect())
+    }
+
+    /// Every channel that was ever known.
+    pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
+        let all = self.all::<ChannelEntry>()?.into_iter();
+        let mut channels: Vec<_> = all.map(|(_, channel)| channel).collect();
+        channels.sort_by_key(|channel| channel.no);
+        Ok(channels)
     }
 
     /// The message that has this id at the platform.

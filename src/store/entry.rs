@@ -1,6 +1,8 @@
 //! The typed entries of the side tables.
 
+mod audit;
 mod erasure;
+mod teams;
 mod working;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
+pub use teams::TeamEntry;
 pub use working::{
     CannedReplyEntry, DeskSettings, LabelEntry, ReadPosition, UnreadUntil, UnsentEntry, ViewEntry,
 };

@@ -2,6 +2,7 @@
 // on another origin, and a browser that reports what went wrong in its pages.
 
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -11,17 +12,22 @@ import { chromium } from "playwright-core";
 
 import { startMock } from "./mock.mjs";
 
-/** The desk to test: the daemon where its binary is given, else the mock. */
+/** The desk to test the chat against: the daemon where its binary is given, else the mock. */
 export const DESKS = process.env.DESKBELL_BIN ? ["daemon"] : ["mock"];
+/** For tests of the desk's own page, which the daemon alone serves: why they are skipped, or false. */
+export const WITHOUT_DAEMON = process.env.DESKBELL_BIN ? false : "DESKBELL_BIN does not name the daemon";
 
 export const IDENTITY_SECRET = "invented-secret-of-a-test";
+export const APP_SECRET = "invented-app-secret-of-a-test";
+export const PAGE_ID = "1029384756";
+const BOOTSTRAP = "invented-bootstrap-token-of-a-test-0123456789";
 
-export async function openBrowser() {
+export async function openBrowser({ args = [] } = {}) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
       "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync",
+      "--disable-component-update", "--disable-sync", ...args,
     ],
   });
 }
@@ -35,41 +41,138 @@ async function freePort() {
   return port;
 }
 
-/** The daemon in a directory of its own on a free port. */
-async function startDaemon({ allowedOrigins = [] }) {
-  const directory = await mkdtemp(join(tmpdir(), "deskbell-e2e-"));
-  // With a list of origins the daemon's own pages may use the chat only at its `public_url`, which has the port in it.
-  const address = `127.0.0.1:${await freePort()}`;
-  const origins = allowedOrigins.length ? `allowed_origins = ${JSON.stringify(allowedOrigins)}\n` : "";
-  await writeFile(join(directory, "deskbell.toml"), `listen = "${address}"\npublic_url = "http://${address}"\ndata_dir = "data"\n\n[[channels]]\nid = "website"\nconnector = "webchat"\nname = "Website chat"\nidentity_secret = "${IDENTITY_SECRET}"\n${origins}`);
-  const daemon = spawn(resolvePath(process.env.DESKBELL_BIN), ["serve"], { cwd: directory, stdio: ["ignore", "pipe", "pipe"] });
+/** Waits until the daemon has printed what is looked for. */
+function printedBy(daemon, pattern, seconds) {
   let printed = "";
-  const setupUrl = await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no set-up link within 30 s:\n${printed}`)), 30_000);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`not ready within ${seconds} s:\n${printed}`)), seconds * 1000);
     const look = (chunk) => {
       printed += chunk;
-      const link = /http:\/\/127\.0\.0\.1:\d+\/setup\?token=\S+/.exec(printed)?.[0];
-      if (link) { clearTimeout(timer); resolve(link); }
+      if (pattern.test(printed)) { clearTimeout(timer); resolve(printed); }
     };
     daemon.stdout.on("data", look);
     daemon.stderr.on("data", look);
     daemon.on("exit", (code) => { clearTimeout(timer); reject(new Error(`the daemon ended with ${code}:\n${printed}`)); });
   });
-  return {
+}
+
+/**
+ * The daemon in a directory of its own on a free port: a website chat, and a page on Messenger whose webhooks a test can
+ * sign (`seed.mjs`). `before(run)` is called before it starts, with what runs a command of it in its directory.
+ */
+async function startDaemon({ allowedOrigins = [], config = "" }) {
+  const directory = await mkdtemp(join(tmpdir(), "deskbell-e2e-"));
+  // With a list of origins the daemon's own pages may use the chat only at its `public_url`, which has the port in it.
+  const address = `127.0.0.1:${await freePort()}`;
+  const origins = allowedOrigins.length ? `allowed_origins = ${JSON.stringify(allowedOrigins)}\n` : "";
+  await writeFile(join(directory, "deskbell.toml"), `listen = "${address}"
+public_url = "http://${address}"
+data_dir = "data"
+
+[auth]
+bootstrap_token = "${BOOTSTRAP}"
+
+[[channels]]
+id = "website"
+connector = "webchat"
+name = "Website chat"
+identity_secret = "${IDENTITY_SECRET}"
+${origins}
+[[channels]]
+id = "shop-page"
+connector = "messenger"
+name = "Shop on Facebook"
+api_base = "http://127.0.0.1:9"
+catch_up = false
+app_id = "4242424242"
+app_secret = "${APP_SECRET}"
+page_id = "${PAGE_ID}"
+page_access_token = "invented-page-token"
+verify_token = "invented-verify-token"
+${config}`);
+  const binary = resolvePath(process.env.DESKBELL_BIN);
+  let daemon;
+  let setupUrl = null;
+  const start = async () => {
+    daemon = spawn(binary, ["serve"], { cwd: directory, stdio: ["ignore", "pipe", "pipe"] });
+    const printed = await printedBy(daemon, /\bis ready\b[\s\S]*Desk\s+http\S+\s[\s\S]*Channel/, 60);
+    setupUrl = /http:\/\/127\.0\.0\.1:\d+\/setup\?token=\S+/.exec(printed)?.[0] ?? setupUrl;
+  };
+  const end = async (signal) => {
+    const ended = new Promise((resolve) => { daemon.on("exit", resolve); });
+    daemon.kill(signal);
+    await ended;
+  };
+  await start();
+  const desk = {
     kind: "daemon",
-    origin: new URL(setupUrl).origin,
-    setupUrl,
-    printed: () => printed,
+    origin: `http://${address}`,
+    directory,
+    get setupUrl() { return setupUrl; },
+    get pid() { return daemon.pid; },
+    /** As if the power went: nothing is told. */
+    kill: () => end("SIGKILL"),
+    start,
+    /** Runs a command of the daemon's beside it: what it printed. */
+    run: (...words) => new Promise((resolve, reject) => {
+      const command = spawn(binary, words, { cwd: directory, stdio: ["ignore", "pipe", "pipe"] });
+      const out = [];
+      command.stdout.on("data", (chunk) => out.push(chunk));
+      command.stderr.on("data", (chunk) => out.push(chunk));
+      command.on("exit", (code) => (code === 0 ? resolve(Buffer.concat(out).toString()) : reject(new Error(`${words.join(" ")}: ${code}\n${Buffer.concat(out)}`))));
+    }),
     async stop() {
-      const ended = new Promise((resolve) => { daemon.on("exit", resolve); });
-      daemon.kill("SIGTERM");
-      await ended;
+      if (daemon.exitCode === null && daemon.signalCode === null) await end("SIGTERM");
       await rm(directory, { recursive: true, force: true });
     },
   };
+  return Object.assign(desk, apiOf(desk));
 }
 
-export const startDesk = (kind, options = {}) => (kind === "mock" ? startMock(options) : startDaemon(options));
+/** What staff do, by the API and with every right. */
+function apiOf(desk) {
+  const headers = { Authorization: `Bearer ${BOOTSTRAP}`, "Content-Type": "application/json" };
+  const api = {
+    async ask(method, path, body, more = {}) {
+      const answer = await fetch(`${desk.origin}/api/v1/${path}`, { method, headers: { ...headers, ...more }, body: body === undefined ? undefined : JSON.stringify(body) });
+      const text = await answer.text();
+      return { status: answer.status, body: text ? JSON.parse(text) : null };
+    },
+    async get(path) {
+      const { status, body } = await api.ask("GET", path);
+      if (status !== 200) throw new Error(`GET ${path}: ${status} ${JSON.stringify(body)}`);
+      return body;
+    },
+    /** The newest messages of all channels. */
+    feed: async () => (await api.get("feed?limit=200")).data,
+    timesStored: async (text) => (await api.feed()).filter((message) => message.text === text).length,
+    /** The stored message with these words, waited for. */
+    message: (text) => eventually(async () => (await api.feed()).find((message) => message.text === text), `a message ${JSON.stringify(text)}`),
+    /** Answers in the conversation in which these words were written. */
+    async answer(words, text, more = {}) {
+      const { conversation_id: id } = await api.message(words);
+      return api.ask("POST", `conversations/${id}/messages`, { text, ...more }, { "Idempotency-Key": randomUUID() });
+    },
+  };
+  return api;
+}
+
+/** Asks until the answer is truthy, for 30 s at the most. */
+export async function eventually(ask, what, seconds = 30) {
+  const until = Date.now() + seconds * 1000;
+  for (;;) {
+    const found = await ask();
+    if (found) return found;
+    if (Date.now() > until) throw new Error(`after ${seconds} s there is still not ${what}`);
+    await new Promise((resolve) => { setTimeout(resolve, 50); });
+  }
+}
+
+export const startDesk = async (kind, options = {}) => {
+  if (kind !== "mock") return startDaemon(options);
+  const desk = await startMock(options);
+  return Object.assign(desk, apiOf(desk));
+};
 
 /** A shop's website on an origin of its own, with the strictest policy under which the chat has to work. */
 export async function startShop() {

@@ -22,12 +22,11 @@ const bodyOf = async (request) => {
 export async function startMock({ allowedOrigins = [] } = {}) {
   const messages = []; // oldest first
   const answers = new Map(); // Idempotency-Key → the answer that it made
-  const readUpTo = new Map(); // conversation → how many messages there were when it was read
   const attachments = new Map(); // id → {bytes, about}
   const sessions = new Map(); // token → conversation id
   const customers = new Map(); // a logged-in customer's id → conversation id
   const contacts = new Map(); // conversation id → name
-  const streams = new Set(); // {answer, conversation | null for the desk}
+  const streams = new Set(); // {answer, conversation}
   const log = []; // the stream's events
   const misbehave = {
     loseAnswers: 0, // store the next messages and cut the line instead of answering
@@ -46,12 +45,11 @@ export async function startMock({ allowedOrigins = [] } = {}) {
     for (const stream of streams) sendEvent(stream, { event, conversation });
   };
   const sendEvent = (stream, { event, conversation }) => {
-    if (stream.conversation && stream.conversation !== conversation) return;
+    if (stream.conversation !== conversation) return;
     stream.answer.write(`id: ${event.seq}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
   };
   const conversationOf = (id) => ({
     id, channel_id: "website", connector: "webchat", contact: { id: `cus_${id}`, name: contacts.get(id) ?? null },
-    unread_count: messages.filter((one) => one.conversation_id === id && one.direction === "inbound" && messages.indexOf(one) >= (readUpTo.get(id) ?? 0)).length,
   });
   const add = (conversation, direction, author, text, more = {}) => {
     const now = new Date().toISOString();
@@ -150,10 +148,7 @@ export async function startMock({ allowedOrigins = [] } = {}) {
   }
 
   async function api(request, answer, path, json) {
-    if (!/desk=yes/.test(request.headers.cookie ?? "")) return json(401, { title: "sign in" });
-    if (path === "me") return json(200, { id: "usr_1", name: "Ana Kováčová", email: "ana@shop.example" });
-    if (path === "channels") return json(200, { data: [{ id: "website", name: "Website chat", connector: "webchat" }], next: null });
-    if (path === "events") return openStream(request, answer, null);
+    if (!request.headers.authorization) return json(401, { title: "sign in" });
     if (path === "feed") {
       const query = new URL(request.url, desk.origin).searchParams;
       const all = messages.map((one) => ({ ...one, conversation: conversationOf(one.conversation_id), contact: conversationOf(one.conversation_id).contact })).reverse();
@@ -163,16 +158,11 @@ export async function startMock({ allowedOrigins = [] } = {}) {
     }
     const replyTo = /^conversations\/([^/]+)\/messages$/.exec(path)?.[1];
     if (replyTo && request.method === "POST") {
-      const { text } = JSON.parse(await bodyOf(request));
+      const { text, private: note } = JSON.parse(await bodyOf(request));
+      if (note) return json(201, { text });
       const key = request.headers["idempotency-key"];
       if (!answers.has(key)) answers.set(key ?? Symbol("no key"), add(replyTo, "outbound", { type: "staff", id: "usr_1", name: "Ana Kováčová" }, text, { delivery: { state: "sent", at: new Date().toISOString(), error: null } }));
       return json(202, key ? answers.get(key) : messages.at(-1));
-    }
-    const wasRead = /^conversations\/([^/]+)\/read$/.exec(path)?.[1];
-    if (wasRead && request.method === "POST") {
-      await bodyOf(request);
-      readUpTo.set(wasRead, messages.length);
-      return json(200, conversationOf(wasRead));
     }
     const held = attachments.get(/^attachments\/(.+)$/.exec(path)?.[1]);
     if (!held) return json(404, { title: "not found" });
@@ -191,11 +181,6 @@ export async function startMock({ allowedOrigins = [] } = {}) {
     const { pathname } = new URL(request.url, "http://desk");
     const json = (status, value) => answer.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(value));
     try {
-      if (pathname === "/setup") return answer.writeHead(303, { Location: "/", "Set-Cookie": "desk=yes; HttpOnly; SameSite=Lax; Path=/" }).end();
-      if (pathname === "/") {
-        const signedIn = /desk=yes/.test(request.headers.cookie ?? "");
-        return await page(answer, new URL(signedIn ? "feed.html" : "signin.html", PAGES), "");
-      }
       if (pathname === "/chat/website.js") return await page(answer, WIDGET, "");
       if (pathname === "/try/website") return await page(answer, new URL("try.html", PAGES), "website");
       const asset = /^\/assets\/(\w+\.\w+)$/.exec(pathname)?.[1];
@@ -213,7 +198,6 @@ export async function startMock({ allowedOrigins = [] } = {}) {
   const desk = {
     kind: "mock",
     origin: `http://127.0.0.1:${server.address().port}`,
-    get setupUrl() { return `${desk.origin}/setup?token=invented`; },
     messages, misbehave, seen, streams,
     reply: (text, more) => add(messages.at(-1).conversation_id, "outbound", { type: "staff", id: "usr_1", name: "Ana Kováčová" }, text, more),
     update(message, change) {

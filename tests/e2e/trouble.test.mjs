@@ -1,4 +1,4 @@
-// What the widget and the feed do when the line or the desk misbehaves. Only the mock misbehaves on command.
+// What the widget does when the line or the desk misbehaves. Only the mock misbehaves on command.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -222,36 +222,4 @@ describe("when things go wrong", { timeout: 900_000 }, () => {
       assert.equal(await visitor.locator("deskbell-chat").getAttribute("lang"), language);
     });
   }
-
-  test("the feed says since when the line is lost, and catches up", async () => {
-    const staff = await openPage(await browser.newContext(), desk.setupUrl);
-    await chat.say("Before");
-    await staff.locator(".item", { hasText: "Before" }).waitFor();
-    desk.misbehave.down = true;
-    desk.cutStreams();
-    await staff.locator("#connection", { hasText: /Connection lost, trying again since \d/ }).waitFor();
-    desk.reply("While the line was lost");
-    desk.misbehave.down = false;
-    await staff.evaluate(() => dispatchEvent(new Event("online")));
-    await staff.locator(".item", { hasText: "While the line was lost" }).waitFor();
-    await staff.waitForFunction(() => document.getElementById("connection").textContent === "");
-    assert.equal(await staff.locator(".item").count(), 2);
-    desk.reset();
-    await staff.waitForTimeout(200);
-    assert.equal(await staff.locator(".item").count(), 2);
-    assert.deepEqual(staff.wrong, []);
-    await staff.context().close();
-  });
-
-  test("the feed does not move under the pointer: what comes waits behind a count", async () => {
-    const staff = await openPage(await browser.newContext(), desk.setupUrl);
-    await chat.say("Under the pointer");
-    await staff.locator(".item", { hasText: "Under the pointer" }).hover();
-    desk.reply("Waits");
-    await staff.getByRole("button", { name: "1 new" }).waitFor();
-    assert.equal(await staff.locator(".item", { hasText: "Waits" }).count(), 0);
-    await staff.mouse.move(2, 2);
-    await staff.locator(".item", { hasText: "Waits" }).waitFor();
-    await staff.context().close();
-  });
 });

@@ -254,11 +254,20 @@ const NAMED_ONLY: &[(&str, &str)] = &[
     ("https://your-desk/", "what the include looks like"),
 ];
 
+/// Whether browsers load this, or what is built of it.
+fn is_loaded(file: &File) -> bool {
+    let of_the_desk = file.path == "ui/index.html"
+        || file.path.starts_with("ui/public/")
+        // Types are gone when the page is built: those of the API carry its examples.
+        || file.path.starts_with("ui/src/") && !file.path.ends_with(".d.ts");
+    let for_tests = file.path.ends_with(".test.ts");
+    file.path.starts_with("src/api/pages/")
+        || file.path.contains("/widget/")
+        || of_the_desk && !for_tests
+}
+
 fn no_foreign_hosts(tree: &Tree) -> Complaints {
-    let loaded = tree
-        .files
-        .iter()
-        .filter(|file| file.path.starts_with("src/api/pages/") || file.path.contains("/widget/"));
+    let loaded = tree.files.iter().filter(|file| is_loaded(file));
     let mut found = Vec::new();
     for file in loaded {
         for (line, text) in lines(&file.text) {
@@ -268,8 +277,13 @@ fn no_foreign_hosts(tree: &Tree) -> Complaints {
                     .map_or(0, |before| before + 1);
                 &text[start..]
             });
+            // A scheme before a quote or a variable names nobody.
+            let names = |rest: &str| {
+                let (scheme, host) = rest.split_once("://").unwrap_or((rest, ""));
+                !scheme.is_empty() && host.starts_with(|sign: char| sign.is_ascii_alphanumeric())
+            };
             let foreign = named
-                .filter(|rest| !rest.starts_with("://"))
+                .filter(|rest| names(rest))
                 .any(|rest| !NAMED_ONLY.iter().any(|(known, _)| rest.starts_with(known)));
             let without_scheme = ["\"//", "'//", "`//", "(//", "=//"]
                 .iter()
@@ -303,16 +317,86 @@ fn c03_pages_name_no_foreign_host() {
                 "connectors/webchat/widget/chat.js",
                 "new WebSocket(\"wss://x.example\");\n",
             ),
+            (
+                "ui/src/features/Desk.svelte",
+                "<img src=\"https://avatars.example/x.png\" alt=\"\" />\n",
+            ),
+            ("ui/index.html", "<link href=\"//fonts.example/x.css\">\n"),
+        ],
+        &[
+            (
+                "src/api/pages/feed.js",
+                "// a remark\nconst u = `${origin}/api`; // http is fine\nif (x.startsWith(\"http://www.w3.org/2000/svg\")) {}\n",
+            ),
+            (
+                "ui/src/lib/links.ts",
+                "if (text.startsWith('https://')) open(`https://${host}`);\n",
+            ),
+            (
+                "ui/src/lib/links.test.ts",
+                "links('https://shop.example')\n",
+            ),
+        ],
+    );
+    for folder in ["src/api/pages/", "ui/src/"] {
+        let pages = PROJECT
+            .files
+            .iter()
+            .filter(|file| file.path.starts_with(folder) && is_loaded(file))
+            .count();
+        assert!(pages >= 3, "the pages of {folder} are not found");
+    }
+}
+
+/// What turns text into markup or code: a customer's name would be both.
+const SINKS: &[&str] = &[
+    "innerHTML",
+    "outerHTML",
+    "insertAdjacentHTML",
+    "document.write",
+    "createContextualFragment",
+    "DOMParser",
+    "srcdoc",
+    "setHTMLUnsafe",
+    "{@html",
+    "eval(",
+    "new Function(",
+];
+
+fn no_text_becomes_markup(tree: &Tree) -> Complaints {
+    let mut found = Vec::new();
+    for file in tree.files.iter().filter(|file| is_loaded(file)) {
+        for (line, text) in lines(&file.text) {
+            if SINKS.iter().any(|sink| text.contains(sink)) {
+                found.push(complaint(
+                    file,
+                    line,
+                    "text stays text: build nodes instead (R02)",
+                ));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn r02_no_text_becomes_markup() {
+    hold(
+        no_text_becomes_markup,
+        &[
+            (
+                "ui/src/features/Row.svelte",
+                "<b>{@html conversation.contact.name}</b>\n",
+            ),
+            ("ui/src/lib/a.ts", "node.innerHTML = name;\n"),
+            (
+                "connectors/webchat/widget/chat.js",
+                "node.insertAdjacentHTML('beforeend', name);\n",
+            ),
         ],
         &[(
-            "src/api/pages/feed.js",
-            "// a remark\nconst u = `${origin}/api`; // http is fine\nif (x.startsWith(\"http://www.w3.org/2000/svg\")) {}\n",
+            "ui/src/features/Row.svelte",
+            "<b>{conversation.contact.name}</b>\n",
         )],
     );
-    let pages = PROJECT
-        .files
-        .iter()
-        .filter(|file| file.path.starts_with("src/api/pages/"))
-        .count();
-    assert!(pages >= 3, "the pages are not found");
 }

@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "presence",
             "provision",
             "registration",
+            "search",
             "secrets",
             "server",
             "store",
@@ -51,6 +52,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "live",
             "presence",
             "provision",
+            "search",
             "store",
             "view",
             "virus_check",
@@ -207,6 +209,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "profiles",
             "registration",
             "provision",
+            "search",
             "secrets",
             "server",
             "store",
@@ -220,6 +223,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("seal", &["secrets", "store"]),
+    ("search", &["app", "id", "store"]),
     ("secrets", &[]),
     (
         "erasure",
@@ -249,6 +253,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("upkeep", &["app", "store"]),
     ("view", &["channels", "id", "store"]),
     ("virus_check", &["config"]),
+    ("waking", &["app", "desk", "inbox", "writer"]),
     (
         "watch",
         &[

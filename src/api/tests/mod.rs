@@ -1,6 +1,7 @@
 //! The API as its callers meet it.
 
 mod admin;
+mod audit;
 mod changing;
 mod channel_changes;
 mod exports;
@@ -9,4 +10,7 @@ mod http;
 mod inbox;
 mod lists;
 mod rights;
+mod search;
+mod teams;
+mod working;
 mod writing;

@@ -117,9 +117,7 @@ impl Entry for ViewEntry {
 }
 
 /// When a message of a customer's counts as read by the team.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UnreadUntil {
     /// Once somebody has read it.

@@ -19,6 +19,10 @@ export interface ReaderHears {
 
 /** A daemon that lives says something every 15 s; after this long it is taken for gone. */
 const SILENCE_MS = 25_000;
+/** Whoever asks for news when it has said nothing for so long does not wait for the rest. */
+const DOUBTFUL_MS = 17_000;
+/** Headers that take longer than this never come. */
+const ANSWER_MS = 15_000;
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 8_000;
 
@@ -32,6 +36,9 @@ export class StreamReader {
   #last: number | null = null;
   #abort: AbortController | null = null;
   #wake: (() => void) | null = null;
+  /** Not to rest before the next try. */
+  #atOnce = false;
+  #heardAt = 0;
   #ended = false;
   #state: LineState = 'connecting';
   #awaySince: number | null = null;
@@ -58,22 +65,27 @@ export class StreamReader {
     void this.#run();
   }
 
-  /** Tries at once: the network is back, the laptop woke, somebody signed in. */
+  /** Tries at once: the network is back, the laptop woke, somebody signed in. A line that lives is left alone. */
   poke(): void {
     if (this.#wake) this.#wake();
+    else if (this.#state === 'live' && this.#silent() > DOUBTFUL_MS) {
+      this.#atOnce = true;
+      this.#abort?.abort();
+    }
   }
 
   /** Ends the line and begins it anew, as another person perhaps. */
   restart(): void {
     this.#last = null;
+    this.#atOnce = true;
     this.#abort?.abort();
-    this.poke();
+    this.#wake?.();
   }
 
   end(): void {
     this.#ended = true;
     this.#abort?.abort();
-    this.poke();
+    this.#wake?.();
   }
 
   #tell(state: LineState): void {
@@ -95,6 +107,10 @@ export class StreamReader {
       }
       if (this.#ended) return;
       if (this.#state !== 'signed-out') this.#tell('away');
+      if (this.#atOnce) {
+        this.#atOnce = false;
+        continue;
+      }
       failures += 1;
       const grown = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures - 1));
       await this.#rest(Math.max(wait, grown * (0.5 + Math.random() / 2)));
@@ -104,9 +120,11 @@ export class StreamReader {
   /** Reads until the line ends; how long the daemon asks to wait, in milliseconds. */
   async #read(lives: () => void): Promise<number> {
     const abort = (this.#abort = new AbortController());
-    let heardAt = Date.now();
+    const mine = () => this.#abort === abort && !abort.signal.aborted;
+    this.#heardAt = Date.now();
+    let longest = ANSWER_MS;
     const watch = setInterval(() => {
-      if (Date.now() - heardAt > SILENCE_MS) abort.abort();
+      if (this.#silent() > longest) abort.abort();
     }, 2_000);
     try {
       const query = this.#last === null ? '' : `?after=${this.#last}`;
@@ -116,19 +134,27 @@ export class StreamReader {
         signal: abort.signal,
       });
       if (response.status === 401 || response.status === 403) {
+        void response.body?.cancel().catch(() => {});
         this.#tell('signed-out');
         return LONGEST_WAIT_MS;
       }
-      if (!response.ok || !response.body) return Math.min(10, Number(response.headers.get('retry-after')) || 0) * 1000;
+      if (!response.ok || !response.body) {
+        void response.body?.cancel().catch(() => {});
+        if (this.#state === 'signed-out') this.#tell('away');
+        return Math.min(10, Math.max(0, Number(response.headers.get('retry-after')) || 0)) * 1000;
+      }
       const parser = new SseParser();
       const decoder = new TextDecoder();
       const body = response.body.getReader();
+      longest = SILENCE_MS;
+      this.#heardAt = Date.now();
       lives();
       this.#tell('live');
       for (;;) {
         const { done, value } = await body.read();
-        if (done) return 0;
-        heardAt = Date.now();
+        // What was on its way when the line was begun anew belongs to the old one.
+        if (done || !mine()) return 0;
+        this.#heardAt = Date.now();
         const events = parser.push(decoder.decode(value, { stream: true }));
         // Cut before the first event, the next line begins where this one did.
         this.#last ??= parser.position;
@@ -136,7 +162,15 @@ export class StreamReader {
       }
     } finally {
       clearInterval(watch);
+      abort.abort();
     }
+  }
+
+  /** For how long nothing was heard, in milliseconds. A clock that was set back begins to count anew. */
+  #silent(): number {
+    const now = Date.now();
+    if (now < this.#heardAt) this.#heardAt = now;
+    return now - this.#heardAt;
   }
 
   #take(id: string | null, data: string): void {

@@ -1,3 +1,4 @@
+// @vitest-environment node
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { SseParser } from './parse';
@@ -115,5 +116,160 @@ describe('the reader', () => {
     await vi.advanceTimersByTimeAsync(100);
     reader.end();
     expect(states).toEqual(['signed-out']);
+  });
+
+  it('honours Retry-After, and tries at once when it is poked', async () => {
+    vi.useFakeTimers();
+    const busy = () => new Response('', { status: 503, headers: { 'retry-after': '7' } });
+    const { asked, fetcher } = daemon([busy, busy, streamOf(frame(1, 'x'))]);
+    const reader = new StreamReader({ event: () => {}, state: () => {} }, fetcher);
+    reader.start();
+    await vi.advanceTimersByTimeAsync(6_900);
+    expect(asked).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(asked).toHaveLength(2);
+    reader.poke();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(asked).toHaveLength(3);
+    reader.end();
+  });
+
+  it('is not held up by a Retry-After of a day, of the past, or of nonsense', async () => {
+    vi.useFakeTimers();
+    for (const wait of ['86400', '-5', 'soon', 'Sat, 21 Nov 2026 10:00:30 GMT']) {
+      const { asked, fetcher } = daemon([() => new Response('', { status: 503, headers: { 'retry-after': wait } })]);
+      const reader = new StreamReader({ event: () => {}, state: () => {} }, fetcher);
+      reader.start();
+      await vi.advanceTimersByTimeAsync(10_500);
+      expect(asked.length, wait).toBe(2);
+      reader.end();
+    }
+  });
+
+  /** A line that says hello and then what the test gives it; it ends when it is aborted. */
+  function open() {
+    const lines: { push(text: string): void; url: string; aborted: boolean }[] = [];
+    const fetcher = ((url: string, init: RequestInit) => {
+      const line = { push: (_: string) => {}, url, aborted: false };
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          line.push = (text) => controller.enqueue(new TextEncoder().encode(text));
+          init.signal?.addEventListener('abort', () => {
+            if (line.aborted) return;
+            line.aborted = true;
+            controller.error(new DOMException('gone', 'AbortError'));
+          });
+        },
+      });
+      lines.push(line);
+      line.push(': hello\n\n');
+      return Promise.resolve(new Response(body));
+    }) as unknown as typeof fetch;
+    return { lines, fetcher };
+  }
+
+  it('after a laptop slept it leaves the dead line within seconds, and resumes', async () => {
+    vi.useFakeTimers();
+    const { lines, fetcher } = open();
+    const states: LineState[] = [];
+    const reader = new StreamReader({ event: () => {}, state: (state) => states.push(state) }, fetcher);
+    reader.start();
+    await vi.advanceTimersByTimeAsync(100);
+    lines[0]?.push(frame(7, 'x'));
+    await vi.advanceTimersByTimeAsync(100);
+    vi.setSystemTime(Date.now() + 8 * 3_600_000);
+    await vi.advanceTimersByTimeAsync(4_000);
+    expect(lines).toHaveLength(2);
+    expect(lines[1]?.url).toBe('/api/v1/events?after=7');
+    expect(states).toEqual(['live', 'away', 'live']);
+    reader.end();
+  });
+
+  it('a clock that is set back neither ends the line nor keeps a dead one', async () => {
+    vi.useFakeTimers();
+    const { lines, fetcher } = open();
+    const reader = new StreamReader({ event: () => {}, state: () => {} }, fetcher);
+    reader.start();
+    await vi.advanceTimersByTimeAsync(100);
+    vi.setSystemTime(Date.now() - 3_600_000);
+    await vi.advanceTimersByTimeAsync(10_000);
+    lines[0]?.push(': still here\n\n');
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(lines).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(lines).toHaveLength(2);
+    reader.end();
+  });
+
+  it('poked while the line is doubtful it does not wait for the rest of the silence', async () => {
+    vi.useFakeTimers();
+    const { lines, fetcher } = open();
+    const reader = new StreamReader({ event: () => {}, state: () => {} }, fetcher);
+    reader.start();
+    await vi.advanceTimersByTimeAsync(10_000);
+    reader.poke();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(lines).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(8_000);
+    reader.poke();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(lines).toHaveLength(2);
+    reader.end();
+  });
+
+  it('an answer whose headers never come is given up', async () => {
+    vi.useFakeTimers();
+    let tries = 0;
+    const fetcher = ((_: string, init: RequestInit) => new Promise((_resolve, reject) => {
+      tries += 1;
+      init.signal?.addEventListener('abort', () => reject(new DOMException('gone', 'AbortError')));
+    })) as unknown as typeof fetch;
+    const reader = new StreamReader({ event: () => {}, state: () => {} }, fetcher);
+    reader.start();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(tries).toBe(2);
+    reader.end();
+  });
+
+  it('begun anew it forgets the number, at once, and takes nothing more of the old line', async () => {
+    vi.useFakeTimers();
+    const { lines, fetcher } = open();
+    const events: DeskEvent[] = [];
+    const reader = new StreamReader({ event: (event) => events.push(event), state: () => {} }, fetcher);
+    reader.start();
+    await vi.advanceTimersByTimeAsync(10);
+    lines[0]?.push(frame(7, 'x'));
+    await vi.advanceTimersByTimeAsync(10);
+    lines[0]?.push(frame(8, 'secret'));
+    reader.restart();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(lines.map((line) => line.url)).toEqual(['/api/v1/events', '/api/v1/events']);
+    expect(lines[0]?.aborted).toBe(true);
+    expect(events.map((event) => event.type)).toEqual(['x']);
+    reader.end();
+  });
+
+  it('signed out and in again it lives again', async () => {
+    vi.useFakeTimers();
+    const states: LineState[] = [];
+    const { fetcher } = daemon([() => new Response('', { status: 401 }), () => new Response('', { status: 401 }), streamOf(frame(1, 'x'))]);
+    const reader = new StreamReader({ event: () => {}, state: (state) => states.push(state) }, fetcher);
+    reader.start();
+    await vi.advanceTimersByTimeAsync(9_000);
+    reader.restart();
+    await vi.advanceTimersByTimeAsync(10);
+    reader.end();
+    expect(states.slice(0, 2)).toEqual(['signed-out', 'live']);
+  });
+
+  it('after it ended it asks no more', async () => {
+    vi.useFakeTimers();
+    const { asked, fetcher } = daemon([streamOf(frame(1, 'x'))]);
+    const reader = new StreamReader({ event: () => {}, state: () => {} }, fetcher);
+    reader.start();
+    await vi.advanceTimersByTimeAsync(10);
+    reader.end();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(asked).toHaveLength(1);
   });
 });

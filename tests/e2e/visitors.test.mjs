@@ -1,4 +1,5 @@
-// A visitor writes, the desk sees it: on the real daemon where DESKBELL_BIN names its binary, else on the mock.
+// A visitor writes, the desk has it, the answer shows: on the real daemon where DESKBELL_BIN names its binary, else on
+// the mock. What staff see of it on their own page is in the files beside this one.
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
@@ -16,136 +17,59 @@ const POISON = [
 ];
 
 for (const kind of DESKS) {
-  describe(`the desk and its visitors (${kind})`, { timeout: 900_000 }, () => {
+  describe(`visitors (${kind})`, { timeout: 900_000 }, () => {
     let browser;
     let shop;
     let strangersShop;
     let desk;
-    let signedIn;
 
     before(async () => {
       [browser, shop, strangersShop] = await Promise.all([openBrowser(), startShop(), startShop()]);
       desk = await startDesk(kind, { allowedOrigins: [shop.origin] });
-      const context = await browser.newContext();
-      await openPage(context, desk.setupUrl);
-      signedIn = await context.storageState();
-      await context.close();
     });
     after(async () => {
       await browser?.close();
       await Promise.all([desk, shop, strangersShop].map((one) => one?.stop()));
     });
 
-    const staffPage = async (options) => {
-      const page = await openPage(await browser.newContext({ storageState: signedIn, ...options }), `${desk.origin}/`);
-      await page.locator("#me", { hasText: /\S/ }).waitFor({ state: "attached" });
-      return page;
-    };
     const signed = (id) => (desk.kind === "mock" ? "genuine" : createHmac("sha256", IDENTITY_SECRET).update(id).digest("hex"));
     const visitorPage = async (options) => openPage(await browser.newContext(options), `${desk.origin}/try/website`);
-    const feedOf = (page) => page.evaluate(async () => (await (await fetch("/api/v1/feed?limit=200")).json()).data);
-    const timesStored = async (page, text) => (await feedOf(page)).filter((message) => message.text === text).length;
+    const timesStored = (text) => desk.timesStored(text);
     const settled = async (pages) => {
       for (const page of pages) assert.deepEqual(page.wrong, []);
       await Promise.all(pages.map((page) => page.context().close()));
     };
 
-    test("what a visitor writes is on the desk", async () => {
-      const [staff, visitor] = await Promise.all([staffPage(), visitorPage()]);
+    test("what a visitor writes is on the desk, once", async () => {
+      const visitor = await visitorPage();
       const chat = chatOf(visitor);
       await chat.open();
       await chat.say("Is the fern in stock?");
-      const item = staff.locator(".item", { hasText: "Is the fern in stock?" });
-      await item.waitFor();
       await chat.turns.filter({ hasText: "sent" }).waitFor();
-      assert.equal(await staff.locator("#announce").textContent().then((text) => text.includes("Is the fern in stock?")), true);
-      assert.equal(await item.count(), 1);
-      await settled([staff, visitor]);
+      const message = await desk.message("Is the fern in stock?");
+      assert.equal(message.direction, "inbound");
+      assert.equal(message.channel_id, "website");
+      assert.equal(await timesStored("Is the fern in stock?"), 1);
+      await settled([visitor]);
     });
 
-    test("from Enter to the desk's screen, twenty times", async (t) => {
-      const [staff, visitor] = await Promise.all([staffPage(), visitorPage()]);
-      const chat = chatOf(visitor);
-      await chat.open();
-      await chat.say("Warm");
-      await staff.locator(".item", { hasText: "Warm" }).waitFor();
-      // Both pages are of one machine, so their clocks are one. Painted: two frames after the words stand in the page.
-      await staff.evaluate(() => {
-        window.painted = {};
-        new MutationObserver(() => {
-          for (const { textContent: words } of document.querySelectorAll(".item .text")) {
-            if (words in window.painted) continue;
-            window.painted[words] = 0;
-            requestAnimationFrame(() => requestAnimationFrame(() => { window.painted[words] = Date.now(); }));
-          }
-        }).observe(document.getElementById("feed"), { childList: true, subtree: true });
-      });
-      await visitor.evaluate(() => {
-        window.pressed = {};
-        const field = document.querySelector("deskbell-chat").shadowRoot.querySelector("textarea");
-        field.addEventListener("keydown", ({ key }) => { if (key === "Enter") window.pressed[field.value] = Date.now(); }, true);
-      });
-      const took = [];
-      for (let number = 0; number < 20; number += 1) {
-        const words = `Timed ${number}.`;
-        // Frames are painted for the page that is in front, as the desk is on its own screen.
-        await visitor.bringToFront();
-        await chat.field.fill(words);
-        await chat.field.press("Enter", { noWaitAfter: true });
-        await staff.bringToFront();
-        await staff.waitForFunction((key) => window.painted[key] > 0, words);
-        took.push(await staff.evaluate((key) => window.painted[key], words) - await visitor.evaluate((key) => window.pressed[key], words));
-      }
-      took.sort((a, b) => a - b);
-      t.diagnostic(`Enter to paint (${kind}): median ${took[10]} ms, p95 ${took[18]} ms`);
-      // How quick that is depends on the machine: the figure above tells; here it only must not hang.
-      assert.ok(took[0] >= 0 && took[10] < 10_000, took.join(" "));
-      await settled([staff, visitor]);
-    });
-
-    test("staff answer from the page; an answer that did not get through is kept and sent once", async () => {
-      const [staff, visitor] = await Promise.all([staffPage(), visitorPage()]);
+    test("an answer that was sent again under the same key shows once, as it was written", async () => {
+      const visitor = await visitorPage();
       const chat = chatOf(visitor);
       await chat.open();
       await chat.say("Can I pay on delivery?");
-      const item = staff.locator(".item", { hasText: "Can I pay on delivery?" });
-      await item.getByRole("button", { name: /^Answer Visitor .{4}$/ }).click();
-      const field = item.getByRole("textbox");
-      assert.equal(await field.evaluate((element) => element === document.activeElement), true);
-      await field.fill("Yes, by card <b>or</b> cash.\nSee you soon!");
-      // The line is dead twice: once before the daemon heard it, once after.
-      let tries = 0;
-      await staff.context().route(/\/messages$/, async (route) => {
-        tries += 1;
-        if (tries === 1) return route.abort("internetdisconnected");
-        if (tries === 2) await route.fetch();
-        return tries === 2 ? route.abort("connectionreset") : route.continue();
-      });
-      for (const expected of [1, 2]) {
-        await field.press("Control+Enter");
-        await item.getByRole("alert").filter({ hasText: "still here" }).waitFor();
-        await staff.waitForFunction(() => !document.querySelector("form.answer .send").disabled);
-        assert.equal(tries, expected);
-      }
-      // Somebody else writes meanwhile: the form stays.
-      await chat.say("Hello?");
-      await chat.turns.filter({ hasText: "Hello?" }).filter({ hasText: "sent" }).waitFor();
-      assert.equal(await field.inputValue(), "Yes, by card <b>or</b> cash.\nSee you soon!");
-      await item.getByRole("button", { name: "Send" }).click();
-      await field.waitFor({ state: "detached" });
+      const { conversation_id: id } = await desk.message("Can I pay on delivery?");
+      const text = "Yes, by card <b>or</b> cash.\nSee you soon!";
+      const answers = [];
+      for (let tries = 0; tries < 2; tries += 1) answers.push(await desk.ask("POST", `conversations/${id}/messages`, { text }, { "Idempotency-Key": "the same" }));
+      assert.deepEqual(answers.map((answer) => answer.status), [202, 202]);
+      assert.equal(answers[0].body.id, answers[1].body.id);
       await chat.turns.filter({ hasText: "Yes, by card <b>or</b> cash." }).waitFor();
+      await chat.say("Thanks");
+      await chat.turns.filter({ hasText: "Thanks" }).filter({ hasText: "sent" }).waitFor();
       assert.equal(await chat.turns.filter({ hasText: "Yes, by card" }).count(), 1);
-      assert.equal(await timesStored(staff, "Yes, by card <b>or</b> cash.\nSee you soon!"), 1);
-      await staff.locator(".item.out", { hasText: "Yes, by card" }).waitFor();
-      const read = () => staff.evaluate(async () => {
-        const { data } = await (await fetch("/api/v1/feed?limit=200")).json();
-        return data.find((message) => message.text === "Can I pay on delivery?").conversation.unread_count;
-      });
-      for (let tries = 0; (await read()) > 0; tries += 1) {
-        assert.ok(tries < 200, "who answers has read");
-        await staff.waitForTimeout(100);
-      }
-      await Promise.all([staff, visitor].map((page) => page.context().close()));
+      assert.equal(await timesStored(text), 1);
+      await settled([visitor]);
     });
 
     test("a page that shows the chat asks the desk for nothing until somebody opens it", async () => {
@@ -162,7 +86,7 @@ for (const kind of DESKS) {
     });
 
     test("written offline, kept over a reload, sent exactly once when the line is back", async () => {
-      const [staff, visitor] = await Promise.all([staffPage(), visitorPage()]);
+      const visitor = await visitorPage();
       const chat = chatOf(visitor);
       await chat.open();
       await chat.say("Before the tunnel");
@@ -175,24 +99,24 @@ for (const kind of DESKS) {
       await chat.turns.filter({ hasText: "waiting for connection" }).first().waitFor();
       await visitor.reload();
       assert.equal(await chat.turns.filter({ hasText: "In the tunnel" }).count(), 2);
-      assert.equal(await timesStored(staff, "In the tunnel, one"), 0);
+      assert.equal(await timesStored("In the tunnel, one"), 0);
       dead = false;
       await visitor.evaluate(() => dispatchEvent(new Event("online")));
       await chat.turns.filter({ hasText: "sent" }).filter({ hasText: "two" }).waitFor();
-      await staff.locator(".item", { hasText: "In the tunnel, two" }).waitFor();
+      await desk.message("In the tunnel, two");
       await visitor.reload();
       await chat.turns.filter({ hasText: "Before the tunnel" }).waitFor();
       for (const text of ["In the tunnel, one", "In the tunnel, two"]) {
-        assert.equal(await timesStored(staff, text), 1, text);
+        assert.equal(await timesStored(text), 1, text);
         assert.equal(await chat.turns.filter({ hasText: text }).count(), 1, text);
       }
       const order = (await chat.turns.allTextContents()).map((text) => /one|two/.exec(text)?.[0]).filter(Boolean);
       assert.deepEqual(order, ["one", "two"]);
-      await settled([staff, visitor]);
+      await settled([visitor]);
     });
 
     test("two tabs show the same and send once", async () => {
-      const [staff, first] = await Promise.all([staffPage(), visitorPage()]);
+      const first = await visitorPage();
       const second = await openPage(first.context(), `${desk.origin}/try/website`);
       const [here, there] = [chatOf(first), chatOf(second)];
       await here.open();
@@ -208,29 +132,23 @@ for (const kind of DESKS) {
         await chat.turns.filter({ hasText: "sent" }).first().waitFor();
         assert.equal(await chat.turns.count(), 2);
       }
-      await staff.locator(".item", { hasText: "From the second tab" }).waitFor();
-      for (const text of ["From the first tab", "From the second tab"]) assert.equal(await timesStored(staff, text), 1, text);
-      await settled([staff, first, second]);
+      await desk.message("From the second tab");
+      for (const text of ["From the first tab", "From the second tab"]) assert.equal(await timesStored(text), 1, text);
+      await settled([first, second]);
     });
 
     test("a reply shows in the chat, and rings in the corner when the chat is closed", async () => {
-      const [staff, visitor] = await Promise.all([staffPage(), visitorPage()]);
+      const visitor = await visitorPage();
       const chat = chatOf(visitor);
       await chat.open();
       await chat.say("Do you deliver to Brno?");
-      await staff.locator(".item", { hasText: "Do you deliver to Brno?" }).waitFor();
-      const reply = (text, more) => staff.evaluate(async ([words, rest]) => {
-        const { data } = await (await fetch("/api/v1/feed?limit=50")).json();
-        const { conversation_id: id } = data.find((message) => message.text === "Do you deliver to Brno?");
-        const body = JSON.stringify({ text: words, ...rest });
-        return (await fetch(`/api/v1/conversations/${id}/messages`, { method: "POST", headers: { "Content-Type": "application/json" }, body })).status;
-      }, [text, more]);
-      // A note is the shop's own; the mock has none.
-      if (desk.kind === "daemon") assert.equal(await reply("He asked twice already", { private: true }), 201);
+      const reply = async (text, more) => (await desk.answer("Do you deliver to Brno?", text, more)).status;
+      // A note is the shop's own.
+      assert.equal(await reply("He asked twice already", { private: true }), 201);
       assert.equal(await reply("We do, in two days."), 202);
       await chat.turns.filter({ hasText: "We do, in two days." }).waitFor();
-      await staff.locator(".item", { hasText: "We do, in two days." }).waitFor();
-      for (const page of [visitor, staff]) assert.equal(await page.getByText("He asked twice already").count(), 0);
+      await desk.message("We do, in two days.");
+      assert.equal(await visitor.getByText("He asked twice already").count(), 0);
       await visitor.keyboard.press("Escape");
       await reply("On Fridays too.");
       await visitor.locator("deskbell-chat .badge", { hasText: "1" }).waitFor();
@@ -239,11 +157,11 @@ for (const kind of DESKS) {
       await chat.open();
       await chat.turns.filter({ hasText: "On Fridays too." }).waitFor();
       assert.doesNotMatch(await visitor.title(), /^\(/);
-      await settled([staff, visitor]);
+      await settled([visitor]);
     });
 
     test("an attachment goes along and is named on both sides", async () => {
-      const [staff, visitor] = await Promise.all([staffPage(), visitorPage()]);
+      const visitor = await visitorPage();
       const chat = chatOf(visitor);
       await chat.open();
       const picture = await visitor.screenshot({ clip: { x: 0, y: 0, width: 64, height: 48 } });
@@ -255,13 +173,12 @@ for (const kind of DESKS) {
       await chat.say("Is this light enough?");
       await visitor.locator("deskbell-chat canvas").waitFor();
       await chat.turns.filter({ hasText: "faktúra.txt" }).waitFor();
-      await staff.locator(".item img[alt='window sill.png']").waitFor();
-      await staff.waitForFunction(() => document.querySelector(".item img")?.naturalWidth === 64);
-      await staff.locator(".item .file", { hasText: "faktúra.txt" }).waitFor();
+      const { attachments } = await desk.message("Is this light enough?");
+      assert.deepEqual(attachments.map(({ name, kind, mime_type: type }) => [name, kind, type.split(";")[0]]), [["window sill.png", "image", "image/png"], ["faktúra.txt", "file", "text/plain"]]);
       const download = visitor.waitForEvent("download");
       await visitor.locator("deskbell-chat button.file").click();
       assert.equal((await download).suggestedFilename(), "faktúra.txt");
-      await settled([staff, visitor]);
+      await settled([visitor]);
     });
 
     test("everything works by keyboard alone", async () => {
@@ -304,7 +221,7 @@ for (const kind of DESKS) {
 
     for (const colorScheme of ["light", "dark"]) {
       test(`axe finds nothing, ${colorScheme}`, async () => {
-        const [staff, visitor] = await Promise.all([staffPage({ colorScheme, reducedMotion: "reduce" }), visitorPage({ colorScheme, reducedMotion: "reduce" })]);
+        const visitor = await visitorPage({ colorScheme, reducedMotion: "reduce" });
         const chat = chatOf(visitor);
         const violations = async (page) => (await new AxeBuilder({ page }).analyze()).violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target.flat().join(" ")).join(", ")}`);
         await chat.launcher.waitFor();
@@ -315,18 +232,11 @@ for (const kind of DESKS) {
         await chat.turns.filter({ hasText: "sent" }).waitFor();
         await visitor.setInputFiles("deskbell-chat input[type=file]", { name: "a.txt", mimeType: "text/plain", buffer: Buffer.from("a") });
         assert.deepEqual(await violations(visitor), []);
-        await staff.locator(".item", { hasText: `shop.example/${colorScheme}` }).waitFor();
-        assert.deepEqual(await violations(staff), []);
-        const stranger = await openPage(await browser.newContext({ colorScheme }), `${desk.origin}/`);
-        await stranger.getByText("set-up link").waitFor();
-        assert.deepEqual(await violations(stranger), []);
-        await Promise.all([staff, visitor, stranger].map((page) => page.context().close()));
+        await settled([visitor]);
       });
     }
 
     test("r02 poison in names, texts and file names runs nothing, anywhere", async () => {
-      const staff = await staffPage();
-      const pages = [staff];
       for (const [at, poison] of POISON.entries()) {
         const id = `customer-${at}`;
         const identity = JSON.stringify({ id, name: poison, signature: signed(id) }).replaceAll("&", "&amp;").replaceAll("'", "&#39;").replaceAll("<", "&lt;");
@@ -340,34 +250,25 @@ for (const kind of DESKS) {
         await chat.turns.filter({ hasText: "sent" }).waitFor();
         assert.ok((await chat.turns.first().innerText()).includes(poison), "it is shown as it was written");
         assert.equal(await visitor.evaluate(() => window.ran), undefined, poison);
-        const item = staff.locator(".item", { hasText: `${at} ${poison}` });
-        await item.first().waitFor();
-        assert.equal((await item.first().locator(".who").textContent()).trim(), poison);
+        const message = await desk.message(`${at} ${poison}`);
+        assert.equal(message.author.name, poison);
         await settled([visitor]);
       }
-      await staff.reload();
-      await staff.locator(".item").first().waitFor();
-      assert.equal(await staff.evaluate(() => window.ran), undefined);
-      assert.equal(await staff.locator(".item script, .item svg, .item iframe, .item style, .item details").count(), 0);
-      await settled(pages);
     });
 
     test("v01 a claim without a signature leaves the visitor a stranger who can still write", async () => {
-      const staff = await staffPage();
       shop.embed(desk, "data-identity='{\"id\":\"4711\",\"name\":\"Somebody Else\"}'");
       const visitor = await openPage(await browser.newContext(), shop.origin);
       const chat = chatOf(visitor);
       await chat.open();
       await chat.say("Who am I?");
       await chat.turns.filter({ hasText: "sent" }).waitFor();
-      const item = staff.locator(".item", { hasText: "Who am I?" });
-      await item.waitFor();
-      assert.doesNotMatch(await item.textContent(), /Somebody Else/);
-      await settled([staff, visitor]);
+      const { author } = await desk.message("Who am I?");
+      assert.notEqual(author.name, "Somebody Else");
+      await settled([visitor]);
     });
 
     test("v03 a shop that is not on the list cannot chat, one that is can", async () => {
-      const staff = await staffPage();
       for (const [site, allowed] of [[shop, true], [strangersShop, false]]) {
         site.embed(desk);
         const visitor = await openPage(await browser.newContext(), site.origin);
@@ -375,10 +276,9 @@ for (const kind of DESKS) {
         await chat.open();
         await chat.say(`Allowed: ${allowed}`);
         await chat.turns.filter({ hasText: allowed ? "sent" : "waiting for connection" }).waitFor();
-        assert.equal(await timesStored(staff, `Allowed: ${allowed}`), allowed ? 1 : 0);
+        assert.equal(await timesStored(`Allowed: ${allowed}`), allowed ? 1 : 0);
         await visitor.context().close();
       }
-      await settled([staff]);
     });
 
     test("v04 the widget listens to no window's messages", async () => {
@@ -434,12 +334,6 @@ for (const kind of DESKS) {
       await settled([one, other]);
     });
 
-    test("who is not signed in is told how to", async () => {
-      const page = await openPage(await browser.newContext(), `${desk.origin}/`);
-      await page.getByRole("heading", { name: "Open the set-up link that the terminal printed" }).waitFor();
-      await settled([page]);
-    });
-
     test("older messages come by the page, none twice and none left out", async () => {
       const visitor = await visitorPage();
       const chat = chatOf(visitor);
@@ -469,14 +363,7 @@ for (const kind of DESKS) {
       await chat.turns.filter({ hasText: "Number 0." }).waitFor();
       const numbers = (await chat.turns.allTextContents()).map((text) => Number(/Number (\d+)\./.exec(text)[1]));
       assert.deepEqual(numbers, Array.from({ length: 60 }, (_, at) => at));
-
-      const staff = await staffPage();
-      await staff.locator(".item", { hasText: "Number 59." }).waitFor();
-      await staff.getByRole("button", { name: "Older messages" }).click();
-      await staff.locator(".item", { hasText: "Number 0." }).waitFor();
-      const seen = (await staff.locator(".item .text").allTextContents()).map((text) => /^Number (\d+)\.$/.exec(text)?.[1]).filter(Boolean);
-      assert.deepEqual(seen.map(Number), Array.from({ length: 60 }, (_, at) => 59 - at));
-      await settled([staff, visitor]);
+      await settled([visitor]);
     });
   });
 }

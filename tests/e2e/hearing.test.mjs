@@ -1,0 +1,222 @@
+// What the desk lets its people hear: measured where it goes to the loudspeaker, with the browser's rules as they are.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+
+import { deskPage, staff } from "./desk.mjs";
+import { WITHOUT_DAEMON, eventually, openBrowser, startDesk } from "./harness.mjs";
+import { deliver, written } from "./seed.mjs";
+
+/** Listens beside the loudspeaker, and counts what the desk says that it played. */
+function eavesdrop() {
+  window.sounds = [];
+  new PerformanceObserver((list) => {
+    for (const { name, detail, startTime } of list.getEntries()) if (name === "deskbell.sound") window.sounds.push({ ...detail, at: performance.timeOrigin + startTime });
+  }).observe({ type: "mark", buffered: true });
+  const connect = AudioNode.prototype.connect;
+  AudioNode.prototype.connect = function listened(to, ...rest) {
+    if (to instanceof AudioDestinationNode) {
+      window.ear = this.context.createAnalyser();
+      window.ear.fftSize = 8192;
+      connect.call(this, window.ear);
+    }
+    return connect.call(this, to, ...rest);
+  };
+  window.listen = async (milliseconds) => {
+    const wave = new Float32Array(window.ear.fftSize);
+    const until = performance.now() + milliseconds;
+    const heard = { peak: 0, loudest: 0 };
+    while (performance.now() < until) {
+      window.ear.getFloatTimeDomainData(wave);
+      let sum = 0;
+      for (const value of wave) {
+        heard.peak = Math.max(heard.peak, Math.abs(value));
+        sum += value * value;
+      }
+      heard.loudest = Math.max(heard.loudest, Math.sqrt(sum / wave.length));
+      await new Promise((done) => { setTimeout(done, 40); });
+    }
+    return heard;
+  };
+}
+
+describe("hearing", { skip: WITHOUT_DAEMON, timeout: 900_000 }, () => {
+  let browser;
+  let desk;
+  let ana;
+  let context;
+  let customers = 0;
+
+  before(async () => {
+    [browser, desk] = await Promise.all([openBrowser({ args: ["--autoplay-policy=document-user-activation-required"] }), startDesk("daemon")]);
+    ana = await staff(desk);
+  });
+  after(() => Promise.all([browser?.close(), desk?.stop()]));
+  beforeEach(async () => {
+    context = await browser.newContext({ storageState: ana.state });
+    await context.addInitScript(eavesdrop);
+  });
+  afterEach(async () => {
+    for (const page of context.pages()) assert.deepEqual(page.wrong, []);
+    await context.close();
+    // Nobody waits any longer.
+    for (let open; (open = (await desk.get("conversations?status=open&limit=200")).data).length > 0;) {
+      await Promise.all(open.map(({ id }) => desk.ask("PATCH", `conversations/${id}`, { status: "resolved" })));
+    }
+  });
+
+  const open = (path) => deskPage(browser, desk, ana, { context, path });
+  const stands = (page, state) => page.locator(`html[data-hearing="${state}"]`).waitFor({ state: "attached" });
+  const click = async (page) => {
+    await page.keyboard.press("Shift");
+    await stands(page, "on");
+  };
+  const soundsOf = (page) => page.evaluate(() => window.sounds);
+  /** A new customer writes; gives their conversation. */
+  const writes = async (text = `Is anybody there? ${customers}`) => {
+    customers += 1;
+    await deliver(desk, written(500_000 + customers, text));
+    return (await desk.message(text)).conversation_id;
+  };
+  const heard = (page, count, seconds = 20) => eventually(async () => {
+    const sounds = await soundsOf(page);
+    return sounds.length >= count && sounds;
+  }, `${count} sounds`, seconds);
+  const rest = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
+
+  test("while the browser keeps the bell still the desk says so, and one click mends it", async () => {
+    const page = await open();
+    await stands(page, "blocked");
+    await writes();
+    const hint = page.getByRole("status").getByRole("button", { name: "Enable sound" });
+    await hint.waitFor();
+    assert.deepEqual(await soundsOf(page), []);
+    await hint.click();
+    await stands(page, "on");
+    await hint.waitFor({ state: "detached" });
+    assert.ok((await heard(page, 1)).length >= 1);
+  });
+
+  test("a new message is heard, once, within a second, and not too loud", async (t) => {
+    const page = await open();
+    await click(page);
+    await page.evaluate(() => { window.listening = window.listen(4_000); });
+    const before = Date.now();
+    await writes();
+    const [sound] = await heard(page, 1);
+    t.diagnostic(`from the webhook to the sound: ${Math.round(sound.at - before)} ms`);
+    assert.equal(sound.sound, "chat");
+    assert.ok(sound.at - before < 3_000, `${sound.at - before} ms`);
+    const { peak, loudest } = await page.evaluate(() => window.listening);
+    t.diagnostic(`peak ${peak.toFixed(3)}, loudest 0.17 s ${loudest.toFixed(3)} of full scale`);
+    assert.ok(loudest > 0.01, `it can be heard: ${loudest}`);
+    assert.ok(peak < 0.8, `it is soft: ${peak}`);
+    await rest(3_000);
+    assert.equal((await soundsOf(page)).length, 1);
+  });
+
+  test("it rings again until somebody takes it", async () => {
+    const page = await open();
+    await click(page);
+    const id = await writes();
+    const sounds = await heard(page, 2, 30);
+    assert.deepEqual(sounds.map(({ sound, step }) => [sound, step]), [["chat", 0], ["nobody", 1]]);
+    const apart = sounds[1].at - sounds[0].at;
+    assert.ok(apart > 9_500 && apart < 14_000, `${apart} ms`);
+    const { body: me } = await desk.ask("GET", "users");
+    await desk.ask("PATCH", `conversations/${id}`, { assignee_id: me?.data?.[0]?.id ?? ana.id });
+    await rest(32_000);
+    assert.equal((await soundsOf(page)).length, 2);
+  });
+
+  test("f30 a burst is a sound now and then", async () => {
+    const page = await open();
+    await click(page);
+    await deliver(desk, Array.from({ length: 200 }, (_, n) => written(600_000 + n, `Burst ${n}`)));
+    await deliver(desk, Array.from({ length: 200 }, (_, n) => written(610_000 + n, `Burst ${n + 200}`)));
+    await rest(7_000);
+    const sounds = await soundsOf(page);
+    assert.ok(sounds.length >= 1 && sounds.length <= 3, `${sounds.length} sounds`);
+    for (const [n, { at }] of sounds.entries()) if (n > 0) assert.ok(at - sounds[n - 1].at >= 2_900, "never two at once");
+  });
+
+  test("f36 five tabs are one sound, and when the one that sounds closes another does", async () => {
+    const pages = [];
+    for (let n = 0; n < 5; n += 1) {
+      pages.push(await open());
+      await click(pages[n]);
+    }
+    const all = async () => (await Promise.all(pages.filter((page) => !page.isClosed()).map(soundsOf))).flat();
+    await writes();
+    await eventually(async () => (await all()).length > 0, "a sound");
+    await rest(4_000);
+    assert.equal((await all()).length, 1);
+    const sounding = (await Promise.all(pages.map(soundsOf))).findIndex((sounds) => sounds.length > 0);
+    await pages[sounding].close();
+    await rest(500);
+    await writes();
+    await eventually(async () => (await all()).length > 0, "a sound of another tab");
+    await rest(3_500);
+    assert.equal((await all()).filter(({ sound }) => sound === "chat").length, 1);
+  });
+
+  test("a reload does not ring for what has rung, and goes on", async () => {
+    const page = await open();
+    await click(page);
+    await writes();
+    await heard(page, 1);
+    await page.reload();
+    await page.locator("html[data-hearing]").waitFor();
+    await click(page);
+    await rest(3_000);
+    assert.deepEqual(await soundsOf(page), []);
+    assert.equal((await heard(page, 1, 20))[0].sound, "nobody");
+  });
+
+  test("what a person has open and looks at rings no more", async () => {
+    const page = await open();
+    await click(page);
+    const id = await writes();
+    await heard(page, 1);
+    await page.goto(`${desk.origin}/desk/inbox/unanswered/${id}`);
+    await page.locator("html[data-hearing]").waitFor();
+    await click(page);
+    await page.mouse.move(300, 300);
+    await page.mouse.move(310, 300);
+    await rest(14_000);
+    assert.deepEqual(await soundsOf(page), []);
+  });
+
+  test("off is off, in all tabs, and stays so", async () => {
+    const [page, other] = [await open(), await open()];
+    await click(page);
+    await stands(other, "on");
+    await page.getByRole("button", { name: "Sound is on. Turn it off" }).click();
+    await Promise.all([stands(page, "off"), stands(other, "off")]);
+    await writes();
+    await rest(3_000);
+    assert.deepEqual([await soundsOf(page), await soundsOf(other)].flat(), []);
+    await page.reload();
+    await stands(page, "off");
+  });
+
+  test("f34 a hidden tab rings, also again", async (t) => {
+    const page = await open();
+    await click(page);
+    const devtools = await context.newCDPSession(page);
+    const { windowId } = await devtools.send("Browser.getWindowForTarget");
+    const front = await openOver(page);
+    await devtools.send("Emulation.setFocusEmulationEnabled", { enabled: false });
+    const hidden = await page.evaluate(() => document.visibilityState);
+    t.diagnostic(`window ${windowId}: ${hidden}`);
+    await writes();
+    const sounds = await heard(page, 2, 30);
+    assert.ok(sounds[1].at - sounds[0].at < 14_000);
+    await front.close();
+  });
+  const openOver = async (page) => {
+    const front = await page.context().newPage();
+    await front.bringToFront();
+    return front;
+  };
+});

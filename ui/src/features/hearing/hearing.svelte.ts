@@ -1,0 +1,336 @@
+import { ApiProblem, ask } from '../../lib/api/client';
+import { router } from '../../lib/router.svelte';
+import { session } from '../../lib/state/session.svelte';
+import { stream } from '../../lib/stream/index.svelte';
+import { Policy, preferencesOf, quietUntil, type Preferences, type Sound } from './policy';
+import { Sounds, type Readiness } from './sounds';
+import { ringingOf, type Waiting } from './things';
+
+const PREFERENCES = 'deskbell.hearing';
+const LEDGER = 'deskbell.hearing.ledger';
+/** Who holds it sounds for all tabs of this browser. */
+const LOCK = 'deskbell.hearing';
+/** So many pages of what waits are read at the start: to know what rings, and no more than a badge can say. */
+const PAGES = 3;
+
+/** What tabs tell each other. */
+type Word = { hushed: string } | { leads: boolean };
+
+/** `on` it sounds here or in another tab; `blocked` the browser wants a click first; `quiet` the quiet hours. */
+export type HearingStands = 'on' | 'off' | 'blocked' | 'quiet' | 'none';
+
+/** Makes audible who waits. One tab sounds; all tabs know what waits, so that another can take over at any time. */
+class Hearing {
+  preferences = $state<Preferences>(preferencesOf(kept(PREFERENCES)));
+  /** How many wait that ring for this person. */
+  waiting = $state(0);
+  /** Until when it is quiet, in milliseconds. */
+  quiet = $state<number | null>(null);
+  #readiness = $state<Readiness>('blocked');
+  #elsewhere = $state(false);
+  #leads = false;
+  #asks = false;
+  #release: (() => void) | null = null;
+  #sounds = new Sounds(() => this.#audio());
+  #policy = new Policy();
+  #words: BroadcastChannel | null = null;
+  #started = false;
+  #reading = false;
+  #readAgain = false;
+  #playing = false;
+  #badge = -1;
+  #seenAt = Number.NEGATIVE_INFINITY;
+
+  get stands(): HearingStands {
+    if (!this.preferences.on || this.preferences.volume <= 0) return 'off';
+    if (this.#readiness === 'none') return 'none';
+    if (this.#readiness === 'blocked' && !this.#elsewhere) return 'blocked';
+    return this.quiet === null ? 'on' : 'quiet';
+  }
+
+  /** For measuring: what goes to the loudspeaker. */
+  get analyser(): AnalyserNode | null {
+    return this.#sounds.analyser;
+  }
+
+  /** Begins to listen; what it gives stops that. */
+  start(): () => void {
+    if (this.#started) return () => {};
+    this.#started = true;
+    const abort = new AbortController();
+    const { signal } = abort;
+    const ledger = kept(LEDGER) as { user?: unknown; known?: unknown } | null;
+    this.#policy = new Policy(ledger?.user === session.me?.id ? ledger?.known : null, Date.now());
+    const offs = [
+      ...['conversation.created', 'conversation.updated', 'message.created', 'message.updated'].map((type) =>
+        stream.on(type, ({ data }) => this.#take(data.conversation))),
+      stream.on('reset', () => void this.#read()),
+      stream.on('contact.deleted', () => void this.#read()),
+      stream.onAlarm(() => void this.#ring()),
+    ];
+    if (typeof BroadcastChannel === 'function') {
+      this.#words = new BroadcastChannel('deskbell.hearing');
+      this.#words.addEventListener('message', ({ data }: MessageEvent<Word>) => this.#hear(data));
+    }
+    window.addEventListener('storage', ({ key }) => {
+      if (key === PREFERENCES) {
+        this.preferences = preferencesOf(kept(PREFERENCES));
+        void this.#read();
+        this.#lead();
+      }
+    }, { signal });
+    for (const gesture of ['pointerdown', 'keydown', 'touchend'] as const) {
+      addEventListener(gesture, () => {
+        if (this.#readiness !== 'ready') void this.#sounds.wake();
+      }, { signal, capture: true, passive: true });
+    }
+    for (const sign of ['pointerdown', 'pointermove', 'keydown', 'wheel', 'touchstart', 'focus'] as const) {
+      addEventListener(sign, () => this.#seen(), { signal, capture: true, passive: true });
+    }
+    document.addEventListener('visibilitychange', () => {
+      void this.#look();
+      this.#schedule();
+    }, { signal });
+    this.#audio();
+    void this.#sounds.wake();
+    void this.#look();
+    void this.#read();
+    return () => {
+      abort.abort();
+      for (const off of offs) off();
+      this.#words?.close();
+      this.#words = null;
+      this.#stepDown();
+      stream.alarm(null);
+      this.#started = false;
+      void navigator.clearAppBadge?.().catch(() => {});
+      this.#badge = -1;
+    };
+  }
+
+  set(change: Partial<Preferences>): void {
+    const others = this.preferences.others;
+    this.preferences = preferencesOf({ ...this.preferences, ...change });
+    try {
+      localStorage.setItem(PREFERENCES, JSON.stringify(this.preferences));
+    } catch {
+      // A browser that keeps nothing sounds so until it is closed.
+    }
+    if (others !== this.preferences.others) void this.#read();
+    this.#lead();
+  }
+
+  /** By a click: the browser lets sound through from now on. */
+  async enable(): Promise<void> {
+    this.set({ on: true, ...(this.preferences.volume <= 0 && { volume: 0.7 }) });
+    if (await this.#sounds.wake()) await this.#sounds.play('chat', this.preferences.volume * 0.6);
+  }
+
+  /** Lets somebody hear how it sounds. */
+  async test(sound: Sound): Promise<void> {
+    await this.#sounds.play(sound, this.preferences.volume, 0);
+  }
+
+  /** A conversation stands on the screen of somebody who does something: it was noticed. */
+  opened(id: string): void {
+    if (!this.#policy.hush(id, Date.now())) return;
+    this.#words?.postMessage({ hushed: id } satisfies Word);
+    this.#keep();
+    this.#schedule();
+  }
+
+  /** A sign of life: whoever moves the pointer over an open conversation has noticed it. */
+  #seen(): void {
+    const now = performance.now();
+    if (now - this.#seenAt < 500 || document.hidden) return;
+    this.#seenAt = now;
+    this.noticed();
+  }
+
+  /** What is open on this screen was noticed, if somebody was here just now. */
+  noticed(): void {
+    if (document.hidden || performance.now() - this.#seenAt > 5_000) return;
+    const [room, one, two] = router.parts;
+    const open = room === 'inbox' ? two : room === 'stream' ? one : undefined;
+    if (open) this.opened(open);
+  }
+
+  #hear(word: Word): void {
+    if ('hushed' in word) {
+      this.#policy.hush(word.hushed, Date.now());
+      this.#schedule();
+    } else void this.#look();
+  }
+
+  #take(conversation: unknown): void {
+    if (typeof conversation !== 'object' || conversation === null || !('id' in conversation)) return;
+    this.#put(conversation as Waiting);
+    this.#count();
+    this.#schedule();
+  }
+
+  #put(conversation: Waiting): void {
+    const now = Date.now();
+    const ringing = ringingOf(conversation, session.userId, this.preferences.others);
+    if (!ringing) return this.#policy.drop(conversation.id);
+    const had = this.#policy.get(conversation.id);
+    this.#policy.put(ringing, now);
+    // Taken: what was written until now is in good hands.
+    if (had?.untaken && !ringing.untaken && had.newest >= ringing.newest) this.#policy.hush(ringing.id, now);
+  }
+
+  /** Reads who waits: at the start, and where the stream says that what is known is old. */
+  async #read(): Promise<void> {
+    if (this.#reading) {
+      this.#readAgain = true;
+      return;
+    }
+    this.#reading = true;
+    try {
+      const found = await waitingConversations();
+      const rings = found.flatMap((one) => ringingOf(one, session.userId, this.preferences.others) ?? []);
+      this.#policy.set(rings, Date.now());
+      this.noticed();
+      this.#count();
+      this.#schedule();
+    } catch {
+      // The line is away: it says `reset` or resumes, and what comes then is heard.
+      setTimeout(() => { if (this.#started) void this.#read(); }, 15_000);
+    } finally {
+      this.#reading = false;
+      if (this.#readAgain) {
+        this.#readAgain = false;
+        void this.#read();
+      }
+    }
+  }
+
+  #count(): void {
+    this.waiting = this.#policy.size;
+    if (this.waiting === this.#badge) return;
+    this.#badge = this.waiting;
+    void navigator.setAppBadge?.(this.waiting).catch(() => {});
+  }
+
+  #audio(): void {
+    this.#readiness = this.#sounds.readiness;
+    this.#lead();
+  }
+
+  /** Asks to be the tab that sounds, where it can; steps down where it cannot. */
+  #lead(): void {
+    this.#schedule();
+    const can = this.#started && this.preferences.on && this.#readiness === 'ready';
+    if (!can) return this.#stepDown();
+    if (this.#leads || this.#asks) return;
+    if (!navigator.locks) {
+      // Without a secure origin there are no locks: the ledger keeps tabs from sounding twice.
+      this.#leads = true;
+      this.#schedule();
+      return;
+    }
+    this.#asks = true;
+    void navigator.locks
+      .request(LOCK, () => {
+        this.#asks = false;
+        if (!this.#started || !this.preferences.on) return;
+        this.#leads = true;
+        this.#words?.postMessage({ leads: true } satisfies Word);
+        this.#takeOver();
+        return new Promise<void>((release) => { this.#release = release; });
+      })
+      .catch(() => { this.#asks = false; });
+  }
+
+  #stepDown(): void {
+    if (!this.#leads) return;
+    this.#leads = false;
+    this.#release?.();
+    this.#release = null;
+    this.#words?.postMessage({ leads: false } satisfies Word);
+    stream.alarm(null);
+  }
+
+  /** What the tab before this one has rung for must not ring again. */
+  #takeOver(): void {
+    const ledger = kept(LEDGER) as { user?: unknown; known?: unknown } | null;
+    if (ledger?.user === session.me?.id) this.#policy.load(ledger?.known, Date.now());
+    this.#schedule();
+  }
+
+  /** Whether another tab sounds. */
+  async #look(): Promise<void> {
+    if (!navigator.locks) return;
+    const { held = [] } = await navigator.locks.query();
+    this.#elsewhere = !this.#leads && held.some((lock) => lock.name === LOCK);
+  }
+
+  #schedule(): void {
+    const now = Date.now();
+    this.quiet = quietUntil(this.preferences, now);
+    if (!this.#leads) return;
+    stream.alarm(this.#policy.next(this.preferences, now));
+  }
+
+  async #ring(): Promise<void> {
+    if (!this.#leads || this.#playing) return;
+    this.#playing = true;
+    try {
+      if (!(await this.#sounds.wake())) return this.#audio();
+      if (!navigator.locks) {
+        await new Promise((done) => setTimeout(done, Math.random() * 400));
+        this.#takeOver();
+      }
+      const ring = this.#policy.ring(this.preferences, Date.now());
+      if (ring) {
+        this.#keep();
+        await this.#sounds.play(ring.sound, this.preferences.volume, ring.step);
+      }
+    } finally {
+      this.#playing = false;
+      this.#schedule();
+    }
+  }
+
+  #keep(): void {
+    try {
+      localStorage.setItem(LEDGER, JSON.stringify({ user: session.me?.id, known: this.#policy.ledger(Date.now()) }));
+    } catch {
+      // A tab that takes over then rings once more than it had to.
+    }
+  }
+}
+
+function kept(key: string): unknown {
+  try {
+    return JSON.parse(localStorage.getItem(key) ?? 'null');
+  } catch {
+    return null;
+  }
+}
+
+interface Page {
+  data: Waiting[];
+  next: string | null;
+}
+
+async function waitingConversations(): Promise<Waiting[]> {
+  const found: Waiting[] = [];
+  let cursor: string | null = null;
+  for (let page = 0; page < PAGES; page += 1) {
+    const query: URLSearchParams = new URLSearchParams({ waiting: 'true', limit: '200', ...(cursor && { cursor }) });
+    const { data, next }: Page = await ask<Page>('GET', `/api/v1/conversations?${query}`).catch((error: unknown) => {
+      // A daemon that cannot tell who waits can tell what nobody has read.
+      if (!(error instanceof ApiProblem) || error.status !== 400) throw error;
+      query.delete('waiting');
+      query.set('unread', 'true');
+      return ask<Page>('GET', `/api/v1/conversations?${query}`);
+    });
+    found.push(...data);
+    if (!next) break;
+    cursor = next;
+  }
+  return found;
+}
+
+export const hearing = new Hearing();
