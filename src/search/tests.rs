@@ -254,6 +254,7 @@ async fn what_changes_is_found_as_it_is_now() {
         email: Some(Some("anna.vesela@posta.example".to_owned())),
         phone: Some(Some("+421 905 123 456".to_owned())),
         remark: None,
+        blocked: None,
     };
     world.writer.write(rename).await.unwrap();
     let (other, _) = world.arrive("psid-4711", "x").await;
@@ -420,7 +421,8 @@ async fn k08_nothing_of_an_erased_person_is_in_any_file_of_the_index() {
 
     let erasing = tokio::spawn(crate::erasure::run(Arc::clone(&run.app)));
     let contact = world.contact_of(conversation);
-    assert!(crate::erasure::erase(&run.app, contact).await.unwrap());
+    let by = crate::store::entry::Actor::system();
+    assert!(crate::erasure::erase(&run.app, contact, by).await.unwrap());
     let until = Instant::now() + PATIENCE;
     let left = loop {
         let left = canaries(&world.index());
