@@ -51,7 +51,8 @@ impl Route {
         matches!(
             self.tag.as_str(),
             "tokens" | "quarantine" | "data-deletions" | "exports" | "backup" | "replay" | "audit"
-        ) || (self.tag == "teams" && self.method != Method::GET)
+        ) || (matches!(self.tag.as_str(), "teams" | "labels" | "settings")
+            && self.method != Method::GET)
     }
 
     fn is_for_everybody(&self) -> bool {
