@@ -248,7 +248,6 @@ async fn what_changes_is_found_as_it_is_now() {
     // A contact's name, and two that become one.
     let anna = world.contact_of(conversation);
     let rename = ChangeContact {
-        blocked: None,
         scope: Scope::whole_desk(),
         contact: anna,
         name: Some(Some("Anna Veselá".to_owned())),
