@@ -16,8 +16,8 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
 use crate::id::{
-    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, ReplyId, TeamId, TokenId,
-    ViewId,
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, ReplyId, SessionId, TeamId,
+    TokenId, UserId, ViewId,
 };
 use crate::store::entry::Right;
 
@@ -95,6 +95,14 @@ impl PathId for TeamId {
 
 impl PathId for QuarantineId {
     const WHAT: &'static str = "quarantine entry";
+}
+
+impl PathId for UserId {
+    const WHAT: &'static str = "person";
+}
+
+impl PathId for SessionId {
+    const WHAT: &'static str = "session";
 }
 
 /// The one id of a path. What is no id names nothing: 404.

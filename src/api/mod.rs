@@ -31,6 +31,8 @@ pub mod headers;
 pub mod idempotency;
 pub mod imports;
 pub mod inbox;
+pub mod invitations;
+pub mod known_devices;
 pub mod labels;
 pub mod me;
 pub mod messages;
@@ -44,7 +46,10 @@ pub mod quarantine;
 pub mod replays;
 pub mod retry;
 pub mod search;
+pub mod sessions;
 pub mod settings;
+pub mod setup;
+pub mod sign_in;
 pub mod stream;
 pub mod teams;
 #[cfg(test)]
@@ -54,6 +59,7 @@ mod tests;
 pub mod tokens;
 pub mod ui;
 pub mod uploads;
+pub mod users;
 pub mod views;
 pub mod webhooks;
 
@@ -107,6 +113,11 @@ fn resources() -> OpenApiRouter<App> {
         .merge(attachments::router())
         .merge(tokens::router())
         .merge(me::router())
+        .merge(sign_in::router())
+        .merge(sessions::router())
+        .merge(setup::router())
+        .merge(users::router())
+        .merge(invitations::router())
         .merge(quarantine::router())
         .merge(deletions::router())
         .merge(backups::router())

@@ -4,7 +4,7 @@ use super::Decision;
 use crate::id::{AttachmentId, ConversationId, MessageId, ReplyId, ViewId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
-    CannedReplyEntry, DeskSettings, Entry, UnreadUntil, UnsentEntry, ViewEntry,
+    CannedReplyEntry, DeskSettings, Entry, SettingEntry, UnreadUntil, UnsentEntry, ViewEntry,
 };
 use crate::store::{Found, Scope};
 
@@ -235,6 +235,9 @@ impl Decision for ChangeView {
     }
 }
 
+/// Under which name of its own the shop's name stands.
+const SHOP_NAME: &[u8] = b"shop_name";
+
 /// Changes the settings of the desk. `None` leaves a field.
 #[derive(Clone, Debug, Default)]
 pub struct ChangeSettings {
@@ -254,6 +257,13 @@ impl Decision for ChangeSettings {
         let mut settings = known.unwrap_or_default();
         if let Some(shop_name) = &self.shop_name {
             settings.shop_name.clone_from(shop_name);
+            // Whoever is signed in is told the name from here.
+            draft.put(if shop_name.is_empty() {
+                SettingEntry::remove(SHOP_NAME.to_vec())
+            } else {
+                let value = shop_name.clone();
+                SettingEntry { value }.put(SHOP_NAME.to_vec())
+            });
         }
         settings.unread_until = self.unread_until.unwrap_or(settings.unread_until);
         if let Some(default_view) = &self.default_view {
