@@ -15,6 +15,7 @@ use crate::inbox::Inbox;
 use crate::live::Live;
 use crate::mail::Mailer;
 use crate::oidc::Oidc;
+use crate::presence::Presence;
 use crate::provision::Provisioner;
 use crate::search::Search;
 use crate::store::Store;
@@ -51,6 +52,8 @@ pub struct Daemon {
     pub virus_check: VirusCheck,
     /// The live stream.
     pub live: Live,
+    /// Who is at which conversation.
+    pub presence: Presence,
     /// The search.
     pub search: Search,
     /// What is not resolved, in memory.

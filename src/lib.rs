@@ -26,6 +26,7 @@ pub mod media;
 
 pub mod oidc;
 pub mod outbox;
+pub mod presence;
 pub mod profiles;
 pub mod provision;
 pub mod registration;
@@ -42,6 +43,7 @@ pub mod totp;
 pub mod upkeep;
 pub mod view;
 pub mod virus_check;
+pub mod waking;
 pub mod watch;
 pub mod work;
 pub mod writer;

@@ -214,6 +214,7 @@ async fn serve_desk(
         live: Live::default(),
         search: Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
+        presence: crate::presence::Presence::default(),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
@@ -235,6 +236,8 @@ async fn serve_desk(
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
         tokio::spawn(follow_inbox(Arc::clone(&app))),
+        tokio::spawn(crate::presence::watch(Arc::clone(&app))),
+        tokio::spawn(crate::waking::run(Arc::clone(&app))),
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),

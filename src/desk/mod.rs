@@ -5,6 +5,7 @@
 //! group failed), so deciding changes nothing but the draft.
 
 pub mod access;
+mod activities;
 pub mod albums;
 pub mod arrivals;
 pub mod audit;
@@ -12,6 +13,7 @@ pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;
 pub mod changes;
+pub mod changing;
 pub mod channels;
 mod claims;
 pub mod contacts;
@@ -20,6 +22,7 @@ pub mod deletions;
 pub mod erasure;
 pub mod identities;
 pub mod import;
+pub mod labels;
 pub mod media;
 pub mod outbox;
 #[cfg(test)]
@@ -40,6 +43,7 @@ pub mod teams;
 mod testing;
 pub mod two_factor;
 pub mod visits;
+pub mod working;
 
 use deskbell_sdk::Time;
 

@@ -26,6 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "intake",
             "live",
             "outbox",
+            "presence",
             "provision",
             "registration",
             "search",
@@ -54,6 +55,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "held",
             "inbox",
             "live",
+            "presence",
             "provision",
             "search",
             "store",
@@ -117,7 +119,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lib", &[]),
-    ("live", &["app", "id", "store", "view"]),
+    ("live", &["app", "id", "presence", "store", "view"]),
     ("main", &["cli"]),
     (
         "media",
@@ -152,6 +154,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "writer",
         ],
     ),
+    ("presence", &["app", "id", "store"]),
     (
         "profiles",
         &[
@@ -207,9 +210,11 @@ const ROOMS: &[(&str, &[&str])] = &[
             "http_client",
             "id",
             "intake",
+            "inbox",
             "live",
             "media",
             "outbox",
+            "presence",
             "profiles",
             "registration",
             "provision",
@@ -220,6 +225,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "upkeep",
             "view",
             "virus_check",
+            "waking",
             "watch",
             "work",
             "writer",
@@ -260,6 +266,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("upkeep", &["app", "store"]),
     ("view", &["channels", "html", "id", "store"]),
     ("virus_check", &["config"]),
+    ("waking", &["app", "desk", "inbox", "writer"]),
     (
         "watch",
         &[

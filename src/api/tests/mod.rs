@@ -19,4 +19,5 @@ mod search;
 mod sign_in;
 mod teams;
 mod two_factor;
+mod working;
 mod writing;

@@ -88,7 +88,7 @@ impl Route {
             "session" => Needs::SignedIn,
             "tokens" | "quarantine" | "data-deletions" | "exports" | "backup" | "replay"
             | "audit" => Needs::Right(Right::Admin),
-            "users" | "teams" if !is_read => Needs::Right(Right::Admin),
+            "users" | "teams" | "labels" | "settings" if !is_read => Needs::Right(Right::Admin),
             _ if is_read => Needs::Right(Right::Read),
             _ => Needs::Right(Right::Write),
         }
