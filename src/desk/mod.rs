@@ -5,6 +5,7 @@
 //! group failed), so deciding changes nothing but the draft.
 
 pub mod access;
+mod activities;
 pub mod albums;
 pub mod arrivals;
 pub mod audit;
@@ -13,13 +14,16 @@ pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;
 pub mod changes;
+pub mod changing;
 pub mod channels;
 mod claims;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;
 pub mod erasure;
+pub mod identities;
 pub mod import;
+pub mod labels;
 pub mod media;
 pub mod outbox;
 #[cfg(test)]
@@ -38,7 +42,9 @@ pub mod taking;
 pub mod teams;
 #[cfg(test)]
 mod testing;
+pub mod two_factor;
 pub mod visits;
+pub mod working;
 
 use deskbell_sdk::Time;
 
@@ -57,16 +63,27 @@ pub enum Next {
 /// A wait that doubles from `first_ms` with each attempt up to `longest_ms`, spread by `jitter` (0 to 1) so that many
 /// who failed together do not come together again. In milliseconds.
 fn doubled(attempts: u32, first_ms: i64, longest_ms: i64, jitter: f64) -> i64 {
-    let doubled = first_ms
+    part_of(whole(attempts, first_ms, longest_ms), 0.5 + 0.5 * jitter)
+}
+
+/// The same spread over all of it, from nothing on: for what must not come as a herd, however many failed together.
+fn spread(attempts: u32, first_ms: i64, longest_ms: i64, jitter: f64) -> i64 {
+    part_of(whole(attempts, first_ms, longest_ms), jitter)
+}
+
+fn whole(attempts: u32, first_ms: i64, longest_ms: i64) -> i64 {
+    first_ms
         .saturating_mul(1 << attempts.saturating_sub(1).min(20))
-        .min(longest_ms);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "a wait of minutes, spread"
-    )]
-    let spread = (doubled as f64 * (0.5 + 0.5 * jitter)) as i64;
-    spread
+        .min(longest_ms)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a wait of minutes, spread"
+)]
+fn part_of(whole_ms: i64, part: f64) -> i64 {
+    (whole_ms as f64 * part) as i64
 }
 
 /// A command that the desk decides.

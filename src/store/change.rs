@@ -190,6 +190,16 @@ pub enum Table {
     Rings = 70,
     /// The rings that have not ended.
     OpenRings = 71,
+    /// What people have begun to write.
+    Unsent = 60,
+    /// Canned replies.
+    CannedReplies = 61,
+    /// Labels, by name.
+    Labels = 62,
+    /// Saved views of the inbox.
+    Views = 63,
+    /// What the shop has decided for everybody.
+    DeskSettings = 64,
     /// The people of the shop, by id.
     Users = 40,
     /// The people of the shop, by e-mail address.
