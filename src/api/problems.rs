@@ -187,15 +187,15 @@ const MEANINGS: &[Meaning] = &[
         "This channel only receives. Answer where the customer wrote.",
     ),
     meaning(
-        "team-gone",
-        "409",
-        "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
-    ),
-    meaning(
         "taken",
         "409",
         "Somebody else has the conversation than you expected: assignee_id says who. Nothing was changed. To take it from \
          them all the same, name them.",
+    ),
+    meaning(
+        "team-gone",
+        "409",
+        "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
     ),
     meaning(
         "token-revoked",
