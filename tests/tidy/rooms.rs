@@ -7,7 +7,7 @@ use super::{Complaints, PROJECT, complaint, has_words, hold, lines};
 
 /// The rooms of `src`, and which other rooms each may use. ARCHITECTURE.md says why.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("access", &["channels", "id", "store"]),
+    ("access", &["channels", "id", "secrets", "store"]),
     (
         "api",
         &[
@@ -224,6 +224,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["app", "desk", "id", "store", "watch", "writer"],
     ),
     ("held", &[]),
+    ("html", &[]),
     ("server", &[]),
     (
         "simulation",
@@ -245,7 +246,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("store", &["clock", "id"]),
     ("upkeep", &["app", "store"]),
-    ("view", &["channels", "id", "store"]),
+    ("view", &["channels", "html", "id", "store"]),
     ("virus_check", &["config"]),
     (
         "watch",
