@@ -677,3 +677,108 @@ async fn t07_ten_thousand_tampered_cursors_are_refused_and_tell_nothing() {
     }
     assert!(refused > 9_500, "{refused}");
 }
+
+/// Fields that somebody would try to set who must not: of people, of records, of other desks, and of JavaScript.
+const FOREIGN_FIELDS: [&str; 52] = [
+    "id",
+    "ID",
+    "_id",
+    "uuid",
+    "user_id",
+    "owner",
+    "owner_id",
+    "author",
+    "author_id",
+    "account_id",
+    "inbox_id",
+    "channel_id",
+    "source_id",
+    "connector_id",
+    "external_id",
+    "team_ids",
+    "member_of",
+    "role",
+    "Role",
+    "roles",
+    "is_admin",
+    "admin",
+    "superuser",
+    "rights",
+    "permissions",
+    "right",
+    "disabled",
+    "active",
+    "generation",
+    "password_hash",
+    "password_digest",
+    "two_factor",
+    "verified",
+    "email_verified",
+    "invitation",
+    "session",
+    "session_id",
+    "joined_at",
+    "last_seen_at",
+    "created_at",
+    "updated_at",
+    "received_at",
+    "sent_at",
+    "expires",
+    "hash",
+    "secret_hash",
+    "version",
+    "direction",
+    "delivery",
+    "__proto__",
+    "constructor",
+    "$where",
+];
+
+#[tokio::test]
+async fn t04_no_body_takes_a_field_that_it_does_not_name() {
+    let desk = desk().await;
+    let shop = things(&desk, SHOP, "shop", "canary-of-the-shop").await;
+    let (id, _) = desk.person("jana@shop.example", Role::Viewer, None).await;
+    let document = serde_json::to_value(crate::api::docs::document()).expect("JSON");
+    let mut checked = 0;
+    for route in routes() {
+        let method = route.method.as_str().to_lowercase();
+        let content =
+            &document["paths"][&route.path][&method]["requestBody"]["content"]["application/json"];
+        let Some(schema) = content["schema"]["$ref"].as_str() else {
+            continue;
+        };
+        let name = schema.rsplit('/').next().expect("a name");
+        let known = &document["components"]["schemas"][name]["properties"];
+        assert!(known.is_object(), "{name} says what it takes");
+        let path = match route.tag.as_str() {
+            "users" => route.path.replace("{id}", &id.to_string()),
+            _ => path_of(&route, &shop),
+        };
+        for field in FOREIGN_FIELDS {
+            if known.get(field).is_some() {
+                continue;
+            }
+            for value in [json!("admin"), json!(true), json!({ "role": "admin" })] {
+                let mut body = json!({});
+                body[field] = value;
+                let answer = desk
+                    .json(As::Admin, route.method.clone(), &path, &body)
+                    .await;
+                let detail = answer.problem(422);
+                assert!(
+                    detail.contains(field),
+                    "{} {path} {body}: {detail}",
+                    route.method
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 2_000, "{checked}");
+    let unchanged = desk.found(As::Admin, &format!("/api/v1/users/{id}")).await;
+    assert_eq!(
+        (&unchanged["role"], &unchanged["status"]),
+        (&json!("viewer"), &json!("active"))
+    );
+}
