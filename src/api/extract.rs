@@ -16,7 +16,8 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
 use crate::id::{
-    AttachmentId, ContactId, ConversationId, QuarantineId, SessionId, TeamId, TokenId, UserId,
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, SessionId, TeamId, TokenId,
+    UserId,
 };
 use crate::store::entry::Right;
 
@@ -62,6 +63,10 @@ pub trait PathId: FromStr + Send {
 
 impl PathId for ConversationId {
     const WHAT: &'static str = "conversation";
+}
+
+impl PathId for MessageId {
+    const WHAT: &'static str = "message";
 }
 
 impl PathId for ContactId {

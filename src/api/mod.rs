@@ -14,6 +14,7 @@ pub mod channels;
 pub mod chat;
 pub mod connectors;
 pub mod contacts;
+pub mod conversation_changes;
 pub mod conversations;
 pub mod cursor;
 pub mod deletions;
@@ -25,6 +26,7 @@ pub mod filters;
 pub mod headers;
 pub mod idempotency;
 pub mod imports;
+pub mod inbox;
 pub mod invitations;
 pub mod known_devices;
 pub mod me;
@@ -36,6 +38,8 @@ pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
+pub mod retry;
+pub mod search;
 pub mod sessions;
 pub mod setup;
 pub mod sign_in;
@@ -49,6 +53,7 @@ pub mod tokens;
 pub mod ui;
 pub mod uploads;
 pub mod users;
+pub mod views;
 pub mod webhooks;
 
 use axum::http::{Method, StatusCode};
@@ -79,9 +84,14 @@ pub fn router(app: App) -> axum::Router {
 fn resources() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(docs::preamble())
         .merge(feed::router())
+        .merge(inbox::router())
         .merge(conversations::router())
+        .merge(conversation_changes::router())
+        .merge(views::router())
         .merge(messages::router())
+        .merge(retry::router())
         .merge(contacts::router())
+        .merge(search::router())
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())

@@ -84,6 +84,12 @@ const MEANINGS: &[Meaning] = &[
         "The platform does not take the channel's credentials. The detail says what to do; receiving goes on.",
     ),
     meaning(
+        "crossed",
+        "409",
+        "A colleague has answered since the entry that you named as the newest that you saw. Nothing was sent; \
+         crossed_by is that answer. Read it and write anew, or send yours all the same with force.",
+    ),
+    meaning(
         "email-taken",
         "409",
         "Another person of the shop has this e-mail address, perhaps one who is disabled.",
@@ -127,6 +133,12 @@ const MEANINGS: &[Meaning] = &[
         "There is one administrator left who can sign in, and this would leave none. Make somebody else an administrator first.",
     ),
     meaning(
+        "may-have-arrived",
+        "409",
+        "The platform's answer to this was lost, so that the customer may have it already. Look there before you send it \
+         again with confirm.",
+    ),
+    meaning(
         "method-not-allowed",
         "405",
         "The address exists and does not take this method. The header Allow names those it takes.",
@@ -146,6 +158,11 @@ const MEANINGS: &[Meaning] = &[
         "no-user",
         "409",
         "This is for people of the shop. A token, or the session of the set-up link, is none.",
+    ),
+    meaning(
+        "not-failed",
+        "409",
+        "The answer is on its way or has arrived, or it is none of the shop's. Only what failed is sent once more.",
     ),
     meaning(
         "not-found",
@@ -168,6 +185,12 @@ const MEANINGS: &[Meaning] = &[
         "sending-unavailable",
         "409",
         "This channel only receives. Answer where the customer wrote.",
+    ),
+    meaning(
+        "taken",
+        "409",
+        "Somebody else has the conversation than you expected: assignee_id says who. Nothing was changed. To take it from \
+         them all the same, name them.",
     ),
     meaning(
         "team-gone",

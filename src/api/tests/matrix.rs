@@ -237,6 +237,7 @@ fn nowhere() -> Things {
 /// What stands for a path's `{…}`; `None` where it is nothing of a channel.
 fn path_of(route: &Route, things: &Things) -> String {
     let id = match route.tag.as_str() {
+        "messages" if route.path.starts_with("/api/v1/messages/") => &things.message,
         "conversations" | "messages" => &things.conversation,
         "contacts" => &things.contact,
         "attachments" => &things.attachment,
