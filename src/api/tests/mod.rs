@@ -15,5 +15,7 @@ mod people;
 mod rights;
 mod search;
 mod sign_in;
+mod tampering;
 mod teams;
+mod tokens;
 mod writing;
