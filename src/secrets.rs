@@ -77,4 +77,28 @@ mod tests {
         assert_eq!(many.len(), 10_000);
         assert!(many.iter().all(|text| text.len() == 43));
     }
+
+    #[test]
+    fn s08_of_a_million_none_tells_anything_of_another() {
+        const MANY: usize = 1_000_000;
+        let mut firsts = std::collections::HashSet::with_capacity(MANY);
+        let (mut ones, mut same_as_before) = ([0_u32; 256], [0_u32; 256]);
+        let mut before = [0_u8; 32];
+        for _ in 0..MANY {
+            let bytes = super::random_bytes::<32>();
+            firsts.insert(u128::from_le_bytes(bytes[..16].try_into().expect("16")));
+            for (at, (byte, old)) in bytes.iter().zip(before).enumerate() {
+                for bit in 0..8 {
+                    ones[at * 8 + bit] += u32::from(byte >> bit & 1);
+                    same_as_before[at * 8 + bit] += u32::from(!(byte ^ old) >> bit & 1);
+                }
+            }
+            before = bytes;
+        }
+        assert_eq!(firsts.len(), MANY);
+        // Half a million each, and 500 more or less by chance: eight times that is no chance.
+        for count in ones.into_iter().chain(same_as_before) {
+            assert!((496_000..=504_000).contains(&count), "{count}");
+        }
+    }
 }

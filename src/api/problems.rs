@@ -123,14 +123,14 @@ const MEANINGS: &[Meaning] = &[
         "A field does not do. errors[] names each by its JSON pointer and says what it may hold.",
     ),
     meaning(
-        "label-exists",
-        "409",
-        "There is a label of this name. Change that one, or take another name.",
-    ),
-    meaning(
         "invitation-gone",
         "404, 409",
         "A link by which somebody comes in, or sets a new password, works once and for a day, and a newer one takes its place. Ask an administrator for a new one.",
+    ),
+    meaning(
+        "label-exists",
+        "409",
+        "There is a label of this name. Change that one, or take another name.",
     ),
     meaning(
         "last-admin",

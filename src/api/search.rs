@@ -41,7 +41,7 @@ pub struct SearchQuery {
     q: String,
     /// What is looked for: `message` (and notes), `contact`, or `all`, which is meant where it is left out.
     #[serde(rename = "type")]
-    #[param(value_type = Option<Wants>)]
+    #[param(value_type = Option<String>)]
     kind: Option<String>,
     /// Only this channel, by its slug. One that you may not see gives an empty list.
     channel: Option<String>,
@@ -61,7 +61,6 @@ pub struct SearchQuery {
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = SearchType)]
 pub enum Wants {
     /// Messages and contacts.
     All,

@@ -140,8 +140,6 @@ impl std::fmt::Debug for Identity {
 struct Extra {
     /// From when on it holds.
     nbf: Option<serde_json::Number>,
-    /// For whom it was made, where that is not who it is for.
-    azp: Option<String>,
     /// Microsoft's word that the address's domain is the organisation's: it never sends `email_verified`.
     xms_edov: Option<serde_json::Value>,
 }
@@ -401,8 +399,8 @@ impl Oidc {
         {
             return Err(Unbelieved::because("the ID token does not hold yet"));
         }
-        let is_for_us = |azp: &String| *azp == self.settings.client_id;
-        if !extra.azp.as_ref().is_none_or(is_for_us) {
+        let made_for = claims.authorized_party().map(|party| party.as_str());
+        if made_for.is_some_and(|party| party != self.settings.client_id) {
             return Err(Unbelieved::because(
                 "the ID token was made for another client",
             ));

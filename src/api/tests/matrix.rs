@@ -177,7 +177,7 @@ async fn callers(desk: &Desk) -> Vec<Caller> {
 }
 
 /// Things in a channel, whose words and ids are seen by nobody else.
-struct Things {
+pub(super) struct Things {
     channel: &'static str,
     canary: &'static str,
     conversation: String,
@@ -186,7 +186,12 @@ struct Things {
     attachment: String,
 }
 
-async fn things(desk: &Desk, no: ChannelNo, channel: &'static str, canary: &'static str) -> Things {
+pub(super) async fn things(
+    desk: &Desk,
+    no: ChannelNo,
+    channel: &'static str,
+    canary: &'static str,
+) -> Things {
     let (conversation, message) = desk.arrive(no, canary, canary).await;
     let conversation = conversation.to_string();
     let path = format!("/api/v1/conversations/{conversation}");
@@ -235,8 +240,9 @@ fn nowhere() -> Things {
 }
 
 /// What stands for a path's `{…}`; `None` where it is nothing of a channel.
-fn path_of(route: &Route, things: &Things) -> String {
+pub(super) fn path_of(route: &Route, things: &Things) -> String {
     let id = match route.tag.as_str() {
+        "messages" if route.path.starts_with("/api/v1/messages/") => &things.message,
         "conversations" | "messages" => &things.conversation,
         "contacts" => &things.contact,
         "attachments" => &things.attachment,
@@ -626,54 +632,4 @@ fn body_id(body: &Value) -> &str {
         .or_else(|| body.get("contact_id"));
     let named = named.or_else(|| body["attachment_ids"].get(0));
     named.and_then(Value::as_str).unwrap_or("-")
-}
-
-#[tokio::test]
-async fn t07_ten_thousand_tampered_cursors_are_refused_and_tell_nothing() {
-    let desk = desk().await;
-    for number in 0..3 {
-        desk.arrive(SHOP, &format!("person{number}"), "canary-words")
-            .await;
-        desk.add_user(&format!("{number}@shop.example"), Role::Viewer, None)
-            .await;
-    }
-    let mut refused = 0;
-    for list in ["feed", "conversations", "contacts", "users", "tokens"] {
-        let path = format!("/api/v1/{list}?limit=1");
-        let cursor = desk.found(As::Admin, &path).await["next"].clone();
-        let cursor = cursor.as_str().expect("more").to_owned();
-        assert_eq!(
-            desk.get(As::Admin, &format!("{path}&cursor={cursor}"))
-                .await
-                .status
-                .as_u16(),
-            200
-        );
-        let mut seed = 7_u64;
-        for _ in 0..2_000 {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let at = usize::try_from(seed >> 33).expect("small") % cursor.len();
-            let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-            let digit =
-                char::from(digits[usize::try_from(seed >> 20).expect("small") % digits.len()]);
-            let mut tampered = cursor.clone();
-            tampered.replace_range(at..=at, &digit.to_string());
-            if seed.is_multiple_of(7) {
-                tampered.truncate(at);
-            }
-            if tampered == cursor {
-                continue;
-            }
-            let answer = desk
-                .get(As::Reader, &format!("{path}&cursor={tampered}"))
-                .await;
-            let wanted = if list == "tokens" { 403 } else { 400 };
-            answer.problem(wanted);
-            assert!(!answer.text().contains("canary"));
-            refused += 1;
-        }
-    }
-    assert!(refused > 9_500, "{refused}");
 }

@@ -134,7 +134,7 @@ async fn s02_whoever_cannot_sign_in_waits_as_long() {
     // half of the times of one sample: what would be found if one of them returned before the hash.
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let at_five_percent = 1.358 * (2.0 / EACH as f64).sqrt();
-    // A loaded machine is loaded unevenly: three times that is still far from any difference worth knowing.
+    // A loaded machine is loaded unevenly: twice that is still far from any difference worth knowing.
     assert!(found < 2.0 * at_five_percent, "{found}");
     let without_hash = of_unknown.iter().map(|time| *time / 2).collect();
     assert!(

@@ -130,13 +130,13 @@ const BEFORE_SECTIONS: &[Broken] = &[
     (
         "key = \"x\"",
         &[
-            "deskbell.toml:1:1: key: unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, channels",
+            "deskbell.toml:1:1: key: unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, smtp, channels",
         ],
     ),
     (
         "\"a\\u001b[31m\\nb\" = 1",
         &[
-            "deskbell.toml:1:1: \"a\\u{1b}[31m\\nb\": unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, channels",
+            "deskbell.toml:1:1: \"a\\u{1b}[31m\\nb\": unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, smtp, channels",
         ],
     ),
 ];
@@ -198,6 +198,27 @@ const SECTIONS: &[Broken] = &[
     (
         "[auth]\nbootstrap_token = \"short\"",
         &["deskbell.toml:2:19: auth.bootstrap_token: must have at least 20 characters"],
+    ),
+    (
+        "[auth.oidc]\nissuer = \"http://id.example.com\"\nclient_id = \"a\"",
+        &[
+            "deskbell.toml:1:2: auth.oidc.client_secret: is missing: [auth.oidc] needs client_secret",
+            "deskbell.toml:2:10: auth.oidc.issuer: must begin with https://, so that nobody on the way can say who somebody is",
+        ],
+    ),
+    (
+        "[auth.oidc]\nissuer = \"https://id.example.com\"\nclient_id = \"a\"\nclient_secret = \"b\"\ncreate = true\nrole = \"admin\"",
+        &[
+            "deskbell.toml:5:10: auth.oidc.create: needs allowed_domains: without them everybody whom the provider knows could come in",
+            "deskbell.toml:6:8: auth.oidc.role: must be \"agent\" or \"viewer\": administrators are made by administrators",
+        ],
+    ),
+    (
+        "[smtp]\nhost = \"mail.example.com\"\nsecurity = \"none\"\nfrom = \"nobody\"",
+        &[
+            "deskbell.toml:3:12: smtp.security: \"none\" is for a mail server on this machine only: invitations open accounts",
+            "deskbell.toml:4:8: smtp.from: expected an e-mail address such as \"Shop <desk@example.com>\"",
+        ],
     ),
     (
         "[auth]\nbootstrap_token = \"a token with spaces in it\"",

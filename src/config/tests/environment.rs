@@ -181,7 +181,7 @@ fn every_key_has_its_variable() {
             .chain(keys::SECTIONS.iter().flat_map(|(section, section_keys)| {
                 section_keys
                     .iter()
-                    .map(move |key| format!("{section}__{key}"))
+                    .map(move |key| format!("{}__{key}", section.replace('.', "__")))
             }));
     for name in names {
         let variable = format!("DESKBELL__{}", name.to_ascii_uppercase());

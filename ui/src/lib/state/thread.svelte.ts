@@ -235,7 +235,6 @@ class Threads {
   /** A conversation: what is known of it at once, the rest when it comes. */
   open(id: string): Thread {
     const thread = this.#of(id);
-    thread.trim();
     void this.#look(thread);
     return thread;
   }

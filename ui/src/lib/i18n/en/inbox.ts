@@ -139,6 +139,8 @@ export const inbox = {
   'search.conversations': 'Conversations',
   'search.none': 'Nothing found for “{q}”',
   'search.noneHint': 'Try fewer or other words.',
+  'search.note': 'Note: ',
+  'search.incomplete': 'Older messages are still being made searchable.',
   'search.more': 'More results',
   'search.short': 'Type what you look for: a name, an order number, words of a message.',
   'search.results': '{count, plural, one {# result} other {# results}}',
