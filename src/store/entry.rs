@@ -18,7 +18,6 @@ use sha2::{Digest, Sha256};
 pub use audit::{
     Actor, ActorKind, AuditDetail, AuditEntry, AuditHead, AuditRecord, AuditTarget, AuditValue,
 };
-pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
 pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};

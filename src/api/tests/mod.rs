@@ -19,7 +19,6 @@ mod search;
 mod sign_in;
 mod tampering;
 mod teams;
-mod teams;
 mod tokens;
 mod two_factor;
 mod working;
