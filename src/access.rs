@@ -1,12 +1,13 @@
 //! Who gets in, and what they may do.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use deskbell_sdk::{Secret, Time, webhook};
 
 use crate::channels::Channels;
-use crate::store::entry::{Entry, Right, SessionEntry, TokenEntry, secret_hash};
+use crate::store::entry::{Actor, ActorKind, Entry, Right, SessionEntry, TokenEntry, secret_hash};
 use crate::store::record::AuthorRecord;
 use crate::store::{Found, Read, Scope};
 
@@ -22,6 +23,8 @@ pub struct Caller {
     pub rights: BTreeSet<Right>,
     /// What they may see.
     pub scope: Scope,
+    /// From where they call, where that is known.
+    pub address: Option<IpAddr>,
     /// The hash of the secret that opened the door, by which it is checked again; `None` for those of the
     /// configuration and of this machine.
     credential: Option<(Door, Vec<u8>)>,
@@ -90,6 +93,22 @@ impl Caller {
         AuthorRecord::Staff(None, Some(self.name()))
     }
 
+    /// As who did something, in the audit log.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor {
+            kind: match &self.who {
+                Who::Token { .. } => ActorKind::Token,
+                Who::Bootstrap => ActorKind::Bootstrap,
+                Who::Local => ActorKind::Local,
+                Who::SetupSession { .. } => ActorKind::SetUp,
+            },
+            id: self.owner(),
+            name: self.name(),
+            address: self.address.map(|address| address.to_string()),
+        }
+    }
+
     /// The hash of the session's cookie, where a session opened the door.
     #[must_use]
     pub fn session(&self) -> Option<&[u8]> {
@@ -131,6 +150,7 @@ impl Access {
             who,
             rights: BTreeSet::from([Right::Admin]),
             scope: Scope::of_all_channels(),
+            address: None,
             credential: None,
         };
         if self
@@ -163,6 +183,7 @@ impl Access {
             },
             rights: entry.scopes,
             scope,
+            address: None,
             credential: Some((Door::Token, hash)),
         }))
     }
@@ -177,6 +198,7 @@ impl Access {
             },
             rights: BTreeSet::from([Right::Admin]),
             scope: Scope::of_all_channels(),
+            address: None,
             credential: Some((Door::Session, hash)),
         }))
     }

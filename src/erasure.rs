@@ -19,12 +19,13 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use crate::app::{App, Daemon};
+use crate::desk::audit::{Audited, Told};
 use crate::desk::erasure::{
     BeginErasure, EraseAuthored, EraseEntries, EraseSome, ErasureKey, FinishErasure,
     RememberErased, names_person,
 };
 use crate::id::{ContactId, MessageId};
-use crate::store::entry::{Entry, ErasedIds, ErasedPerson, ErasureEntry, external_key};
+use crate::store::entry::{Actor, Entry, ErasedIds, ErasedPerson, ErasureEntry, external_key};
 use crate::store::record::ChannelNo;
 use crate::store::{Found, Needle, Scope, Store, Table};
 use crate::watch::files_in_use;
@@ -84,11 +85,17 @@ impl LastStep {
 ///
 /// # Errors
 /// Where the store does not take it; what was begun goes on by itself then.
-pub async fn erase(app: &App, contact: ContactId) -> Result<bool, WriteError> {
+pub async fn erase(app: &App, contact: ContactId, by: Actor) -> Result<bool, WriteError> {
     let begin = BeginErasure {
         contact,
         until: None,
     };
+    // How much, and not who: what is written there stays for ever.
+    let begin = Audited::by_answer(begin, by, |begun: &Option<ErasureEntry>| {
+        let begun = begun.as_ref()?;
+        let told = Told::of("contact.erased").with("identities", begun.identities.len());
+        Some(told.with("conversations", begun.threads.len()))
+    });
     if app.writer.write(begin).await?.is_none() {
         return Ok(false);
     }

@@ -130,6 +130,8 @@ id!(
 );
 id!(/// A delivery, or a part of one, that could not be understood.
     QuarantineId, "qua");
+id!(/// An entry of the audit log.
+    AuditId, "aud");
 
 /// Gives ids. `seed` only keeps two daemons from counting alike; it guards nothing.
 #[derive(Debug)]

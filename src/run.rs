@@ -210,6 +210,7 @@ async fn serve_desk(
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
+        tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
             Arc::new(crate::media::Media::new(downloads.clone())),

@@ -1,12 +1,15 @@
 //! Who calls: an API token, or the desk's session with protection against forged requests.
 
+use std::net::IpAddr;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, header};
 
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
+use crate::server::ClientAddress;
 use crate::store::entry::Right;
 
 /// A caller who got in.
@@ -22,8 +25,17 @@ impl FromRequestParts<App> for Signed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        caller(app, parts).map(Self)
+        let mut caller = caller(app, parts)?;
+        caller.address = address_of(&parts.extensions);
+        Ok(Self(caller))
     }
+}
+
+/// From where a request came, as the server saw it.
+#[must_use]
+pub fn address_of(extensions: &Extensions) -> Option<IpAddr> {
+    let client = extensions.get::<ClientAddress>();
+    client.map(|ClientAddress(address)| *address)
 }
 
 impl Signed {
@@ -39,7 +51,7 @@ impl Signed {
     }
 }
 
-const fn name_of(right: Right) -> &'static str {
+pub(super) const fn name_of(right: Right) -> &'static str {
     match right {
         Right::Read => "read",
         Right::Write => "write",

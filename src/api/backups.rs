@@ -20,6 +20,7 @@ use super::paging;
 use super::problem::Problem;
 use crate::app::App;
 use crate::backup;
+use crate::desk::audit::{Audited, Tells, Told};
 use crate::desk::restore::{GoOn, Restored};
 use crate::live::Live;
 use crate::store::entry::{Entry as _, WorkEntry};
@@ -73,6 +74,11 @@ async fn backup_now(
         .await
         .map_err(|_| Problem::unavailable("The snapshot for the backup broke off. Try again."))?
         .map_err(|error| Problem::unavailable(format!("There is no backup now: {error}.")))?;
+    let tells = Tells {
+        by: caller.actor(),
+        told: Told::of("backup.taken"),
+    };
+    app.writer.write(tells).await?;
     let (pieces, incoming) = mpsc::channel(PIECES);
     let writing = Arc::clone(&app);
     tokio::task::spawn_blocking(move || {
@@ -197,7 +203,14 @@ async fn go_on(
         Ok(waiting.into_iter().map(|(_, entry)| entry.id).collect())
     });
     let waiting = waiting.await?;
-    let answer = app.writer.write(GoOn { waiting }).await?;
+    let go_on = Audited::by_answer(
+        GoOn { waiting },
+        caller.actor(),
+        |doubted: &Option<usize>| {
+            doubted.map(|doubted| Told::of("desk.resumed").with("answers_in_doubt", doubted))
+        },
+    );
+    let answer = app.writer.write(go_on).await?;
     app.held.release();
     if answer.is_some() {
         tracing::warn!(by = caller.name(), "the restored desk goes on");

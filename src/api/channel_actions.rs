@@ -17,6 +17,7 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
 use crate::channels::OpenChannel;
+use crate::desk::audit::{Tells, Told};
 use crate::intake::catch_up::{self, Not};
 use crate::registration;
 
@@ -91,6 +92,7 @@ async fn register(
         .iter()
         .map(Finding::from)
         .collect();
+    tell(&app, &caller, &channel, "channel.registered").await?;
     Ok(axum::Json(Registered {
         matches: findings.iter().all(|one| one.standing == Found::Fine),
         findings,
@@ -117,7 +119,21 @@ async fn unregister(
     registration::unregister(&app, &channel)
         .await
         .map_err(call_problem)?;
+    tell(&app, &caller, &channel, "channel.unregistered").await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Writes into the audit log what was done at a channel's platform.
+async fn tell(
+    app: &App,
+    caller: &Caller,
+    channel: &OpenChannel,
+    action: &'static str,
+) -> Result<(), Problem> {
+    let told = Told::of(action).to("channel", &channel.id, channel.name.as_str());
+    let by = caller.actor();
+    app.writer.write(Tells { by, told }).await?;
+    Ok(())
 }
 
 /// Fetch what was missed

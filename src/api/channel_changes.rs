@@ -117,7 +117,7 @@ pub(super) async fn add(
         api_base: new.api_base,
         catch_up: new.catch_up,
     };
-    let added = provision::add(&app, new, remembered, caller.name()).await;
+    let added = provision::add(&app, new, remembered, caller.actor()).await;
     let entry = added.map_err(|refused| problem(&id, refused))?;
     Ok((
         StatusCode::CREATED,
@@ -151,7 +151,7 @@ pub(super) async fn change(
         api_base: change.api_base,
         catch_up: change.catch_up,
     };
-    let changed = provision::change(&app, id.clone(), change, caller.name()).await;
+    let changed = provision::change(&app, id.clone(), change, caller.actor()).await;
     let entry = changed.map_err(|refused| problem(&id, refused))?;
     Ok(axum::Json(shown(&app, &caller, &entry)))
 }
@@ -174,7 +174,7 @@ pub(super) async fn remove(
     Slug(id): Slug,
 ) -> Result<StatusCode, Problem> {
     visible(&app, &caller, &id)?;
-    let removed = provision::remove(&app, id.clone(), caller.name()).await;
+    let removed = provision::remove(&app, id.clone(), caller.actor()).await;
     removed.map_err(|refused| problem(&id, refused))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -326,8 +326,8 @@ async fn erase(
     }
     let contact = paging::read(&app, move |app| Ok(standing(&*app.store, id)?)).await?;
     // Once it is begun it goes on, whether or not the caller waits for it.
-    let (erasing, by) = (Arc::clone(&app), caller.name().to_owned());
-    let erased = tokio::spawn(async move { crate::erasure::erase(&erasing, contact).await });
+    let (erasing, actor, by) = (Arc::clone(&app), caller.actor(), caller.name());
+    let erased = tokio::spawn(async move { crate::erasure::erase(&erasing, contact, actor).await });
     let erased = erased
         .await
         .map_err(|_| Problem::unavailable("The erasure broke off and goes on by itself."))??;

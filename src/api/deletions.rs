@@ -20,6 +20,7 @@ use super::paging::{self, List};
 use super::problem::Problem;
 use crate::app::{App, Daemon};
 use crate::desk::access::TellHealth;
+use crate::desk::audit::{Audited, Told};
 use crate::desk::deletions::{FinishDeletion, RequestDeletion};
 use crate::id::ContactId;
 use crate::secrets::random_text;
@@ -248,7 +249,12 @@ async fn done(
     known
         .filter(|entry| caller.scope.allows(entry.channel))
         .ok_or_else(none)?;
-    let entry = app.writer.write(FinishDeletion { code }).await?;
+    // The code opens the person's page, and is no name for them here.
+    let finish = Audited::by_answer(FinishDeletion { code }, caller.actor(), |entry| {
+        let entry: &DeletionEntry = entry.as_ref()?;
+        Some(Told::of("deletion.finished").with("requested_at", entry.requested_at.to_string()))
+    });
+    let entry = app.writer.write(finish).await?;
     entry
         .map(|entry| axum::Json(shown(&app, entry)))
         .ok_or_else(none)

@@ -48,6 +48,8 @@ const TAGS: &[(&str, &str)] = &[
         "People who asked a platform to be forgotten.",
     ),
     ("exports", "Taking the history away, and in."),
+    ("teams", "People who share conversations."),
+    ("audit", "Who did what, and whether the log of it is whole."),
 ];
 
 /// The API as OpenAPI 3.1 describes it, from the code.

@@ -16,6 +16,7 @@ use super::extract::MayAdmin;
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
+use crate::desk::audit::{Tells, Told};
 use crate::export::{ExportError, Exporter, Source};
 use crate::live::{Live, StreamPlace};
 
@@ -50,6 +51,12 @@ async fn export(State(app): State<App>, MayAdmin(caller): MayAdmin) -> Result<Re
             30,
         ));
     };
+    // First, so that nobody takes anything away of which nothing is known.
+    let tells = Tells {
+        by: caller.actor(),
+        told: Told::of("history.exported"),
+    };
+    app.writer.write(tells).await?;
     let exporter = Exporter::new(source(&app), caller.scope.clone(), app.clock.now());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(LINES)),

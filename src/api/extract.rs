@@ -15,7 +15,7 @@ use super::body::{Json, MAX_JSON_BYTES, read_limited};
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
-use crate::id::{AttachmentId, ContactId, ConversationId, QuarantineId, TokenId};
+use crate::id::{AttachmentId, ContactId, ConversationId, QuarantineId, TeamId, TokenId};
 use crate::store::entry::Right;
 
 /// Defines a caller who has a right.
@@ -72,6 +72,10 @@ impl PathId for AttachmentId {
 
 impl PathId for TokenId {
     const WHAT: &'static str = "token";
+}
+
+impl PathId for TeamId {
+    const WHAT: &'static str = "team";
 }
 
 impl PathId for QuarantineId {

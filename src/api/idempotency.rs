@@ -94,7 +94,7 @@ pub struct Once<D: Decision> {
     pub decision: D,
     /// The key, where the request has one.
     pub remembered: Option<Remembered>,
-    /// The id of what it made.
+    /// The id of what it made; empty where nothing was made, and then the same request may try again.
     pub made: fn(&D::Answer) -> String,
 }
 
@@ -126,10 +126,13 @@ where
             });
         }
         let answer = self.decision.decide(draft)?;
-        if let Some((key, body)) = &self.remembered {
+        let made = (self.made)(&answer);
+        if let Some((key, body)) = &self.remembered
+            && !made.is_empty()
+        {
             let entry = IdempotencyEntry {
                 body: body.clone(),
-                made: (self.made)(&answer),
+                made,
                 at: draft.now(),
             };
             draft.put(entry.put(key.clone()));

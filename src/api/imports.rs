@@ -22,6 +22,7 @@ use super::problem::{FieldProblem, Problem};
 use super::uploads;
 use crate::app::App;
 use crate::blobs::Piece;
+use crate::desk::audit::{Tells, Told};
 use crate::desk::import::{ChannelImported, Import, ImportChannel, Record};
 use crate::export::lines::{ChannelLine, FileLine, Line, PIECE_BYTES};
 use crate::export::read_line;
@@ -90,7 +91,7 @@ pub struct ImportReport {
 )]
 async fn import(
     State(app): State<App>,
-    _admin: MayAdmin,
+    MayAdmin(caller): MayAdmin,
     Query(query): Query<ImportQuery>,
     request: Request,
 ) -> Result<axum::Json<ImportReport>, Problem> {
@@ -119,6 +120,13 @@ async fn import(
     let first = query.line.unwrap_or(1);
     let read = tokio::task::spawn_blocking(move || read_lines(&body, first)).await;
     let lines = read.map_err(|_| Problem::unavailable("The daemon is stopping."))??;
+    // Many steps follow, any of which may be the last: it is told first.
+    let told = Told::of("history.imported").with("first_line", first);
+    let tells = Tells {
+        by: caller.actor(),
+        told: told.with("lines", lines.len()),
+    };
+    app.writer.write(tells).await?;
     let mut importing = Importing {
         app,
         report: ImportReport::default(),

@@ -16,6 +16,7 @@ use super::tokens::VisibleChannels;
 use crate::access::Who;
 use crate::app::App;
 use crate::desk::access::Remove;
+use crate::desk::audit::{Audited, Told};
 use crate::store::Table;
 use crate::store::entry::Right;
 
@@ -125,11 +126,13 @@ async fn sign_out(State(app): State<App>, Signed(caller): Signed) -> Result<Resp
             detail,
         ));
     };
+    let remove = Remove {
+        table: Table::Sessions,
+        key: key.to_vec(),
+    };
+    let told = Told::of("session.ended");
     app.writer
-        .write(Remove {
-            table: Table::Sessions,
-            key: key.to_vec(),
-        })
+        .write(Audited::always(remove, caller.actor(), told))
         .await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie_for(&app, "")) {

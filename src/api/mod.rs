@@ -3,6 +3,7 @@
 
 pub mod assets;
 pub mod attachments;
+pub mod audit;
 pub mod auth;
 pub mod backups;
 pub mod body;
@@ -34,6 +35,7 @@ pub mod problems;
 pub mod quarantine;
 pub mod replays;
 pub mod stream;
+pub mod teams;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -87,6 +89,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(backups::router())
         .merge(exports::router())
         .merge(imports::router())
+        .merge(teams::router())
+        .merge(audit::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -2,20 +2,21 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
 use super::assets::{Asset, text};
-use super::auth::cookie_for;
+use super::auth::{address_of, cookie_for};
 use super::body::Query;
 use super::problem::Problem;
 use crate::access::SESSION_MS;
 use crate::app::App;
 use crate::desk::access::BeginSession;
+use crate::desk::audit::{Audited, Told};
 use crate::secrets::random_text;
-use crate::store::entry::secret_hash;
+use crate::store::entry::{Actor, ActorKind, SessionEntry, secret_hash};
 
 const TRY: &str = include_str!("pages/try.html");
 const HTML: &str = "text/html; charset=utf-8";
@@ -64,6 +65,7 @@ struct SetUp {
 /// The one-time link that the terminal printed: begins an administrator's session, and works once (S12).
 async fn set_up(
     State(app): State<App>,
+    extensions: Extensions,
     Query(SetUp { token }): Query<SetUp>,
 ) -> Result<Response, Problem> {
     if !app.access.take_setup(&token) {
@@ -82,6 +84,15 @@ async fn set_up(
         hash: secret_hash(&cookie),
         works_for_ms: SESSION_MS,
     };
+    let by = Actor {
+        kind: ActorKind::SetUp,
+        id: "set-up-link".to_owned(),
+        name: "Set-up link".to_owned(),
+        address: address_of(&extensions).map(|address| address.to_string()),
+    };
+    let begin = Audited::by_answer(begin, by, |begun: &SessionEntry| {
+        Some(Told::of("session.begun").with("session", begun.id.to_string()))
+    });
     if let Err(error) = app.writer.write(begin).await {
         app.access.put_setup_back(&token);
         return Err(error.into());

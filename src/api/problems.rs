@@ -135,6 +135,11 @@ const MEANINGS: &[Meaning] = &[
         "This channel only receives. Answer where the customer wrote.",
     ),
     meaning(
+        "team-gone",
+        "409",
+        "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
+    ),
+    meaning(
         "token-revoked",
         "409",
         "The request with this Idempotency-Key made a token that has been revoked since. Take a new key for a new \
@@ -155,6 +160,11 @@ const MEANINGS: &[Meaning] = &[
         "429",
         "More requests, streams or connections than are allowed at once. Wait as many seconds as the header \
          Retry-After says. The section [limits] of the configuration raises some of them.",
+    ),
+    meaning(
+        "too-many-teams",
+        "409",
+        "There are as many teams as one Deskbell can have. Delete one first.",
     ),
     meaning(
         "unauthorized",

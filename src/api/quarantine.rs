@@ -15,6 +15,7 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
 use crate::desk::access::Remove;
+use crate::desk::audit::{Audited, Told};
 use crate::id::QuarantineId;
 use crate::store::entry::{Entry, QuarantineEntry};
 use crate::store::{Found, Table};
@@ -146,18 +147,23 @@ async fn remove(
     MayAdmin(caller): MayAdmin,
     Id(id): Id<QuarantineId>,
 ) -> Result<StatusCode, Problem> {
+    let scope = caller.scope.clone();
     let found = paging::read(&app, move |app| {
         let entry = QuarantineEntry::get(&*app.store, &id.key())?;
-        entry
-            .filter(|entry| caller.scope.allows(entry.channel))
-            .ok_or_else(|| Problem::not_found("quarantine entry"))
+        let entry = entry
+            .filter(|entry| scope.allows(entry.channel))
+            .ok_or_else(|| Problem::not_found("quarantine entry"))?;
+        Ok(shown(app, entry).channel_id)
     });
-    found.await?;
+    let channel = found.await?;
+    let remove = Remove {
+        table: Table::Quarantine,
+        key: id.key().to_vec(),
+    };
+    let told = Told::of("quarantine.removed").to("quarantined", id, "");
+    let told = told.with("channel_id", channel);
     app.writer
-        .write(Remove {
-            table: Table::Quarantine,
-            key: id.key().to_vec(),
-        })
+        .write(Audited::always(remove, caller.actor(), told))
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -15,6 +15,7 @@ use super::extract::{MayAdmin, Slug};
 use super::problem::Problem;
 use crate::app::App;
 use crate::channels::ReplayReport;
+use crate::desk::audit::{Tells, Told};
 use crate::intake::replay;
 
 /// The routes.
@@ -110,6 +111,12 @@ async fn begin(
         b"" => ReplayRequest::default(),
         json => parsed(json)?,
     };
+    let told = Told::of("channel.replayed").to("channel", &channel.id, channel.name.as_str());
+    let tells = Tells {
+        by: caller.actor(),
+        told: told.with("since", asked.since.map(|since| since.to_string())),
+    };
+    app.writer.write(tells).await?;
     let report = replay::ask(&app, &channel, asked.since);
     let mut headers = HeaderMap::new();
     // A slug is plain ASCII.

@@ -24,6 +24,7 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
 use crate::desk::access::{MakeToken, Remove};
+use crate::desk::audit::{Audited, Told};
 use crate::id::TokenId;
 use crate::store::entry::{Entry, Right, TokenEntry, secret_hash};
 use crate::store::{Found, Table};
@@ -305,15 +306,20 @@ async fn make(
         }
         None => None,
     };
+    let is_new = known.is_none();
     let wanted = match known {
         Some(known) => known,
         None => new.checked(&app)?,
     };
     let decision = Once {
-        decision: MakeToken {
-            hash: hash.clone(),
-            token: wanted,
-        },
+        decision: Audited::by_answer(
+            MakeToken {
+                hash: hash.clone(),
+                token: wanted,
+            },
+            caller.actor(),
+            move |made: &TokenEntry| is_new.then(|| told_of_made(made)),
+        ),
         remembered,
         made: |made| made.id.to_string(),
     };
@@ -332,6 +338,24 @@ async fn make(
             token,
         }),
     ))
+}
+
+fn told_of_made(made: &TokenEntry) -> Told {
+    let scopes: Vec<_> = made
+        .scopes
+        .iter()
+        .map(|right| super::auth::name_of(*right))
+        .collect();
+    let channels = made.channels.clone();
+    let channels = channels.map_or(VisibleChannels::All, VisibleChannels::Only);
+    Told::of("token.created")
+        .to("token", made.id, made.name.as_str())
+        .with("scopes", scopes)
+        .with(
+            "channels",
+            serde_json::to_value(channels).unwrap_or_default(),
+        )
+        .with("expires_at", made.expires_at.map(|at| at.to_string()))
 }
 
 fn revoked() -> Problem {
@@ -415,17 +439,18 @@ async fn revoke(
     Id(id): Id<TokenId>,
 ) -> Result<StatusCode, Problem> {
     of_all_channels(&caller)?;
-    let key = paging::read(&app, move |app| {
+    let found = paging::read(&app, move |app| {
         let found = all(app)?.into_iter().find(|(_, entry)| entry.id == id);
-        found
-            .map(|(key, _)| key)
-            .ok_or_else(|| Problem::not_found("token"))
+        found.ok_or_else(|| Problem::not_found("token"))
     });
+    let (key, token) = found.await?;
+    let remove = Remove {
+        table: Table::Tokens,
+        key,
+    };
+    let told = Told::of("token.revoked").to("token", token.id, token.name);
     app.writer
-        .write(Remove {
-            table: Table::Tokens,
-            key: key.await?,
-        })
+        .write(Audited::always(remove, caller.actor(), told))
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod albums;
 pub mod arrivals;
+pub mod audit;
 pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;
@@ -30,6 +31,7 @@ pub mod replies;
 pub mod restore;
 mod revisions;
 pub mod sweep;
+pub mod teams;
 #[cfg(test)]
 mod testing;
 pub mod visits;

@@ -10,6 +10,7 @@ pub mod wanted;
 
 pub use start::{OpenError, Opened};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,13 @@ use tokio::sync::Mutex;
 
 use crate::app::{App, Daemon};
 use crate::channels::OpenChannel;
+use crate::desk::audit::{Audited, Told};
 use crate::desk::channels::{SetUp, TakeDown};
 use crate::desk::import::{ChannelImported, ImportChannel};
 use crate::registration;
 use crate::seal::Sealer;
 use crate::store::StoreError;
-use crate::store::entry::{ChannelEntry, ChannelSetup, Entry, IdempotencyEntry};
+use crate::store::entry::{Actor, ChannelEntry, ChannelSetup, Entry, IdempotencyEntry};
 use crate::store::record::ChannelNo;
 use crate::writer::WriteError;
 use wanted::BadField;
@@ -165,7 +167,7 @@ pub async fn add(
     app: &App,
     new: NewChannel,
     remembered: Option<(Vec<u8>, Vec<u8>)>,
-    by: String,
+    by: Actor,
 ) -> Result<ChannelEntry, Refused> {
     let app = Arc::clone(app);
     whole(async move {
@@ -186,9 +188,13 @@ pub async fn add(
             setup: plan.setup,
             free: no,
             healthy: true,
-            say: format!("It was added by {by}."),
+            say: format!("It was added by {}.", by.name),
             remembered,
         };
+        let set_up = Audited::by_answer(set_up, by, |entry: &ChannelEntry| {
+            let told = Told::of("channel.added").to("channel", &entry.id, entry.name.as_str());
+            Some(told.with("connector", entry.connector.as_str()))
+        });
         app.channels.expect(plan.entry);
         let written = app.writer.write(set_up).await;
         let entry = written.inspect_err(|_| app.channels.expect_no_more())?;
@@ -221,7 +227,7 @@ pub async fn change(
     app: &App,
     id: String,
     change: Change,
-    by: String,
+    by: Actor,
 ) -> Result<ChannelEntry, Refused> {
     let app = Arc::clone(app);
     whole(async move {
@@ -243,14 +249,18 @@ pub async fn change(
             Some(running) => plan.channel.after(running),
             None => plan.channel,
         };
+        let told = Told::of("channel.changed")
+            .to("channel", &id, plan.setup.name.as_str())
+            .with("changed", changed_keys(&before, &plan.setup));
         let set_up = SetUp {
             id,
             setup: plan.setup,
             free: known.no,
             healthy: channel.is_healthy(),
-            say: format!("Its settings were changed by {by}."),
+            say: format!("Its settings were changed by {}.", by.name),
             remembered: None,
         };
+        let set_up = Audited::always(set_up, by, told);
         let entry = app.writer.write(set_up).await?;
         tracing::info!(channel = %entry.id, "a channel's settings were changed");
         app.channels.open_now(entry.clone(), channel);
@@ -259,18 +269,44 @@ pub async fn change(
     .await
 }
 
+/// What differs between two setups, by key: never how, since some are secrets.
+fn changed_keys(before: &ChannelSetup, after: &ChannelSetup) -> Vec<String> {
+    let keys: BTreeSet<_> = before
+        .settings
+        .keys()
+        .chain(after.settings.keys())
+        .collect();
+    let settings = keys
+        .into_iter()
+        .filter(|key| before.settings.get(*key) != after.settings.get(*key))
+        .map(|key| format!("settings.{key}"));
+    let own = [
+        ("name", before.name != after.name),
+        ("api_base", before.api_base != after.api_base),
+        ("catch_up", before.catch_up != after.catch_up),
+    ];
+    let own = own.into_iter().filter(|(_, differs)| *differs);
+    own.map(|(key, _)| key.to_owned()).chain(settings).collect()
+}
+
 /// Removes a channel that was made through the API. Its history stays, and its slug keeps its number. One that is closed
 /// already stays so.
-pub async fn remove(app: &App, id: String, by: String) -> Result<(), Refused> {
+pub async fn remove(app: &App, id: String, by: Actor) -> Result<(), Refused> {
     let app = Arc::clone(app);
     whole(async move {
         let _turn = app.provisioner.turn.lock().await;
         known(&app, &id)?;
         let running = app.channels.get(&id);
+        // One that is closed already is left as it is, and nothing was done.
+        let is_set_up = ChannelSetup::get(&*app.store, id.as_bytes())?.is_some();
         let take_down = TakeDown {
-            say: format!("It was removed by {by}. Its history stays."),
+            say: format!("It was removed by {}. Its history stays.", by.name),
             id,
         };
+        let take_down = Audited::by_answer(take_down, by, move |left: &Option<ChannelEntry>| {
+            let entry = left.as_ref().filter(|_| is_set_up)?;
+            Some(Told::of("channel.removed").to("channel", &entry.id, entry.name.as_str()))
+        });
         let Some(entry) = app.writer.write(take_down).await? else {
             return Err(Refused::Unknown);
         };

@@ -151,6 +151,16 @@ pub enum Table {
     Erasures = 33,
     /// Who was erased, by keyed hashes.
     Erased = 34,
+    /// The audit log.
+    Audit = 50,
+    /// Where the audit log ends.
+    AuditHead = 51,
+    /// Teams.
+    Teams = 52,
+    /// The second factors of people.
+    TwoFactors = 53,
+    /// Who somebody is at a provider of identities.
+    OidcIdentities = 54,
 }
 
 /// One entry of a side table: a value, or `None` to remove it.

@@ -3,7 +3,7 @@
 //! Later commands of a group see what earlier ones decided. A draft is thrown away whole where one of its decisions
 //! fails.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use deskbell_sdk::Time;
@@ -258,22 +258,27 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Every channel that was ever known.
-    pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
-        let mut channels: HashMap<Vec<u8>, ChannelEntry> =
-            ChannelEntry::scan(self.base, &[], None, usize::MAX)?
-                .into_iter()
-                .collect();
+    /// All entries of a side table that has few, by key.
+    pub fn all<E: Entry>(&self) -> Found<Vec<(Vec<u8>, E)>> {
+        let mut all: BTreeMap<Vec<u8>, E> = E::scan(self.base, &[], None, usize::MAX)?
+            .into_iter()
+            .collect();
         for ((table, key), value) in &self.entries {
-            if *table != Table::Channels {
+            if *table != E::TABLE {
                 continue;
             }
             match value {
-                Some(value) => channels.insert(key.clone(), ChannelEntry::from_bytes(value)?),
-                None => channels.remove(key),
+                Some(value) => all.insert(key.clone(), E::from_bytes(value)?),
+                None => all.remove(key),
             };
         }
-        let mut channels: Vec<_> = channels.into_values().collect();
+        Ok(all.into_iter().collect())
+    }
+
+    /// Every channel that was ever known.
+    pub fn channels(&self) -> Found<Vec<ChannelEntry>> {
+        let all = self.all::<ChannelEntry>()?.into_iter();
+        let mut channels: Vec<_> = all.map(|(_, channel)| channel).collect();
         channels.sort_by_key(|channel| channel.no);
         Ok(channels)
     }

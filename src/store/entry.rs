@@ -1,6 +1,8 @@
 //! The typed entries of the side tables.
 
+mod audit;
 mod erasure;
+mod teams;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +11,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
+pub use teams::TeamEntry;
 
 use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};

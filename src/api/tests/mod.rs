@@ -1,6 +1,7 @@
 //! The API as its callers meet it.
 
 mod admin;
+mod audit;
 mod changing;
 mod channel_changes;
 mod exports;
@@ -8,4 +9,5 @@ mod files;
 mod http;
 mod lists;
 mod rights;
+mod teams;
 mod writing;
