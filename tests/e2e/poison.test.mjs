@@ -63,8 +63,10 @@ describe("poison", { skip: WITHOUT_DAEMON, timeout: 1_200_000 }, () => {
     // What the staff set themselves is shown to others.
     for (const [n, poison] of PAYLOADS.entries()) {
       const subject = poison.replaceAll(/[\u0000-\u001f]/g, " ").slice(0, 100);
-      await desk.ask("PATCH", `conversations/${conversations[n]}`, { subject, labels: [subject.slice(0, 40).trim() || "x"] });
-      await desk.ask("POST", `conversations/${conversations[n]}/messages`, { text: `note ${subject}`, private: true });
+      const changed = await desk.ask("PATCH", `conversations/${conversations[n]}`, { subject, labels: [subject.slice(0, 40).trim()] });
+      assert.equal(changed.status, 200, JSON.stringify(changed.body));
+      const noted = await desk.ask("POST", `conversations/${conversations[n]}/messages`, { text: `note ${subject}`, private: true });
+      assert.equal(noted.status, 201, JSON.stringify(noted.body));
     }
   });
   after(() => Promise.all([browser?.close(), desk?.stop()]));
