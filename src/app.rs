@@ -11,8 +11,10 @@ use crate::channels::Channels;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::held::Held;
+use crate::inbox::Inbox;
 use crate::live::Live;
 use crate::provision::Provisioner;
+use crate::search::Search;
 use crate::store::Store;
 use crate::view::View;
 use crate::virus_check::VirusCheck;
@@ -41,6 +43,10 @@ pub struct Daemon {
     pub virus_check: VirusCheck,
     /// The live stream.
     pub live: Live,
+    /// The search.
+    pub search: Search,
+    /// What is not resolved, in memory.
+    pub inbox: Inbox,
     /// The limits of the website chat.
     pub chat_limits: crate::api::chat::limits::ChatLimits,
     /// What is still to be done.

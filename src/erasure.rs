@@ -147,6 +147,7 @@ async fn go_on(app: &App) -> Result<()> {
     }
     let last_steps = blocking(app, |app| last_steps(&folder(app))).await?;
     for (path, last) in last_steps {
+        app.search.forget(last.ids.clone()).await?;
         remove_files(app, last.files.clone()).await?;
         let forgotten = blocking(app, move |app| Ok(app.store.forget(&last.needles())?)).await?;
         fs::remove_file(&path).context("a finished erasure cannot be removed")?;

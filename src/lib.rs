@@ -17,6 +17,7 @@ pub mod figures;
 pub mod held;
 pub mod http_client;
 pub mod id;
+pub mod inbox;
 pub mod intake;
 pub mod live;
 pub mod media;
@@ -28,6 +29,7 @@ pub mod registration;
 pub mod registry;
 pub mod run;
 pub mod seal;
+pub mod search;
 pub mod secrets;
 pub mod server;
 #[cfg(test)]

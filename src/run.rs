@@ -32,6 +32,7 @@ use crate::http_client::Fetcher;
 use crate::live::Live;
 use crate::outbox::Outbox;
 use crate::provision::Provisioner;
+use crate::search::{self, Search, SearchThread};
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
 use crate::store::Store;
@@ -111,12 +112,16 @@ pub async fn run(
 struct Closing {
     app: App,
     thread: crate::writer::WriterThread,
+    search: Option<SearchThread>,
 }
 
 impl Closing {
     fn close(self) -> Result<()> {
         self.app.writer.stop();
         self.thread.join();
+        if let Some(search) = self.search {
+            search.join();
+        }
         self.app
             .store
             .close()
@@ -198,6 +203,8 @@ async fn serve_desk(
         blobs,
         virus_check,
         live: Live::default(),
+        search: Search::new(config.data_dir.join("search")),
+        inbox: crate::inbox::Inbox::default(),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
@@ -205,9 +212,14 @@ async fn serve_desk(
         stopping: shutdown.clone(),
         config,
     });
+    build_inbox(&app).await?;
     crate::profiles::note(&app).await;
+    let search = search::start(&app)
+        .inspect_err(|error| tracing::error!(%error, "there is no search in this run"))
+        .ok();
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
+        tokio::spawn(follow_inbox(Arc::clone(&app))),
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
@@ -257,7 +269,37 @@ async fn serve_desk(
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     shutdown.cancelled().await;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    Ok(Closing { app, thread })
+    Ok(Closing {
+        app,
+        thread,
+        search,
+    })
+}
+
+/// Builds the inbox before anybody asks for it.
+async fn build_inbox(app: &App) -> Result<()> {
+    let app = Arc::clone(app);
+    tokio::task::spawn_blocking(move || app.inbox.catch_up(&*app.store))
+        .await
+        .context("building the inbox panicked")?
+        .context("the inbox cannot be built from the store")
+}
+
+/// Keeps the inbox at the head of the log, so that who reads it has nothing to wait for.
+async fn follow_inbox(app: App) {
+    let mut head = app.writer.head();
+    loop {
+        tokio::select! {
+            () = app.stopping.cancelled() => return,
+            changed = head.changed() => if changed.is_err() { return },
+        }
+        let current = Arc::clone(&app);
+        let caught_up =
+            tokio::task::spawn_blocking(move || current.inbox.catch_up(&*current.store)).await;
+        if let Ok(Err(error)) = caught_up {
+            tracing::error!(%error, "the inbox cannot follow the log; who reads it tries again");
+        }
+    }
 }
 
 /// Sends answers: of a restored desk only once somebody says so.

@@ -112,6 +112,8 @@ impl Desk {
             attachments: Vec::new(),
             reply_to: None,
             kind: Kind::Queued(vec![PartRecord::Text(format!("answer {number}"))]),
+            seen: None,
+            mentions: Vec::new(),
             idempotency: Some((format!("key {number}").into_bytes(), b"body".to_vec())),
         }
     }

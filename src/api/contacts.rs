@@ -190,6 +190,10 @@ pub struct Change {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, max_length = 10_000)]
     remark: Option<Option<String>>,
+    /// `true`: what they write is kept and shown, and makes nobody look: it is not unanswered and rings nowhere.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = bool)]
+    blocked: Option<bool>,
 }
 
 impl Change {
@@ -252,6 +256,7 @@ async fn change(
         email: change.email,
         phone: change.phone,
         remark: change.remark,
+        blocked: change.blocked,
     };
     let changed = app.writer.write(decision).await?.ok_or_else(no_contact)?;
     Ok(axum::Json(app.view().contact(&caller.scope, &changed)))

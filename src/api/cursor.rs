@@ -8,6 +8,7 @@ use sha2::Sha256;
 
 use super::problem::Problem;
 use crate::id::{ContactId, ConversationId, MessageId, QuarantineId};
+use crate::search::Rank;
 use crate::store::Place;
 
 /// How many bytes of the seal stand in a cursor.
@@ -144,6 +145,25 @@ impl Position for (Time, ConversationId) {
         let (time, id) = bytes.split_at_checked(8)?;
         let time = Time::from_millis(number(time)?.cast_signed());
         Some((time, ConversationId(number(id)?)))
+    }
+}
+
+/// A place among what was found: how well it fits and its id.
+impl Position for Rank {
+    const LIST: u8 = 50;
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.eighths.to_be_bytes().to_vec();
+        bytes.extend(self.id.to_be_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (eighths, id) = bytes.split_at_checked(4)?;
+        Some(Self {
+            eighths: eighths.try_into().ok().map(u32::from_be_bytes)?,
+            id: number(id)?,
+        })
     }
 }
 

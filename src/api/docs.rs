@@ -35,8 +35,13 @@ const TAGS: &[(&str, &str)] = &[
         "conversations",
         "The inbox, and what people of the shop do with a conversation.",
     ),
+    (
+        "views",
+        "Views of the inbox, and how many conversations there are in each.",
+    ),
     ("messages", "What was written, and writing."),
     ("contacts", "The people who write to the shop."),
+    ("search", "Finding messages and people again."),
     ("events", "Every change, live."),
     ("channels", "Where messages come from, and how that does."),
     ("attachments", "Files."),

@@ -15,7 +15,9 @@ use super::body::{Json, MAX_JSON_BYTES, read_limited};
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
-use crate::id::{AttachmentId, ContactId, ConversationId, QuarantineId, TeamId, TokenId};
+use crate::id::{
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, TeamId, TokenId,
+};
 use crate::store::entry::Right;
 
 /// Defines a caller who has a right.
@@ -60,6 +62,10 @@ pub trait PathId: FromStr + Send {
 
 impl PathId for ConversationId {
     const WHAT: &'static str = "conversation";
+}
+
+impl PathId for MessageId {
+    const WHAT: &'static str = "message";
 }
 
 impl PathId for ContactId {

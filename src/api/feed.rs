@@ -17,7 +17,7 @@ use super::paging::{self, List, Look};
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
-use crate::id::{ConversationId, MessageId, first_at};
+use crate::id::{ConversationId, MessageId, UserId, first_at};
 use crate::store::record::{ChannelNo, ConversationRecord, MessageRecord};
 use crate::store::{FeedPage, Found, Scope};
 use crate::view::FeedItem;
@@ -53,8 +53,8 @@ pub struct FeedQuery {
     /// Only what reached the daemon before this time.
     #[param(value_type = Option<String>, format = DateTime)]
     until: Option<String>,
-    /// Only messages whose conversation stands so now.
-    #[param(value_type = Option<crate::store::record::Status>)]
+    /// Only messages whose conversation stands so now: `open`, `pending`, `snoozed`, `resolved`, or several with commas
+    /// between.
     conversation_status: Option<String>,
     /// Only messages whose conversation has this assignee now: `me`, `none` or a user's id.
     assignee: Option<String>,
@@ -74,7 +74,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn understood(app: &Daemon, query: &FeedQuery) -> Result<Self, Problem> {
+    fn understood(app: &Daemon, me: Option<UserId>, query: &FeedQuery) -> Result<Self, Problem> {
         let time = |name, text: &Option<String>| {
             text.as_deref()
                 .map(|text| filters::time(name, text))
@@ -96,15 +96,15 @@ impl Wanted {
             since: time("since", &query.since)?,
             until: time("until", &query.until)?,
             conversation: ConversationFilter {
-                status: query
+                statuses: query
                     .conversation_status
                     .as_deref()
-                    .map(|text| filters::status("conversation_status", text))
+                    .map(|text| filters::statuses("conversation_status", text))
                     .transpose()?,
                 assignee: query
                     .assignee
                     .as_deref()
-                    .map(filters::assignee)
+                    .map(|text| filters::assignee(text, me))
                     .transpose()?,
                 label: query.label.clone(),
                 ..ConversationFilter::default()
@@ -174,7 +174,7 @@ async fn feed(
     MayRead(caller): MayRead,
     Query(query): Query<FeedQuery>,
 ) -> Result<axum::Json<List<FeedItem>>, Problem> {
-    let wanted = Wanted::understood(&app, &query)?;
+    let wanted = Wanted::understood(&app, filters::user_of(&caller), &query)?;
     let list = paging::read(&app, move |app| Ok(page(app, &caller, &wanted)?)).await?;
     Ok(axum::Json(list))
 }

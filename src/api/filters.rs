@@ -7,8 +7,10 @@ use serde::Deserialize;
 use serde::de::value::{BorrowedStrDeserializer, Error as ValueError};
 
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::channels::Channels;
 use crate::id::{TeamId, UserId};
+use crate::inbox::Statuses;
 use crate::store::record::{ChannelNo, ConversationRecord, Status};
 
 /// The longest text to look for, in characters.
@@ -29,7 +31,9 @@ pub enum Assignee {
 #[derive(Clone, Debug, Default)]
 pub struct ConversationFilter {
     /// How it stands.
-    pub status: Option<Status>,
+    pub statuses: Option<Statuses>,
+    /// Whether it is unanswered.
+    pub waiting: bool,
     /// Who has it.
     pub assignee: Option<Assignee>,
     /// Which team has it.
@@ -38,6 +42,10 @@ pub struct ConversationFilter {
     pub label: Option<String>,
     /// Whether something in it is unread.
     pub unread: bool,
+    /// Who was mentioned in it; a program never is.
+    pub mentioned: Option<Option<UserId>>,
+    /// Whether it is spam; `None`: either.
+    pub spam: Option<bool>,
     /// Words in the contact's name, the subject or the last message, in lower case.
     pub words: Option<String>,
 }
@@ -51,8 +59,16 @@ impl ConversationFilter {
             Assignee::User(id) => conversation.assignee == Some(id),
             Assignee::NoUser => false,
         };
-        self.status
-            .is_none_or(|status| conversation.status == status)
+        let is_unanswered = conversation.waiting_since.is_some()
+            && !conversation.is_silenced()
+            && Statuses::AWAKE.has(conversation.status);
+        self.statuses
+            .is_none_or(|statuses| statuses.has(conversation.status))
+            && (!self.waiting || is_unanswered)
+            && self.spam.is_none_or(|spam| conversation.spam == spam)
+            && self
+                .mentioned
+                .is_none_or(|user| user.is_some_and(|user| conversation.mentioned.contains(&user)))
             && self.assignee.is_none_or(assignee_fits)
             && self.team.is_none_or(|team| conversation.team == Some(team))
             && self
@@ -61,7 +77,9 @@ impl ConversationFilter {
                 .is_none_or(|label| conversation.labels.contains(label))
             && (!self.unread || conversation.unread_count > 0)
             && self.words.as_deref().is_none_or(|words| {
-                let preview = conversation.last_message.as_ref().map(|last| &last.preview);
+                let said = conversation.last_said.as_ref();
+                let last = said.or(conversation.last_message.as_ref());
+                let preview = last.map(|last| &last.preview);
                 holds(
                     words,
                     [
@@ -111,6 +129,34 @@ pub fn status(name: &str, text: &str) -> Result<Status, Problem> {
     word(name, text, "`open`, `pending`, `snoozed`, `resolved`")
 }
 
+/// One or several statuses, with commas between.
+pub fn statuses(name: &str, text: &str) -> Result<Statuses, Problem> {
+    text.split(',').try_fold(Statuses::default(), |all, one| {
+        Ok(all.and(status(name, one.trim())?))
+    })
+}
+
+/// The order of the inbox.
+pub fn sort(text: &str) -> Result<super::inbox::Sort, Problem> {
+    word("sort", text, "`activity`, `waiting`")
+}
+
+/// The person who calls, where it is one.
+#[must_use]
+pub fn user_of(caller: &Caller) -> Option<UserId> {
+    caller.owner().parse().ok()
+}
+
+/// `me` or a user's id.
+pub fn mentioned(text: &str, me: Option<UserId>) -> Result<Option<UserId>, Problem> {
+    match text {
+        "me" => Ok(me),
+        id => id.parse().map(Some).map_err(|_| {
+            Problem::bad_request("`mentioned` is `me` or the id of a user, as usr_….")
+        }),
+    }
+}
+
 /// A message's direction.
 pub fn direction(text: &str) -> Result<Direction, Problem> {
     word("direction", text, "`inbound`, `outbound`")
@@ -135,10 +181,10 @@ pub fn id<T: FromStr>(name: &str, text: &str, looks_like: &str) -> Result<T, Pro
 }
 
 /// `me`, `none` or a user's id. Programs and the set-up session are no user, and have nothing assigned.
-pub fn assignee(text: &str) -> Result<Assignee, Problem> {
+pub fn assignee(text: &str, me: Option<UserId>) -> Result<Assignee, Problem> {
     match text {
         "none" => Ok(Assignee::Nobody),
-        "me" => Ok(Assignee::NoUser),
+        "me" => Ok(me.map_or(Assignee::NoUser, Assignee::User)),
         id => id.parse().map(Assignee::User).map_err(|_| {
             Problem::bad_request("`assignee` is `me`, `none` or the id of a user, as usr_….")
         }),
@@ -191,7 +237,7 @@ mod tests {
             ),
             (
                 "assignee",
-                assignee("somebody").map(|_| ()).expect_err("no id"),
+                assignee("somebody", None).map(|_| ()).expect_err("no id"),
             ),
             (
                 "unread",

@@ -18,17 +18,21 @@ use super::extract::{Id, MayRead, MayWrite};
 use super::idempotency::{IdempotencyKey, key_reused};
 use super::paging::{self, List, Look};
 use super::problem::Problem;
+use crate::access::Caller;
 use crate::app::{App, Daemon};
 use crate::channels::OpenChannel;
 use crate::desk::outbox::{Window, Windows};
 use crate::desk::replies::{Kind, Write, Written, kind_of};
-use crate::id::{AttachmentId, ConversationId, MessageId};
+use crate::id::{AttachmentId, ConversationId, MessageId, UserId};
 use crate::store::entry::{AttachmentEntry, Entry, IdempotencyEntry, PartRecord};
-use crate::store::record::{ConversationRecord, MessageRecord, Place};
+use crate::store::record::{ChannelNo, ConversationRecord, MessageRecord, Place};
 use crate::view::Message;
 
 /// The most attachments of a message.
 const MAX_ATTACHMENTS: usize = 20;
+
+/// The most people that a note mentions.
+const MAX_MENTIONS: usize = 50;
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
@@ -111,6 +115,18 @@ pub struct NewMessage {
     /// `true`: a note for the people of the shop, which the customer never sees.
     #[serde(default)]
     private: bool,
+    /// Whom a note mentions, `usr_…`; at most 50. Answers mention nobody.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 50)]
+    mentions: Vec<UserId>,
+    /// The newest entry of the conversation that you saw, `msg_…`. Where a colleague has answered after it, nothing is
+    /// written, and you get 409 `crossed`. Left out or `null`: it is written whatever came.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    seen: Option<MessageId>,
+    /// `true`: it is written although a colleague has answered.
+    #[serde(default)]
+    force: bool,
 }
 
 impl NewMessage {
@@ -130,6 +146,14 @@ impl NewMessage {
         if self.attachment_ids.len() > MAX_ATTACHMENTS {
             let detail = format!("A message has {MAX_ATTACHMENTS} attachments at the most.");
             return Err(Problem::field("/attachment_ids", detail));
+        }
+        if self.mentions.len() > MAX_MENTIONS {
+            let detail = format!("A note mentions {MAX_MENTIONS} people at the most.");
+            return Err(Problem::field("/mentions", detail));
+        }
+        if !self.private && !self.mentions.is_empty() {
+            let detail = "Only a note (`private`) mentions people; an answer goes to the customer.";
+            return Err(Problem::field("/mentions", detail));
         }
         let mut seen = BTreeSet::new();
         for (place, id) in self.attachment_ids.iter().enumerate() {
@@ -212,6 +236,8 @@ async fn write(
         attachments: new.attachment_ids.clone(),
         reply_to: new.reply_to,
         kind,
+        seen: new.seen.filter(|_| !new.force),
+        mentions: new.mentions.clone(),
         idempotency,
     };
     let (channel, id) = match app.writer.write(decision).await? {
@@ -228,17 +254,32 @@ async fn write(
             return Err(Problem::field(&format!("/attachment_ids/{place}"), detail));
         }
         Written::KeyReused => return Err(key_reused()),
+        Written::Crossed(channel, id) => {
+            let by = paging::read(&app, move |app| shown(app, &caller, channel, id)).await?;
+            let detail = "A colleague has answered meanwhile: `crossed_by`. Nothing was sent. Read it, and write anew, or \
+                          send this all the same with `\"force\": true`.";
+            let problem = Problem::conflict("crossed", "A colleague has answered", detail);
+            return Err(problem.with("crossed_by", &by));
+        }
     };
-    let message = paging::read(&app, move |app| {
-        let message = app.store.message(&caller.scope, channel, id)?;
-        let message = message.ok_or_else(|| Problem::not_found("message"))?;
-        let conversation = app
-            .store
-            .conversation(&caller.scope, message.conversation)?
-            .ok_or_else(no_conversation)?;
-        Ok(app.view().message(&*app.store, &message, &conversation))
-    });
+    let message = paging::read(&app, move |app| shown(app, &caller, channel, id));
     Ok((status, axum::Json(message.await?)))
+}
+
+/// A message as it is shown, where the caller may see it.
+pub(super) fn shown(
+    app: &Daemon,
+    caller: &Caller,
+    channel: ChannelNo,
+    id: MessageId,
+) -> Result<Message, Problem> {
+    let message = app.store.message(&caller.scope, channel, id)?;
+    let message = message.ok_or_else(|| Problem::not_found("message"))?;
+    let conversation = app
+        .store
+        .conversation(&caller.scope, message.conversation)?
+        .ok_or_else(no_conversation)?;
+    Ok(app.view().message(&*app.store, &message, &conversation))
 }
 
 /// How an answer in this conversation goes out, where it can.
@@ -249,12 +290,7 @@ fn answer_kind(
     new: &NewMessage,
 ) -> Result<Kind, Problem> {
     let Some(channel) = app.channels.get_no(conversation.channel) else {
-        let detail = "This channel is not open; only its history is left. `GET /api/v1/channels/{id}` says why. Open it again to answer.";
-        return Err(Problem::conflict(
-            "channel-closed",
-            "The channel is closed",
-            detail,
-        ));
+        return Err(channel_closed());
     };
     if channel.channel.visitors().is_some() {
         if let Some(most_chars) = channel.channel.limits().text_chars {
@@ -280,11 +316,22 @@ fn answer_kind(
     let parts = sender
         .plan(&shape)
         .map_err(|error| Problem::field("", error.to_string()))?;
+    Ok(Kind::Queued(recorded(parts)))
+}
+
+/// Of the channel only the history is left.
+pub(super) fn channel_closed() -> Problem {
+    let detail = "This channel is not open; only its history is left. `GET /api/v1/channels/{id}` says why. Open it again to answer.";
+    Problem::conflict("channel-closed", "The channel is closed", detail)
+}
+
+/// The parts of a reply, as they are kept.
+pub(super) fn recorded(parts: Vec<PartPlan>) -> Vec<PartRecord> {
     let parts = parts.into_iter().map(|part| match part {
         PartPlan::Text(text) => PartRecord::Text(text),
         PartPlan::File(place) => PartRecord::File(place),
     });
-    Ok(Kind::Queued(parts.collect()))
+    parts.collect()
 }
 
 /// The caller's uploads, as far as they are there: what is not is refused where it is put into the message.
@@ -307,7 +354,11 @@ fn uploads(
 }
 
 /// The platform takes no answer any more; what can still be done.
-fn window_closed(app: &Daemon, conversation: &ConversationRecord, windows: Windows) -> Problem {
+pub(super) fn window_closed(
+    app: &Daemon,
+    conversation: &ConversationRecord,
+    windows: Windows,
+) -> Problem {
     let closed_at = app.view().conversation(conversation).reply_window.closes_at;
     let since = closed_at.map_or_else(String::new, |closed_at| format!(" since {closed_at}"));
     let can = match (windows.extended_ms, windows.ordinary_ms) {
@@ -323,7 +374,7 @@ fn window_closed(app: &Daemon, conversation: &ConversationRecord, windows: Windo
     Problem::conflict("reply-window-closed", "The reply window is closed", detail)
 }
 
-fn sending_unavailable(channel: &OpenChannel) -> Problem {
+pub(super) fn sending_unavailable(channel: &OpenChannel) -> Problem {
     let detail = format!(
         "Deskbell does not send to {} yet. Answer there for now: what you write there shows here as well. Notes \
          (`\"private\": true`) work.",

@@ -14,6 +14,7 @@ pub mod channels;
 pub mod chat;
 pub mod connectors;
 pub mod contacts;
+pub mod conversation_changes;
 pub mod conversations;
 pub mod cursor;
 pub mod deletions;
@@ -25,6 +26,7 @@ pub mod filters;
 pub mod headers;
 pub mod idempotency;
 pub mod imports;
+pub mod inbox;
 pub mod me;
 pub mod messages;
 pub mod ops;
@@ -34,6 +36,8 @@ pub mod problem;
 pub mod problems;
 pub mod quarantine;
 pub mod replays;
+pub mod retry;
+pub mod search;
 pub mod stream;
 pub mod teams;
 #[cfg(test)]
@@ -43,6 +47,7 @@ mod tests;
 pub mod tokens;
 pub mod ui;
 pub mod uploads;
+pub mod views;
 pub mod webhooks;
 
 use axum::http::{Method, StatusCode};
@@ -73,9 +78,14 @@ pub fn router(app: App) -> axum::Router {
 fn resources() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(docs::preamble())
         .merge(feed::router())
+        .merge(inbox::router())
         .merge(conversations::router())
+        .merge(conversation_changes::router())
+        .merge(views::router())
         .merge(messages::router())
+        .merge(retry::router())
         .merge(contacts::router())
+        .merge(search::router())
         .merge(stream::router())
         .merge(channels::router())
         .merge(channel_actions::router())

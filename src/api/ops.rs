@@ -26,9 +26,9 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// The store takes changes, and the daemon is not stopping. A virus check that does not work is told; everything else
-/// goes on without it.
-async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
+/// The store takes changes, and the daemon is not stopping. A virus check that does not work and a search index that is
+/// not whole are told; everything else goes on without them.
+async fn ready(State(app): State<App>) -> Result<String, Problem> {
     if app.stopping.is_cancelled() {
         return Err(Problem::unavailable("The daemon is stopping."));
     }
@@ -37,10 +37,19 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
             "The store takes no changes right now; the log says why.",
         ));
     }
-    Ok(match app.virus_check.trouble() {
-        None => "ready\n",
-        Some(_) => "ready; files cannot be checked for viruses, the log says why\n",
-    })
+    let mut told = "ready".to_owned();
+    if app.virus_check.trouble().is_some() {
+        told.push_str("; files cannot be checked for viruses, the log says why");
+    }
+    let search = app.search.standing();
+    if search.is_being_made() {
+        told.push_str(&format!(
+            "; the search index is being made: {} %",
+            search.percent
+        ));
+    }
+    told.push('\n');
+    Ok(told)
 }
 
 /// The figures, for Prometheus: from this machine without a token, else for administrators.
@@ -75,6 +84,8 @@ fn measure(app: &App) {
     #[expect(clippy::cast_precision_loss, reason = "a figure for a graph")]
     metrics::gauge!("deskbell_store_bytes").set(app.store.bytes_on_disk() as f64);
     measure_upkeep(app);
+    let search = app.search.standing();
+    metrics::gauge!("deskbell_search_complete").set(f64::from(u8::from(search.is_complete)));
     if app.virus_check.is_on() {
         let works = app.virus_check.trouble().is_none();
         metrics::gauge!("deskbell_virus_check_up").set(f64::from(u8::from(works)));

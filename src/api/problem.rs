@@ -1,8 +1,11 @@
 //! Errors as RFC 9457 tells them: `application/problem+json`.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::store::StoreError;
@@ -22,6 +25,10 @@ pub struct Problem {
     /// Each field that does not do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
+    /// What else belongs to this type of problem, by name.
+    #[serde(flatten)]
+    #[schema(additional_properties, value_type = Object)]
+    pub more: Option<Box<BTreeMap<&'static str, Value>>>,
     /// After how many seconds to try again.
     #[serde(skip)]
     retry_after_seconds: Option<u32>,
@@ -50,6 +57,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             errors: Vec::new(),
+            more: None,
             retry_after_seconds: None,
         }
     }
@@ -58,6 +66,15 @@ impl Problem {
     #[must_use]
     pub const fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// The same problem, with something that belongs to its type.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &impl Serialize) -> Self {
+        self.more
+            .get_or_insert_default()
+            .insert(name, serde_json::to_value(value).unwrap_or_default());
         self
     }
 

@@ -69,6 +69,12 @@ const MEANINGS: &[Meaning] = &[
         "The platform does not take the channel's credentials. The detail says what to do; receiving goes on.",
     ),
     meaning(
+        "crossed",
+        "409",
+        "A colleague has answered since the entry that you named as the newest that you saw. Nothing was sent; \
+         crossed_by is that answer. Read it and write anew, or send yours all the same with force.",
+    ),
+    meaning(
         "forbidden",
         "403",
         "You are signed in, and this needs a right that your token or session does not have. An administrator can \
@@ -97,6 +103,12 @@ const MEANINGS: &[Meaning] = &[
         "A field does not do. errors[] names each by its JSON pointer and says what it may hold.",
     ),
     meaning(
+        "may-have-arrived",
+        "409",
+        "The platform's answer to this was lost, so that the customer may have it already. Look there before you send it \
+         again with confirm.",
+    ),
+    meaning(
         "method-not-allowed",
         "405",
         "The address exists and does not take this method. The header Allow names those it takes.",
@@ -111,6 +123,11 @@ const MEANINGS: &[Meaning] = &[
         "401, 409",
         "There is no session. A visitor's is over or unknown: begin a new one by POST /chat/{channel}/session. Who came \
          with an API token has none to end.",
+    ),
+    meaning(
+        "not-failed",
+        "409",
+        "The answer is on its way or has arrived, or it is none of the shop's. Only what failed is sent once more.",
     ),
     meaning(
         "not-found",
@@ -138,6 +155,12 @@ const MEANINGS: &[Meaning] = &[
         "team-gone",
         "409",
         "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
+    ),
+    meaning(
+        "taken",
+        "409",
+        "Somebody else has the conversation than you expected: assignee_id says who. Nothing was changed. To take it from \
+         them all the same, name them.",
     ),
     meaning(
         "token-revoked",

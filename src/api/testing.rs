@@ -401,6 +401,8 @@ pub(crate) fn daemon(
         blobs: Blobs::open(&config.data_dir.join("attachments")).expect("a folder"),
         virus_check: crate::virus_check::VirusCheck::new(None),
         live: Live::default(),
+        search: crate::search::Search::new(config.data_dir.join("search")),
+        inbox: crate::inbox::Inbox::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),
         held: crate::held::Held::new(false),

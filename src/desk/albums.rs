@@ -346,6 +346,9 @@ mod tests {
         desk.deliver(&[part(11, None)]);
         let conversation = desk.message("2001:11").conversation;
         desk.decide(&[super::super::conversations::ChangeConversation {
+            author: crate::store::record::AuthorRecord::System,
+            expected_assignee: None,
+            spam: None,
             scope: Scope::whole_desk(),
             conversation,
             status: Some(Status::Resolved),

@@ -417,6 +417,14 @@ impl Arrival {
             self.resolve(draft, reaction)?;
         }
         let mut message = (*known).clone();
+        if let (Some(more), Some(delivery)) = (&mut more.delivery, &known.changes.delivery)
+            && delivery.state >= DeliveryState::Sent
+            && known.external_ids().any(|id| id == external_id)
+        {
+            // Of the sending that gave the message the id that it bears now. While a later one waits, what is told of a
+            // former one is past.
+            more.attempt = delivery.attempt;
+        }
         merge_into(&mut message, external_id, &more);
         if message == *known {
             return Ok(changed);
@@ -474,6 +482,8 @@ impl Arrival {
                     state: *state,
                     at: self.sensible(*at),
                     error,
+                    attempt: 0,
+                    sent_parts: None,
                 });
             }
         }

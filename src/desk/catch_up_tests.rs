@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::catch_up::{TakeFound, Taken};
 use super::outbox::{Begin, Ended, Finish, Windows, send_token};
 use super::replies::{Kind, Write, Written};
+use super::retry::{Retried, Retry};
 use super::testing::{BASE_MS, CHANNEL, Desk};
 use crate::id::{MessageId, WorkId};
 use crate::store::entry::{CatchUpMark, Entry, PartRecord, catch_up_key};
@@ -97,6 +98,8 @@ fn answered(desk: &mut Desk, text: &str) -> MessageId {
         attachments: Vec::new(),
         reply_to: None,
         kind: Kind::Queued(vec![PartRecord::Text(text.to_owned())]),
+        seen: None,
+        mentions: Vec::new(),
         idempotency: None,
     };
     let Written::Message(_, id, false) = desk.decide(&[write])[0] else {
@@ -375,4 +378,28 @@ proptest! {
         stored.sort();
         prop_assert_eq!(stored, told.into_iter().collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn f20_an_answer_that_waits_to_be_sent_again_does_not_leave_when_the_first_shows() {
+    let mut desk = Desk::new();
+    let id = lost(&mut desk, "Yes, two pairs.");
+    let again = Retry {
+        scope: Scope::whole_desk(),
+        channel: CHANNEL,
+        message: id,
+        parts: vec![PartRecord::Text("Yes, two pairs.".to_owned())],
+        confirmed: true,
+    };
+    assert_eq!(desk.decide(&[again]), [Retried::Queued]);
+    assert_eq!(state(&desk, id), DeliveryState::Queued);
+    let now = desk.now;
+    let ours = shown(Direction::Outbound, "m_ours", "Yes, two pairs.", now);
+    let taken = found(&mut desk, std::slice::from_ref(&ours));
+    assert_eq!(taken.new + taken.known, 1);
+    assert_eq!(state(&desk, id), DeliveryState::Sent);
+    assert_eq!(all(&desk).len(), 2, "it is no message of its own");
+    let work = desk.message("m_ours").work();
+    let windows = Windows::default();
+    assert!(desk.decide(&[Begin { work, windows }])[0].is_none());
 }

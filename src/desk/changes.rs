@@ -33,15 +33,29 @@ fn merge_reaction(reactions: &mut Vec<ReactionRecord>, more: &ReactionRecord) {
     }
 }
 
-/// The state that is further stands; of two alike the earlier.
+/// The state that is further stands; of two alike the earlier. A later sending begins anew, but for what the customer
+/// has: nothing takes that back.
 fn merge_delivery(delivery: &mut Option<DeliveryRecord>, more: &DeliveryRecord) {
-    let further = delivery.as_ref().is_none_or(|known| {
-        (more.state, std::cmp::Reverse(more.at), &more.error)
-            > (known.state, std::cmp::Reverse(known.at), &known.error)
-    });
+    let further = delivery
+        .as_ref()
+        .is_none_or(|known| how_far(more) > how_far(known));
     if further {
         *delivery = Some(more.clone());
     }
+}
+
+/// A total order of what is told of a delivery: a merge takes the highest.
+fn how_far(delivery: &DeliveryRecord) -> impl Ord + '_ {
+    let arrived = delivery.state >= DeliveryState::Delivered;
+    (
+        arrived,
+        if arrived { 0 } else { delivery.attempt },
+        delivery.state,
+        std::cmp::Reverse(delivery.at),
+        &delivery.error,
+        delivery.sent_parts,
+        delivery.attempt,
+    )
 }
 
 /// A change that says only how far a message has come.
@@ -52,6 +66,8 @@ pub fn delivery(state: DeliveryState, at: Time) -> MessageChanges {
             state,
             at,
             error: None,
+            attempt: 0,
+            sent_parts: None,
         }),
         ..MessageChanges::default()
     }
@@ -85,11 +101,15 @@ mod tests {
             Just(DeliveryState::Delivered),
             Just(DeliveryState::Read),
         ];
-        let delivery = (state, time()).prop_map(|(state, at)| DeliveryRecord {
-            state,
-            at,
-            error: None,
-        });
+        let delivery = (state, time(), 0..3_u64, proptest::option::of(0..2_u32)).prop_map(
+            |(state, at, attempt, sent_parts)| DeliveryRecord {
+                state,
+                at,
+                error: None,
+                attempt,
+                sent_parts,
+            },
+        );
         (
             proptest::option::of(edit),
             proptest::option::of(reaction),

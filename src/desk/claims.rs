@@ -2,8 +2,7 @@
 
 use deskbell_sdk::{AttachmentKind, DeliveryState, NewMessage, Time};
 
-use super::outbox::part_arrived;
-use crate::id::WorkId;
+use super::outbox::{found_while_waiting, part_arrived};
 use crate::store::Found;
 use crate::store::draft::Draft;
 use crate::store::entry::WorkEntry;
@@ -47,10 +46,18 @@ pub(super) fn claim(draft: &mut Draft<'_>, channel: ChannelNo, shown: &NewMessag
         };
         match delivery.state {
             DeliveryState::Queued => {
-                let item = draft.entry::<WorkEntry>(&WorkId(message.id.0).key())?;
+                let item = draft.entry::<WorkEntry>(&message.work().key())?;
                 let attempted_at = item.and_then(|item| item.state.since());
                 if attempted_at.is_some_and(since) {
                     return Ok(Claim::Perhaps);
+                }
+                // It is to be sent once more, and the first sending shows now.
+                if delivery.attempt != 0
+                    && since(message.received_at)
+                    && says_the_same(&message, shown)
+                    && found_while_waiting(draft, &message, &shown.external_id)?
+                {
+                    return Ok(Claim::Ours(message.sent_at));
                 }
             }
             // Of several that say the same, the oldest arrived first.

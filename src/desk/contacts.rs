@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use deskbell_sdk::{Person, Time, text};
 
-use super::Decision;
+use super::{Decision, conversations};
 use crate::id::ContactId;
 use crate::store::draft::Draft;
 use crate::store::entry::{Entry, MergedContact};
@@ -61,6 +61,7 @@ pub fn known_or_new(
         created_at: draft.now(),
         updated_at: draft.now(),
         avatar: None,
+        blocked: false,
     };
     draft.create_contact(contact.clone());
     Ok(Arc::new(contact))
@@ -94,7 +95,7 @@ pub fn told(
     Ok(())
 }
 
-/// Writes a changed contact, and its name and picture into its conversations.
+/// Writes a changed contact, and its name, its picture and whether it is blocked into its conversations.
 fn change(draft: &mut Draft<'_>, mut contact: ContactRecord) -> Found<Arc<ContactRecord>> {
     contact.version += 1;
     contact.updated_at = draft.now();
@@ -103,11 +104,14 @@ fn change(draft: &mut Draft<'_>, mut contact: ContactRecord) -> Found<Arc<Contac
     for conversation in draft.conversations_of(contact.id)? {
         if conversation.contact_name != contact.name
             || conversation.contact_avatar.as_ref() != avatar
+            || conversation.blocked != contact.blocked
         {
             let mut conversation = (*conversation).clone();
             conversation.contact_name.clone_from(&contact.name);
             conversation.contact_avatar = avatar.cloned();
             conversation.version += 1;
+            conversation.blocked = contact.blocked;
+            conversations::still_waits(draft, &mut conversation)?;
             draft.update_conversation(conversation);
         }
     }
@@ -129,6 +133,8 @@ pub struct ChangeContact {
     pub phone: Option<Option<String>>,
     /// A remark.
     pub remark: Option<Option<String>>,
+    /// Whether what they write makes nobody look.
+    pub blocked: Option<bool>,
 }
 
 impl Decision for ChangeContact {
@@ -156,6 +162,9 @@ impl Decision for ChangeContact {
                 .as_deref()
                 .map(text::clean_text)
                 .filter(|text| !text.is_empty());
+        }
+        if let Some(blocked) = self.blocked {
+            contact.blocked = blocked;
         }
         if contact == *known {
             return Ok(Some(known));
@@ -235,6 +244,8 @@ impl Decision for MergeContacts {
             conversation.contact_avatar =
                 whole.avatar.as_ref().map(|avatar| avatar.content.clone());
             conversation.version += 1;
+            conversation.blocked = whole.blocked;
+            conversations::still_waits(draft, &mut conversation)?;
             draft.update_conversation(conversation);
         }
         draft.delete_contact(&from);

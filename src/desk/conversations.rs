@@ -9,8 +9,8 @@ use crate::id::{ConversationId, MessageId, TeamId, UserId};
 use crate::store::draft::Draft;
 use crate::store::entry::{Entry, ReadPosition, Reservation, external_key};
 use crate::store::record::{
-    ChannelNo, ContactRecord, ConversationRecord, LastMessage, MessageKind, MessageRecord, Place,
-    Priority, Status,
+    AuthorRecord, ChannelNo, ContactRecord, ConversationRecord, LastMessage, MessageKind,
+    MessageRecord, Place, Priority, Status,
 };
 use crate::store::{Found, Scope};
 
@@ -65,6 +65,10 @@ pub fn known_or_new(
         created_at: now,
         last_activity_at: now,
         contact_avatar: contact.avatar.as_ref().map(|avatar| avatar.content.clone()),
+        spam: false,
+        blocked: contact.blocked,
+        mentioned: Vec::new(),
+        last_said: None,
     };
     draft.create_conversation(conversation.clone());
     Ok(conversation)
@@ -87,6 +91,9 @@ pub fn count_in(
         Direction::Inbound => {
             conversation.unread_count += 1;
             customer_acted(conversation, message.sent_at);
+            if conversation.is_silenced() {
+                return Ok(());
+            }
             if message.place() > conversation.answered_up_to {
                 conversation.waiting_since =
                     earlier(conversation.waiting_since, message.received_at);
@@ -117,7 +124,7 @@ pub fn grow(
     match message.direction {
         Direction::Inbound => {
             customer_acted(conversation, part.sent_at);
-            if conversation.status != Status::Open {
+            if conversation.status != Status::Open && !conversation.is_silenced() {
                 conversation.status = Status::Open;
                 conversation.snoozed_until = None;
             }
@@ -164,6 +171,19 @@ pub fn show_moved(
         let newest = draft.messages(conversation.id, Place::LAST, 2)?;
         if let Some(other) = newest.iter().find(|other| other.id != message.id) {
             show_last(conversation, other);
+        }
+    }
+    let was_said_last = conversation
+        .last_said
+        .as_ref()
+        .is_some_and(|last| last.place.id == message.id);
+    if was_said_last {
+        conversation.last_said = None;
+        for other in draft.messages(conversation.id, Place::LAST, STRETCH)? {
+            if other.id != message.id && other.kind != MessageKind::Activity {
+                show_last(conversation, &other);
+                break;
+            }
         }
     }
     show_last(conversation, message);
@@ -217,6 +237,31 @@ pub fn answered(
     })
 }
 
+/// Finds anew who waits, after the customer was blocked or not, or the conversation called spam or not: what came
+/// meanwhile and is unanswered waits again.
+pub fn still_waits(draft: &Draft<'_>, conversation: &mut ConversationRecord) -> Found<()> {
+    if conversation.is_silenced() {
+        conversation.waiting_since = None;
+        return Ok(());
+    }
+    if conversation.waiting_since.is_some() {
+        return Ok(());
+    }
+    let mut waiting_since = None;
+    walk_back(
+        draft,
+        conversation.id,
+        conversation.answered_up_to,
+        |message| {
+            if message.is_from_customer() {
+                waiting_since = earlier(waiting_since, message.received_at);
+            }
+        },
+    )?;
+    conversation.waiting_since = waiting_since;
+    Ok(())
+}
+
 /// Shows every entry of a conversation after `place`, newest first.
 pub fn walk_back(
     draft: &Draft<'_>,
@@ -257,11 +302,23 @@ pub fn show_last(conversation: &mut ConversationRecord, message: &MessageRecord)
         .as_ref()
         .is_none_or(|last| place >= last.place)
     {
-        conversation.last_message = Some(LastMessage {
-            place,
-            preview: preview(message),
-            direction: message.direction,
-        });
+        conversation.last_message = Some(last(message));
+    }
+    if message.kind != MessageKind::Activity
+        && conversation
+            .last_said
+            .as_ref()
+            .is_none_or(|last| place >= last.place)
+    {
+        conversation.last_said = Some(last(message));
+    }
+}
+
+fn last(message: &MessageRecord) -> LastMessage {
+    LastMessage {
+        place: message.place(),
+        preview: preview(message),
+        direction: message.direction,
     }
 }
 
@@ -298,6 +355,10 @@ pub struct ChangeConversation {
     pub scope: Scope,
     /// Which conversation.
     pub conversation: ConversationId,
+    /// Who changes it.
+    pub author: AuthorRecord,
+    /// Only where this person, or nobody, has it.
+    pub expected_assignee: Option<Option<UserId>>,
     /// How it stands.
     pub status: Option<Status>,
     /// Who has it.
@@ -312,16 +373,45 @@ pub struct ChangeConversation {
     pub snoozed_until: Option<Option<Time>>,
     /// What it is about.
     pub subject: Option<Option<String>>,
+    /// Whether it is spam.
+    pub spam: Option<bool>,
+}
+
+/// How a change went.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    /// The conversation after it.
+    Done(Arc<ConversationRecord>),
+    /// The caller knows no such conversation.
+    NoConversation,
+    /// Somebody else has it than was expected, or nobody.
+    Taken(Option<UserId>),
+}
+
+impl Changed {
+    /// The conversation after the change, where there was one.
+    #[must_use]
+    pub fn done(self) -> Option<Arc<ConversationRecord>> {
+        match self {
+            Self::Done(conversation) => Some(conversation),
+            Self::NoConversation | Self::Taken(_) => None,
+        }
+    }
 }
 
 impl Decision for ChangeConversation {
-    /// `None` where the caller knows no such conversation.
-    type Answer = Option<Arc<ConversationRecord>>;
+    type Answer = Changed;
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Self::Answer> {
         let Some(known) = draft.conversation(&self.scope, self.conversation)? else {
-            return Ok(None);
+            return Ok(Changed::NoConversation);
         };
+        if self
+            .expected_assignee
+            .is_some_and(|expected| expected != known.assignee)
+        {
+            return Ok(Changed::Taken(known.assignee));
+        }
         let mut conversation = (*known).clone();
         if let Some(until) = self.snoozed_until {
             conversation.snoozed_until = until;
@@ -359,13 +449,19 @@ impl Decision for ChangeConversation {
         if let Some(subject) = &self.subject {
             conversation.subject = subject.as_deref().and_then(text::clean_name);
         }
+        if let Some(spam) = self.spam
+            && spam != conversation.spam
+        {
+            conversation.spam = spam;
+            still_waits(draft, &mut conversation)?;
+        }
         if conversation == *known {
-            return Ok(Some(known));
+            return Ok(Changed::Done(known));
         }
         conversation.version += 1;
         conversation.last_activity_at = conversation.last_activity_at.max(draft.now());
         draft.update_conversation(conversation.clone());
-        Ok(Some(Arc::new(conversation)))
+        Ok(Changed::Done(Arc::new(conversation)))
     }
 }
 

@@ -241,7 +241,7 @@ impl Decision for EraseSome {
 
 fn erase_message(draft: &mut Draft<'_>, message: &MessageRecord, gone: &mut ErasedIds) {
     draft.erase_message(message.channel, message.id);
-    draft.put(WorkEntry::remove(message.id.key().to_vec()));
+    draft.put(WorkEntry::remove(message.work().key().to_vec()));
     gone.messages.push(message.id);
     note_files(draft, message, gone);
 }

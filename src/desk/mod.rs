@@ -29,8 +29,10 @@ mod properties;
 pub mod replay;
 pub mod replies;
 pub mod restore;
+pub mod retry;
 mod revisions;
 pub mod sweep;
+pub mod taking;
 pub mod teams;
 #[cfg(test)]
 mod testing;

@@ -286,7 +286,7 @@ pub(super) fn echoed(
         return Ok(None);
     };
     let found = Some((true, message.conversation, id));
-    match Item::read(draft, WorkId(message.id.0))? {
+    match Item::read(draft, message.work())? {
         Some(mut item) if item.entry.next_part == part => {
             item.part_sent(draft, Some(external_id.to_owned()))?;
             Ok(found)
@@ -322,10 +322,7 @@ pub(super) fn part_arrived(
         .is_some_and(|known| known.state == DeliveryState::Unknown)
         && message.knows_all_parts();
     if was_lost {
-        changes::merge(
-            &mut message.changes,
-            &delivery(DeliveryState::Sent, draft.now()),
-        );
+        sent(&mut message, draft.now());
         conversations::answered(draft, &mut conversation, message.place())?;
     }
     if message == *before {
@@ -335,6 +332,31 @@ pub(super) fn part_arrived(
     conversation.version += 1;
     draft.update_message(message, conversation);
     Ok(true)
+}
+
+/// The platform has the message, by the sending that is under way or was the last.
+fn sent(message: &mut MessageRecord, now: Time) {
+    let mut change = delivery(DeliveryState::Sent, now);
+    if let (Some(change), Some(known)) = (&mut change.delivery, &message.changes.delivery) {
+        change.attempt = known.attempt;
+    }
+    changes::merge(&mut message.changes, &change);
+}
+
+/// A message that is to be sent once more is at the platform after all, as its history shows: it settles the item that
+/// waits. Says whether there was one.
+pub(super) fn found_while_waiting(
+    draft: &mut Draft<'_>,
+    message: &MessageRecord,
+    external_id: &str,
+) -> Found<bool> {
+    match Item::read(draft, message.work())? {
+        Some(mut item) if matches!(item.entry.state, WorkState::Waiting { .. }) => {
+            item.part_sent(draft, Some(external_id.to_owned()))?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// A work item with what it is about.
@@ -430,10 +452,7 @@ impl Item {
             self.entry.due_at = now;
             self.keep(draft);
         } else {
-            changes::merge(
-                &mut self.message.changes,
-                &delivery(DeliveryState::Sent, now),
-            );
+            sent(&mut self.message, now);
             conversations::answered(draft, &mut self.conversation, self.message.place())?;
             self.remove(draft);
         }
@@ -503,6 +522,13 @@ impl Item {
             state,
             at: draft.now(),
             error: Some((code.to_owned(), say, retryable)),
+            attempt: self
+                .message
+                .changes
+                .delivery
+                .as_ref()
+                .map_or(0, |known| known.attempt),
+            sent_parts: u32::try_from(self.entry.next_part).ok(),
         };
         changes::merge(
             &mut self.message.changes,
@@ -514,7 +540,9 @@ impl Item {
         if state == DeliveryState::Unknown {
             // An echo may still come: it is to be seen then whether there are parts that never left.
             let further = self.entry.parts.len().saturating_sub(1);
-            self.message.part_ids.resize(further, None);
+            if self.message.part_ids.len() < further {
+                self.message.part_ids.resize(further, None);
+            }
         }
         self.remove(draft);
         self.write(draft);

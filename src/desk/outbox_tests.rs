@@ -1,5 +1,7 @@
 //! What holds of answers on their way out, whatever the platform and the crashes do.
 
+mod retried;
+
 use std::collections::BTreeMap;
 
 use deskbell_sdk::{Author, DeliveryState, Direction, Event, NewMessage, Person, Time};
@@ -41,6 +43,7 @@ struct Answer {
     desk: Desk,
     id: MessageId,
     work: WorkId,
+    parts: usize,
     /// Since when its fate is looked for.
     missed_at: Option<i64>,
 }
@@ -51,6 +54,7 @@ impl Answer {
         let now = desk.now;
         desk.deliver(&[incoming(Direction::Inbound, "in", None, now)]);
         let conversation = desk.message("in").conversation;
+        let count = parts;
         let parts = (0..parts)
             .map(|part| PartRecord::Text(format!("part {part}")))
             .collect();
@@ -63,6 +67,8 @@ impl Answer {
             attachments: Vec::new(),
             reply_to: None,
             kind: Kind::Queued(parts),
+            seen: None,
+            mentions: Vec::new(),
             idempotency: Some((b"key".to_vec(), b"body".to_vec())),
         };
         let Written::Message(_, id, false) = desk.decide(std::slice::from_ref(&write))[0] else {
@@ -77,6 +83,7 @@ impl Answer {
             desk,
             id,
             work: WorkId(id.0),
+            parts: count,
             missed_at: None,
         }
     }

@@ -408,6 +408,8 @@ fn f11_a_clock_that_went_back_puts_nothing_before_what_was_there() {
             attachments: Vec::new(),
             reply_to: None,
             kind: Kind::ServedHere,
+            seen: None,
+            mentions: Vec::new(),
             idempotency: None,
         };
         desk.decide(&[write]);
@@ -454,6 +456,9 @@ fn an_inbound_message_opens_a_resolved_conversation() {
     desk.deliver(&[message("t1", "m1", Direction::Inbound, 1)]);
     let conversation = desk.message("m1").conversation;
     let resolve = ChangeConversation {
+        author: crate::store::record::AuthorRecord::System,
+        expected_assignee: None,
+        spam: None,
         scope: Scope::whole_desk(),
         conversation,
         status: Some(Status::Resolved),
@@ -469,7 +474,7 @@ fn an_inbound_message_opens_a_resolved_conversation() {
         snoozed_until: None,
         subject: None,
     };
-    let resolved = desk.decide(&[resolve]).remove(0).expect("there");
+    let resolved = desk.decide(&[resolve]).remove(0).done().expect("there");
     assert_eq!(
         (resolved.status, resolved.labels.as_slice()),
         (Status::Resolved, &["a".to_owned(), "b".to_owned()][..])

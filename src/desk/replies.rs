@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use deskbell_sdk::{AttachmentKind, DeliveryState, Direction, text};
+use serde_json::Value;
 
 use super::arrivals::attach_upload;
 use super::changes::delivery;
 use super::{Decision, conversations};
-use crate::id::{AttachmentId, ConversationId, MessageId, WorkId};
+use crate::id::{AttachmentId, ConversationId, MessageId, UserId, WorkId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
     AttachmentEntry, Entry, IdempotencyEntry, PartRecord, WorkEntry, WorkState,
 };
 use crate::store::record::{
     AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, MessageChanges, MessageKind,
-    MessageRecord,
+    MessageRecord, Place,
 };
 use crate::store::{Found, Scope};
 
@@ -37,6 +38,11 @@ pub struct Write {
     pub reply_to: Option<MessageId>,
     /// What kind of writing it is.
     pub kind: Kind,
+    /// The newest entry that the writer saw: a colleague's answer behind it makes this one crossed. `None`: it is written
+    /// whatever came.
+    pub seen: Option<MessageId>,
+    /// Who is mentioned in a note.
+    pub mentions: Vec<UserId>,
     /// The key under which a repetition is known, with the hash of the request.
     pub idempotency: Option<(Vec<u8>, Vec<u8>)>,
 }
@@ -65,6 +71,34 @@ pub enum Written {
     NoAttachment(usize),
     /// The `Idempotency-Key` was used for another request.
     KeyReused,
+    /// A colleague has answered meanwhile, by this message; nothing was written.
+    Crossed(ChannelNo, MessageId),
+}
+
+/// How many of the newest entries are looked at for an answer that crossed this one.
+const CROSSED_AMONG: usize = 200;
+
+/// The newest answer of somebody else that the writer has not seen. One that failed has answered nothing.
+fn crossed(draft: &Draft<'_>, write: &Write, seen: MessageId) -> Found<Option<MessageId>> {
+    let is_answer = |message: &MessageRecord| {
+        let state = message
+            .changes
+            .delivery
+            .as_ref()
+            .map(|delivery| delivery.state);
+        message.id > seen
+            && message.kind == MessageKind::Message
+            && message.direction == Direction::Outbound
+            && matches!(message.author, AuthorRecord::Staff(..))
+            && message.author != write.author
+            && message.changes.deleted_at.is_none()
+            && state != Some(DeliveryState::Failed)
+    };
+    let newest = draft.messages(write.conversation, Place::LAST, CROSSED_AMONG)?;
+    Ok(newest
+        .iter()
+        .find(|message| is_answer(message))
+        .map(|message| message.id))
 }
 
 impl Decision for Write {
@@ -81,6 +115,11 @@ impl Decision for Write {
                 Ok(id) if before.body == *body => Written::Message(known.channel, id, true),
                 _ => Written::KeyReused,
             });
+        }
+        if let (Some(seen), true) = (self.seen, self.kind != Kind::Note)
+            && let Some(by) = crossed(draft, self, seen)?
+        {
+            return Ok(Written::Crossed(known.channel, by));
         }
         let quoted = match self.reply_to {
             None => None,
@@ -135,7 +174,11 @@ impl Decision for Write {
             sent_at,
             order,
             received_at: now,
-            metadata: BTreeMap::new(),
+            metadata: if private {
+                mentions(&self.mentions)
+            } else {
+                BTreeMap::new()
+            },
             changes: match &self.kind {
                 Kind::Note => MessageChanges::default(),
                 Kind::ServedHere => delivery(DeliveryState::Sent, now),
@@ -146,6 +189,11 @@ impl Decision for Write {
             revisions: Vec::new(),
         };
         let mut conversation = (*known).clone();
+        if private {
+            conversation.mentioned.extend(&self.mentions);
+            conversation.mentioned.sort_unstable();
+            conversation.mentioned.dedup();
+        }
         conversations::count_in(draft, &mut conversation, &message)?;
         if let Kind::Queued(parts) = &self.kind {
             let work = WorkEntry {
@@ -177,6 +225,15 @@ impl Decision for Write {
     fn weight(&self) -> usize {
         1024 + self.text.as_ref().map_or(0, String::len)
     }
+}
+
+/// Who is mentioned, as a note's metadata tell it.
+fn mentions(users: &[UserId]) -> BTreeMap<String, Value> {
+    if users.is_empty() {
+        return BTreeMap::new();
+    }
+    let users = users.iter().map(|user| Value::String(user.to_string()));
+    BTreeMap::from([("mentions".to_owned(), Value::Array(users.collect()))])
 }
 
 /// What an upload is as an attachment.

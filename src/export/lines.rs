@@ -96,6 +96,9 @@ pub struct ContactLine {
     /// The picture: a `file`.
     #[serde(default)]
     pub avatar: Option<AvatarLine>,
+    /// Whether what the person writes makes nobody look.
+    #[serde(default)]
+    pub blocked: bool,
 }
 
 /// The picture of a contact.
@@ -178,6 +181,12 @@ pub struct ConversationLine {
     pub created_at: Time,
     /// Arrival of the last event that a person caused.
     pub last_activity_at: Time,
+    /// Whether somebody of the shop called it spam.
+    #[serde(default)]
+    pub spam: bool,
+    /// Who was mentioned in one of its notes.
+    #[serde(default)]
+    pub mentioned_ids: Vec<UserId>,
 }
 
 /// A place in a conversation.
@@ -416,6 +425,12 @@ pub struct DeliveryLine {
     pub at: Time,
     /// Why it failed.
     pub error: Option<DeliveryErrorLine>,
+    /// Which sending it is; 0 is the first, and each later number is higher.
+    #[serde(default)]
+    pub attempt: u64,
+    /// Where it failed here: how many of its parts were sent.
+    #[serde(default)]
+    pub sent_parts: Option<u32>,
 }
 
 /// Why a message was not delivered.

@@ -63,6 +63,7 @@ impl ContactLine {
                 sha256: avatar.content.clone(),
                 mime_type: avatar.mime_type.clone(),
             }),
+            blocked: contact.blocked,
         }
     }
 
@@ -93,6 +94,7 @@ impl ContactLine {
             identities: identities.collect::<Result<_, String>>()?,
             created_at: self.created_at,
             updated_at: self.updated_at,
+            blocked: self.blocked,
         })
     }
 }
@@ -152,6 +154,8 @@ impl ConversationLine {
                 .then_some(conversation.staff_read_up_to),
             created_at: conversation.created_at,
             last_activity_at: conversation.last_activity_at,
+            spam: conversation.spam,
+            mentioned_ids: conversation.mentioned.clone(),
         }
     }
 
@@ -165,8 +169,13 @@ impl ConversationLine {
             thread: self.thread,
             contact: self.contact_id,
             contact_name: self.contact_name,
-            // It is the contact's, and follows from that.
+            // These are the contact's, and follow from that.
             contact_avatar: None,
+            blocked: false,
+            spam: self.spam,
+            mentioned: self.mentioned_ids,
+            // Found anew by an import.
+            last_said: None,
             status: self.status,
             assignee: self.assignee_id,
             team: self.team_id,
@@ -465,6 +474,8 @@ impl DeliveryLine {
                 detail,
                 retryable,
             }),
+            attempt: delivery.attempt,
+            sent_parts: delivery.sent_parts,
         }
     }
 
@@ -475,6 +486,8 @@ impl DeliveryLine {
             error: self
                 .error
                 .map(|error| (error.code, error.detail, error.retryable)),
+            attempt: self.attempt,
+            sent_parts: self.sent_parts,
         }
     }
 }

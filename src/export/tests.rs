@@ -144,8 +144,19 @@ fn changes() -> impl Strategy<Value = MessageChanges> {
             author,
         }
     });
-    let delivery = (state(), time(), of((words(), words(), any::<bool>())))
-        .prop_map(|(state, at, error)| DeliveryRecord { state, at, error });
+    let delivery = (
+        (state(), time(), of((words(), words(), any::<bool>()))),
+        (any::<u64>(), of(any::<u32>())),
+    )
+        .prop_map(
+            |((state, at, error), (attempt, sent_parts))| DeliveryRecord {
+                state,
+                at,
+                error,
+                attempt,
+                sent_parts,
+            },
+        );
     (of(edit), vec(reaction, 0..3), of(time()), of(delivery)).prop_map(
         |(edit, reactions, deleted_at, delivery)| MessageChanges {
             edit,
@@ -331,6 +342,10 @@ fn conversation() -> impl Strategy<Value = ConversationRecord> {
                 (acted, delivered, read, staff_read, created_at, last_activity_at),
             )| ConversationRecord {
                 contact_avatar: None,
+                blocked: false,
+                spam: unread_count % 2 == 1,
+                mentioned: assignee.map(UserId).into_iter().collect(),
+                last_said: None,
                 id: ConversationId(id),
                 version,
                 channel: CHANNEL,
@@ -383,6 +398,7 @@ fn contact() -> impl Strategy<Value = ContactRecord> {
                 (phone, remark, identities, created_at, updated_at, avatar),
             )| ContactRecord {
                 avatar,
+                blocked: version % 2 == 1,
                 id: ContactId(id),
                 version,
                 name,

@@ -62,6 +62,8 @@ pub(super) async fn submit(writer: Writer, answers: Answers, answer: Answer) {
         attachments: Vec::new(),
         reply_to: None,
         kind: Kind::Queued(answer.parts.iter().cloned().map(PartRecord::Text).collect()),
+        seen: None,
+        mentions: Vec::new(),
         idempotency: Some((
             format!("answer {}", answer.number).into_bytes(),
             b"the same".to_vec(),

@@ -9,7 +9,7 @@ use deskbell_sdk::{AttachmentKind, DeliveryState, Direction, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, TeamId, UserId};
+use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, TeamId, UserId, WorkId};
 
 /// A channel's number in the store: short, never given twice, and kept when the channel is renamed or removed.
 #[derive(
@@ -137,7 +137,8 @@ pub struct MessageRecord {
     pub metadata: BTreeMap<String, Value>,
     /// What has happened to it since.
     pub changes: MessageChanges,
-    /// The platform's ids of its further parts, where it is several messages there: the second part's first.
+    /// The platform's ids of its further parts, where it is several messages there: the second part's first. Behind them
+    /// those of former sendings that failed, so that none of them comes in again.
     #[serde(default)]
     pub part_ids: Vec<Option<String>>,
     /// What it is made of, where it is an album of the platform's.
@@ -237,6 +238,16 @@ impl MessageRecord {
             .map_or(self.text.as_deref(), |edit| Some(&edit.text))
     }
 
+    /// The item of work that sends it, or sent it last.
+    #[must_use]
+    pub fn work(&self) -> WorkId {
+        let delivery = self.changes.delivery.as_ref();
+        match delivery.map(|delivery| delivery.attempt) {
+            Some(attempt) if attempt != 0 => WorkId(attempt),
+            _ => WorkId(self.id.0),
+        }
+    }
+
     /// Whether a customer wrote it to the shop.
     #[must_use]
     pub fn is_from_customer(&self) -> bool {
@@ -291,6 +302,12 @@ pub struct DeliveryRecord {
     pub at: Time,
     /// The platform's code and sentence where it failed, and whether trying again makes sense.
     pub error: Option<(String, String, bool)>,
+    /// Which sending it is: 0 is the first, a later one goes by the id of its work item, so that later ones are higher.
+    #[serde(default)]
+    pub attempt: u64,
+    /// Where it ended here: how many of its parts are at the platform for certain.
+    #[serde(default)]
+    pub sent_parts: Option<u32>,
 }
 
 /// An attachment of a message.
@@ -445,6 +462,26 @@ pub struct ConversationRecord {
     /// SHA-256 of the contact's picture in hex.
     #[serde(default)]
     pub contact_avatar: Option<String>,
+    /// Somebody of the shop called it spam: it waits for nobody.
+    #[serde(default)]
+    pub spam: bool,
+    /// Its customer is blocked, as the contact says: it waits for nobody.
+    #[serde(default)]
+    pub blocked: bool,
+    /// Who was mentioned in one of its notes, sorted.
+    #[serde(default)]
+    pub mentioned: Vec<UserId>,
+    /// The newest message or note by [`Place`]: what was said last, whatever has happened to the conversation since.
+    #[serde(default)]
+    pub last_said: Option<LastMessage>,
+}
+
+impl ConversationRecord {
+    /// Whether what comes in it makes nobody look: it is kept and shown, and is not unanswered.
+    #[must_use]
+    pub const fn is_silenced(&self) -> bool {
+        self.spam || self.blocked
+    }
 }
 
 /// The newest entry of a conversation, as lists show it.
@@ -485,6 +522,9 @@ pub struct ContactRecord {
     /// The picture.
     #[serde(default)]
     pub avatar: Option<AvatarRecord>,
+    /// What the person writes is kept and shown, and makes nobody look.
+    #[serde(default)]
+    pub blocked: bool,
 }
 
 /// The picture of a person, as the platform had it.

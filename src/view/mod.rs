@@ -35,7 +35,9 @@ impl std::fmt::Debug for View<'_> {
 }
 
 impl View<'_> {
-    fn channel_id(&self, no: ChannelNo) -> String {
+    /// The slug of a channel.
+    #[must_use]
+    pub fn channel_id(&self, no: ChannelNo) -> String {
         self.channels
             .known(no)
             .map_or_else(|| format!("channel-{}", no.0), |entry| entry.id.clone())
@@ -153,16 +155,19 @@ impl View<'_> {
             snoozed_until: conversation.snoozed_until,
             unread_count: conversation.unread_count,
             message_count: conversation.message_count,
-            last_message: conversation.last_message.as_ref().map(|last| LastMessage {
-                id: last.place.id,
-                preview: last.preview.clone(),
-                direction: last.direction,
-                at: last.place.sent_at,
-            }),
+            last_message: conversation.last_message.as_ref().map(last_message),
             waiting_since: conversation.waiting_since,
             reply_window: self.reply_window(conversation),
             created_at: conversation.created_at,
             last_activity_at: conversation.last_activity_at,
+            spam: conversation.spam,
+            blocked: conversation.blocked,
+            // Conversations of an older Deskbell know only the last entry of any kind, until another is written.
+            last_said: conversation
+                .last_said
+                .as_ref()
+                .or(conversation.last_message.as_ref())
+                .map(last_message),
         }
     }
 
@@ -231,6 +236,7 @@ impl View<'_> {
                 .collect(),
             created_at: contact.created_at,
             updated_at: contact.updated_at,
+            blocked: contact.blocked,
         }
     }
 
@@ -300,6 +306,15 @@ impl View<'_> {
             at: event.at,
             data,
         }
+    }
+}
+
+fn last_message(last: &crate::store::record::LastMessage) -> LastMessage {
+    LastMessage {
+        id: last.place.id,
+        preview: last.preview.clone(),
+        direction: last.direction,
+        at: last.place.sent_at,
     }
 }
 

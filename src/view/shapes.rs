@@ -257,6 +257,12 @@ pub struct Conversation {
     /// Arrival of the last event that a person caused.
     #[schema(value_type = String, format = DateTime)]
     pub last_activity_at: Time,
+    /// Whether it was called spam: it is left out of the inbox, and nobody waits in it.
+    pub spam: bool,
+    /// Whether its customer is blocked: what they write is kept and shown, and nobody waits.
+    pub blocked: bool,
+    /// What was said last: the newest message or note, whatever has happened to the conversation since.
+    pub last_said: Option<LastMessage>,
 }
 
 /// The newest entry of a conversation.
@@ -318,6 +324,8 @@ pub struct Contact {
     /// When this last changed.
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Time,
+    /// Whether what they write makes nobody look.
+    pub blocked: bool,
 }
 
 /// Who a contact is in a channel.

@@ -61,6 +61,7 @@ impl Route {
     /// The path with the ids of things in the channel `shop`.
     fn path_of(&self, things: &Things) -> String {
         let id = match self.tag.as_str() {
+            "messages" if self.path.starts_with("/api/v1/messages/") => &things.message,
             "conversations" | "messages" => &things.conversation,
             "contacts" => &things.contact,
             "channels" | "replay" => &things.channel,
@@ -88,6 +89,7 @@ impl Route {
 /// Things in the channel `shop`, with canaries in them.
 struct Things {
     conversation: String,
+    message: String,
     contact: String,
     channel: String,
     attachment: String,
@@ -119,7 +121,7 @@ async fn things(desk: &Desk) -> Things {
         can: true,
     };
     desk.app.writer.write(note).await.expect("written");
-    let (conversation, _) = desk.arrive(SHOP, "canary-visitor", "canary-words").await;
+    let (conversation, message) = desk.arrive(SHOP, "canary-visitor", "canary-words").await;
     give_picture(desk).await;
     let conversation = conversation.to_string();
     let seen = desk
@@ -156,6 +158,7 @@ async fn things(desk: &Desk) -> Things {
     let team = team.await.json()["id"].as_str().expect("an id").to_owned();
     Things {
         conversation,
+        message: message.to_string(),
         contact: seen["contact"]["id"].as_str().expect("an id").to_owned(),
         channel: "shop".to_owned(),
         attachment,

@@ -22,6 +22,8 @@ async fn give(desk: &Desk, conversation: ConversationId, team: TeamId) {
     let change = ChangeConversation {
         scope: Scope::of_all_channels(),
         conversation,
+        author: crate::store::record::AuthorRecord::System,
+        expected_assignee: None,
         status: None,
         assignee: None,
         team: Some(Some(team)),
@@ -29,9 +31,10 @@ async fn give(desk: &Desk, conversation: ConversationId, team: TeamId) {
         priority: None,
         snoozed_until: None,
         subject: None,
+        spam: None,
     };
     let given = desk.app.writer.write(change).await.expect("written");
-    assert!(given.is_some());
+    assert!(given.done().is_some());
 }
 
 fn id_of(team: &Value) -> TeamId {

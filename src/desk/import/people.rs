@@ -91,6 +91,7 @@ impl Importing<'_, '_> {
         self.draft.update_contact(ContactRecord {
             id: known.id,
             identities,
+            blocked: contact.blocked,
             avatar: contact.avatar.or_else(|| known.avatar.clone()),
             ..contact
         });

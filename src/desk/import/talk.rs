@@ -55,6 +55,7 @@ impl Importing<'_, '_> {
             new.contact_name = contact.name;
         }
         new.contact_avatar = contact.avatar.map(|avatar| avatar.content);
+        new.blocked = contact.blocked;
         if !self.is_of_the_past(new.staff_read_up_to.0) && new.staff_read_up_to != MessageId(0) {
             new.staff_read_up_to = MessageId(self.draft.new_id());
         }
@@ -100,6 +101,7 @@ impl Importing<'_, '_> {
             unread_count: 0,
             message_count: 0,
             last_message: None,
+            last_said: None,
             ..new
         };
         self.arrival(conversation.channel)
@@ -129,6 +131,7 @@ impl Importing<'_, '_> {
             message_count: known.message_count,
             unread_count,
             last_message: known.last_message.clone(),
+            last_said: known.last_said.clone(),
             waiting_since: if answered_here {
                 known.waiting_since
             } else {
@@ -395,6 +398,7 @@ fn settle(message: &mut MessageRecord) {
             state: DeliveryState::Unknown,
             at: delivery.at,
             error: Some(("imported".to_owned(), say.to_owned(), true)),
+            ..*delivery
         };
     }
 }

@@ -146,6 +146,7 @@ fn a_name_that_staff_gave_stands() {
             .expect("memory")
             .expect("known");
         let change = ChangeContact {
+            blocked: None,
             scope,
             contact,
             name: Some(name.map(str::to_owned)),

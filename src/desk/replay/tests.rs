@@ -132,6 +132,9 @@ fn who_was_answered_since_does_not_wait_again() {
     desk.deliver(&[asks("m1", 0), answers("m5", 5_000)]);
     let talk = conversation(&desk);
     let resolve = ChangeConversation {
+        author: crate::store::record::AuthorRecord::System,
+        expected_assignee: None,
+        spam: None,
         scope: Scope::whole_desk(),
         conversation: talk.id,
         status: Some(Status::Resolved),

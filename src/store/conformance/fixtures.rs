@@ -105,6 +105,10 @@ pub(in crate::store) fn conversation(
         created_at: activity,
         last_activity_at: activity,
         contact_avatar: Some("0f".repeat(32)),
+        spam: false,
+        blocked: false,
+        mentioned: Vec::new(),
+        last_said: None,
     }
 }
 
@@ -131,6 +135,7 @@ pub(in crate::store) fn contact(id: u64, identities: &[(u16, &str)]) -> ContactR
             content: "0f".repeat(32),
             mime_type: "image/png".to_owned(),
         }),
+        blocked: false,
     }
 }
 

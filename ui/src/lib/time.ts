@@ -16,7 +16,7 @@ function format(locale: string, options: Intl.DateTimeFormatOptions): Intl.DateT
 const dayOf = (time: Date) => new Date(time.getFullYear(), time.getMonth(), time.getDate()).getTime();
 
 /** The clock: 10:02. */
-export const clock = (time: Date, locale: string): string => format(locale, { hour: '2-digit', minute: '2-digit' }).format(time);
+export const clock = (time: Date, locale: string): string => format(locale, { timeStyle: 'short' }).format(time);
 
 /** The whole time, for tooltips. */
 export const whole = (time: Date, locale: string): string => format(locale, { dateStyle: 'full', timeStyle: 'medium' }).format(time);

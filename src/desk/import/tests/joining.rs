@@ -219,6 +219,8 @@ fn an_answer_that_was_still_to_be_sent_is_neither_sent_nor_called_sent() {
         attachments: Vec::new(),
         reply_to: None,
         kind: Kind::Queued(vec![PartRecord::Text("on its way".to_owned())]),
+        seen: None,
+        mentions: Vec::new(),
         idempotency: None,
     }]);
     let lines = exported(&mut desk, |_| {});

@@ -256,6 +256,9 @@ fn carry_out(desk: &mut Desk, deed: &Deed) {
         Deed::Resolve => {
             for conversation in conversations {
                 desk.decide(&[ChangeConversation {
+                    author: crate::store::record::AuthorRecord::System,
+                    expected_assignee: None,
+                    spam: None,
                     scope: scope(),
                     conversation: conversation.id,
                     status: Some(Status::Resolved),

@@ -11,13 +11,14 @@ export interface DeliveryWords {
 }
 
 /** The delivery of an outbound message in words; null where there is none. */
-export function deliveryWords(message: Pick<Message, 'delivery' | 'metadata'>, channel: string): DeliveryWords | null {
+export function deliveryWords(message: Pick<Message, 'delivery' | 'metadata'>, channel: string, now: () => number = Date.now): DeliveryWords | null {
   const delivery = message.delivery;
   if (!delivery) return null;
   const dismissed = metadataOf(message).get('dismissed') === true;
   switch (delivery.state) {
     case 'queued':
-      return { text: t('delivery.queued'), tone: 'quiet', actions: [] };
+      // What takes longer than a person would wait for is said to take longer.
+      return now() - Date.parse(delivery.at) > 60_000 ? { text: t('delivery.trying'), tone: 'unsure', actions: [] } : { text: t('delivery.queued'), tone: 'quiet', actions: [] };
     case 'sent':
       return { text: t('delivery.sent'), tone: 'quiet', actions: [] };
     case 'delivered':

@@ -17,7 +17,16 @@ export interface SettingsPage {
 /** All pages in the order of the list. */
 export const PAGES: readonly SettingsPage[] = [
   { id: 'you', title: 'settings.you', group: 'yours', right: 'read', load: () => import('./you/You.svelte') },
+  { id: 'views', title: 'settings.views', group: 'yours', right: 'read', load: () => import('./lists/Views.svelte') },
   { id: 'channels', title: 'settings.channels', group: 'shop', right: 'admin', load: () => import('./channels/Channels.svelte') },
+  { id: 'people', title: 'settings.people', group: 'shop', right: 'admin', load: () => import('./people/People.svelte') },
+  { id: 'teams', title: 'settings.teams', group: 'shop', right: 'admin', load: () => import('./people/Teams.svelte') },
+  { id: 'replies', title: 'settings.replies', group: 'shop', right: 'write', load: () => import('./lists/Replies.svelte') },
+  { id: 'labels', title: 'settings.labels', group: 'shop', right: 'admin', load: () => import('./lists/Labels.svelte') },
+  { id: 'shop', title: 'settings.shop', group: 'shop', right: 'admin', load: () => import('./lists/Shop.svelte') },
+  { id: 'tokens', title: 'settings.tokens', group: 'access', right: 'admin', load: () => import('./lists/Tokens.svelte') },
+  { id: 'audit', title: 'settings.audit', group: 'access', right: 'admin', load: () => import('./lists/Audit.svelte') },
+  { id: 'data', title: 'settings.data', group: 'access', right: 'admin', load: () => import('./lists/Data.svelte') },
 ];
 
 type May = (right: Right) => boolean;

@@ -33,9 +33,9 @@ class Labels {
 export const labels = new Labels();
 
 /** The colours that labels can have, each told apart from its neighbours on either ground. */
-const COLOURS = new Map([
+export const LABEL_COLOURS: ReadonlyMap<string, string> = new Map([
   ['gray', '#8b857a'], ['red', '#d6453d'], ['orange', '#e07b23'], ['yellow', '#c99a00'], ['green', '#3f9b4f'],
   ['teal', '#1a9c8c'], ['blue', '#3f7ad6'], ['purple', '#8a5bd0'], ['pink', '#d4558f'],
 ]);
 
-export const labelColour = (name: string): string => COLOURS.get(labels.get(name)?.color ?? 'gray') ?? '#8b857a';
+export const labelColour = (name: string): string => LABEL_COLOURS.get(labels.get(name)?.color ?? 'gray') ?? '#8b857a';

@@ -266,6 +266,6 @@ export class ListView {
     this.#scheduled = false;
     this.#behind.clear();
     this.behind = 0;
-    this.shown = [...this.#ranking.ids];
+    this.shown = this.#ranking.ids;
   }
 }

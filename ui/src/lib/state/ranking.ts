@@ -1,24 +1,30 @@
 import type { Sort } from './filter';
 
+/** A part of the list is split where it has more than this; moving the ids behind a place costs the less the shorter it is. */
+const MOST_IN_PART = 512;
+
 /**
- * Ids in the order of a view: by time, then by id, as the daemon orders them. A change looks only where it has to, so that
- * it costs the same in a list of fifty thousand as in a short one, but for moving the ids behind it.
+ * Ids in the order of a view: by time, then by id, as the daemon orders them. The list is kept in short parts, so that a
+ * change costs nearly the same among fifty thousand as among fifty; read as a whole it is put together once a change.
  */
 export class Ranking {
-  readonly #ids: string[] = [];
+  readonly #parts: string[][] = [];
   readonly #times = new Map<string, number>();
   readonly #newestFirst: boolean;
+  #whole: readonly string[] | null = [];
 
   constructor(sort: Sort) {
     this.#newestFirst = sort === 'activity';
   }
 
+  /** All of them in order; the same array until something changes. */
   get ids(): readonly string[] {
-    return this.#ids;
+    // Faster than `flat`, which looks at each id.
+    return (this.#whole ??= ([] as string[]).concat(...this.#parts));
   }
 
   get length(): number {
-    return this.#ids.length;
+    return this.#times.size;
   }
 
   has(id: string): boolean {
@@ -31,45 +37,68 @@ export class Ranking {
 
   /** Puts an id where its time says, or moves it there. Whether anything changed. */
   put(id: string, time: number): boolean {
-    const known = this.#times.get(id);
-    if (known === time) return false;
-    if (known !== undefined) this.#ids.splice(this.#place(id, known), 1);
+    if (this.#times.get(id) === time) return false;
+    this.remove(id);
     this.#times.set(id, time);
-    this.#ids.splice(this.#place(id, time), 0, id);
+    this.#whole = null;
+    const at = Math.max(0, this.#partOf(id, time));
+    const part = this.#parts[at];
+    if (!part) {
+      this.#parts.push([id]);
+      return true;
+    }
+    part.splice(this.#placeIn(part, id, time), 0, id);
+    if (part.length > MOST_IN_PART) this.#parts.splice(at + 1, 0, part.splice(part.length >>> 1));
     return true;
   }
 
   remove(id: string): boolean {
     const time = this.#times.get(id);
     if (time === undefined) return false;
-    this.#ids.splice(this.#place(id, time), 1);
+    const at = this.#partOf(id, time);
+    const part = this.#parts[at] as string[];
+    part.splice(this.#placeIn(part, id, time), 1);
+    if (part.length === 0) this.#parts.splice(at, 1);
     this.#times.delete(id);
+    this.#whole = null;
     return true;
   }
 
-  /** Where an id with this time would stand. */
-  #place(id: string, time: number): number {
+  /** Whether an id with this time would stand behind everything here. */
+  isBehindAll(id: string, time: number): boolean {
+    const last = this.#parts.at(-1)?.at(-1);
+    return last !== undefined && this.#isBefore(last, id, time);
+  }
+
+  /** The last part whose first id does not stand behind this one; -1 where it would be the first of all. */
+  #partOf(id: string, time: number): number {
     let low = 0;
-    let high = this.#ids.length;
+    let high = this.#parts.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const other = this.#ids[middle] as string;
-      if (this.#before(other, this.#times.get(other) as number, id, time)) low = middle + 1;
+      const first = (this.#parts[middle] as string[])[0] as string;
+      if (first === id || this.#isBefore(first, id, time)) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  #placeIn(part: readonly string[], id: string, time: number): number {
+    let low = 0;
+    let high = part.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#isBefore(part[middle] as string, id, time)) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 
-  /** Whether one stands before the other. */
-  #before(one: string, oneTime: number, other: string, otherTime: number): boolean {
-    if (oneTime !== otherTime) return this.#newestFirst ? oneTime > otherTime : oneTime < otherTime;
+  /** Whether one that is here stands before another with this time. */
+  #isBefore(one: string, other: string, otherTime: number): boolean {
+    const time = this.#times.get(one) as number;
+    if (time !== otherTime) return this.#newestFirst ? time > otherTime : time < otherTime;
     return this.#newestFirst ? one > other : one < other;
-  }
-
-  /** Whether an id with this time would stand behind everything here. */
-  isBehindAll(id: string, time: number): boolean {
-    const last = this.#ids.at(-1);
-    return last !== undefined && this.#before(last, this.#times.get(last) as number, id, time);
   }
 }
 

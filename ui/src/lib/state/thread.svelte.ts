@@ -1,6 +1,7 @@
-import { api, ApiProblem, type Conversation, type Message } from '../api/client';
+import { api, ApiProblem, type Message } from '../api/client';
 import { group, place, type Row } from '../../features/conversation/group';
 import { stream, type DeskEvent } from '../stream/index.svelte';
+import { conversations, type Conversation } from './conversations.svelte';
 import { session } from './session.svelte';
 
 /** Somebody who is at a conversation now. */
@@ -27,7 +28,6 @@ export interface ThreadPiece {
 /** One conversation, as far as it was read. */
 export class Thread {
   readonly id: string;
-  conversation = $state.raw<Conversation | null>(null);
   /** Oldest first. */
   messages = $state.raw<readonly Message[]>([]);
   /** Whether the newest messages are here. */
@@ -70,6 +70,11 @@ export class Thread {
     this.id = id;
   }
 
+  /** The conversation itself, as all of the desk knows it. */
+  get conversation(): Conversation | null {
+    return conversations.get(this.id) ?? null;
+  }
+
   get(id: string): Message | undefined {
     return this.#rows.get(id)?.message ?? this.messages.find((message) => message.id === id);
   }
@@ -87,11 +92,10 @@ export class Thread {
     const params = { path: { id: this.id } };
     this.#meanwhile = [];
     try {
-      const [conversation, page] = await Promise.all([
-        api.GET('/api/v1/conversations/{id}', { params }),
+      const [, page] = await Promise.all([
+        conversations.load(this.id, true),
         api.GET('/api/v1/conversations/{id}/messages', { params: { ...params, query: { limit: PAGE } } }),
       ]);
-      if (conversation.data) this.conversation = conversation.data;
       const newest = page.data?.data ?? [];
       this.#prepended = 0;
       this.messages = newest.toReversed();
@@ -163,19 +167,17 @@ class Threads {
   constructor() {
     stream.on('message.created', (event) => this.#message(event));
     stream.on('message.updated', (event) => this.#message(event));
-    stream.on('conversation.created', (event) => this.#conversation(event));
-    stream.on('conversation.updated', (event) => this.#conversation(event));
-    stream.on('contact.updated', ({ data }) => {
-      const contact = data.contact as { id?: string; name?: string | null; avatar_url?: string | null } | undefined;
-      for (const thread of this.#kept.values()) {
-        const conversation = thread.conversation;
-        if (contact?.id && conversation?.contact.id === contact.id) {
-          thread.conversation = { ...conversation, contact: { ...conversation.contact, name: contact.name ?? null, avatar_url: contact.avatar_url ?? null } };
-        }
-      }
-    });
     stream.on('reset', () => {
       for (const thread of this.#kept.values()) void thread.load();
+    });
+    // What was read before the line stood may have changed in between, and nobody would tell.
+    $effect.root(() => {
+      let wasLive = false;
+      $effect(() => {
+        if (stream.state !== 'live' || wasLive) return;
+        wasLive = true;
+        for (const thread of this.#kept.values()) void thread.load();
+      });
     });
     stream.on('typing', ({ data }) => {
       const by = (data.by ?? {}) as { type?: string; id?: string | null; name?: string | null };
@@ -218,12 +220,6 @@ class Threads {
     if (!this.#kept.has(id)) this.open(id);
   }
 
-  /** What a list knows of a conversation, so that its head is there at once. */
-  know(conversation: Conversation): void {
-    const thread = this.#kept.get(conversation.id);
-    if (thread) thread.conversation = conversation;
-  }
-
   /** A conversation that is kept. */
   get(id: string): Thread | undefined {
     return this.#kept.get(id);
@@ -232,12 +228,6 @@ class Threads {
   #message({ data }: DeskEvent): void {
     const message = data.message as Message | undefined;
     if (message) this.#kept.get(message.conversation_id)?.take(message);
-    this.#conversation({ data } as DeskEvent);
-  }
-
-  #conversation({ data }: DeskEvent): void {
-    const conversation = data.conversation as Conversation | undefined;
-    if (conversation?.status) this.know(conversation);
   }
 }
 

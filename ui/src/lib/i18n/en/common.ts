@@ -10,7 +10,7 @@ export const common = {
   'common.save': 'Save',
   'common.saved': 'Saved',
   'common.optional': '(optional)',
-  'common.typeToConfirm': 'Type {word} to go on',
+  'common.typeToConfirm': 'Type “{word}” to go on',
   'common.undo': 'Undo',
   'common.retry': 'Try again',
   'common.offline': 'The desk cannot reach its daemon.',
