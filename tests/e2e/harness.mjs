@@ -33,6 +33,38 @@ export async function openBrowser({ args = [] } = {}) {
   });
 }
 
+/**
+ * A browser as people have it, with everything that Playwright changes for the sake of tests left as it was: a tab that is
+ * not in front is hidden, and its timers are held back.
+ */
+export async function openBrowserAsItIs({ args = [] } = {}) {
+  const profile = await mkdtemp(join(tmpdir(), "deskbell-browser-"));
+  const process_ = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--remote-debugging-port=0", `--user-data-dir=${profile}`, ...args, "about:blank",
+  ], { stdio: ["ignore", "ignore", "pipe"] });
+  const address = await new Promise((resolve, reject) => {
+    let said = "";
+    const timer = setTimeout(() => reject(new Error(`the browser did not start:\n${said}`)), 60_000);
+    process_.stderr.on("data", (chunk) => {
+      said += chunk;
+      const found = /ws:\/\/\S+/.exec(said)?.[0];
+      if (found) { clearTimeout(timer); resolve(found); }
+    });
+  });
+  const browser = await chromium.connectOverCDP(address, { noDefaults: true });
+  return {
+    context: browser.contexts()[0],
+    async close() {
+      await browser.close();
+      const ended = new Promise((resolve) => { process_.on("exit", resolve); });
+      process_.kill();
+      await ended;
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
 /** A port that is free now. */
 async function freePort() {
   const server = createServer();
