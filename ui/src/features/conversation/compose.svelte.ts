@@ -147,7 +147,7 @@ export class Compose {
         reply_to: this.note ? null : this.replyTo,
         private: this.note,
         ...(mentions.length && { mentions }),
-        ...(seenIsTaken() && seen && !this.note && { seen }),
+        ...(seen && !this.note && { seen }),
       },
       files,
     );
@@ -290,9 +290,6 @@ function nameOf(disposition: string | null): string | null {
   }
   return /filename="([^"]+)"/i.exec(disposition ?? '')?.[1] ?? null;
 }
-
-/** Whether the daemon takes `seen`: it does once it knows of crossed replies. */
-const seenIsTaken = (): boolean => false;
 
 const composes = new Map<string, Compose>();
 let owner: string | null = null;

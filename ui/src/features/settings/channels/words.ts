@@ -1,4 +1,5 @@
 import { t, type Key } from '../../../lib/i18n/index.svelte';
+import { clock, short } from '../../../lib/time';
 
 /** The daemon's names of what it looks at. */
 const FINDINGS = new Map<string, Key>([
@@ -16,6 +17,17 @@ const FINDINGS = new Map<string, Key>([
   ['registration', 'channel.finding.registration'],
   ['fields', 'channel.finding.updates'],
 ]);
+
+/** The daemon's sentences with their times as people read them: it writes `2026-11-28T05:50:19.722Z`. */
+export const readable = (text: string, now: Date, locale: string): string => {
+  const told = text.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (time) => {
+    const at = new Date(time);
+    if (Number.isNaN(at.getTime())) return time;
+    const clocked = clock(at, locale);
+    return at.toDateString() === now.toDateString() ? t('channel.at', { time: clocked }) : t('channel.on', { day: short(at, now, locale), time: clocked });
+  });
+  return told.charAt(0).toLocaleUpperCase(locale) + told.slice(1);
+};
 
 export function findingName(what: string): string | null {
   const key = FINDINGS.get(what);

@@ -1,7 +1,7 @@
 /** What the audit log tells, as a line that people read. */
 
 /** The kinds of actions, as a filter of the log takes them. */
-export const ACTIONS = ['session', 'user', 'team', 'token', 'channel', 'settings', 'contact', 'export'] as const;
+export const ACTIONS = ['session', 'user', 'team', 'token', 'channel', 'settings', 'contact', 'deletion', 'history', 'backup', 'quarantine'] as const;
 
 /** `token.created` is "token created"; the words are the daemon's. */
 export const actionWords = (action: string): string => action.replaceAll(/[._-]/g, ' ');
