@@ -54,8 +54,8 @@ const KEY_FILE: &str = "deskbell.key";
 pub struct Started {
     /// Where it is reached.
     pub url: String,
-    /// The one-time link that opens an administrator's session.
-    pub setup_url: String,
+    /// The one-time link that opens an administrator's session; `None` once somebody can sign in who may do everything.
+    pub setup_url: Option<String>,
     /// Each channel: its slug, its title, and a line on how it stands.
     pub channels: Vec<(String, String, String)>,
     /// What the operator should know, in plain words.
@@ -176,7 +176,8 @@ async fn serve_desk(
         ));
     }
     let downloads = Downloads::new(fetcher, blobs.clone(), virus_check.clone());
-    let (local, setup) = (random_text(), random_text());
+    let local = random_text();
+    let setup = crate::api::setup::has_no_admin(&*store)?.then(random_text);
     match write_local_file(&config, &local) {
         Err(error) if is_no_room(&error) => {
             let error = format!("{error:#}");
@@ -191,7 +192,7 @@ async fn serve_desk(
         access: Access::new(
             config.auth.bootstrap_token.clone(),
             Secret::new(format!("dbk_{local}")),
-            Some(Secret::new(setup.clone())),
+            setup.clone().map(Secret::new),
         ),
         cursors: Cursors::new(key),
         lanes: crate::work::Lanes::default(),
@@ -256,7 +257,7 @@ async fn serve_desk(
     )));
     announce(&Started {
         url: app.public_url(),
-        setup_url: format!("{}/setup?token={setup}", app.public_url()),
+        setup_url: setup.map(|setup| format!("{}/setup?token={setup}", app.public_url())),
         channels: app
             .channels
             .open()

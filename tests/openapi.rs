@@ -57,8 +57,17 @@ async fn fill(daemon: &Daemon) -> impl Fn(&str) -> String {
     let uploaded = upload.send().await.expect("answers");
     assert_eq!(uploaded.status(), 201);
     let attachment = text(&uploaded.json::<Value>().await.expect("JSON")["id"]);
+    let person = client()
+        .post(format!("{}/api/v1/users", daemon.url))
+        .bearer_auth(ADMIN)
+        .json(&serde_json::json!({ "email": "eva@shop.example", "name": "Eva", "role": "agent" }));
+    let person = person.send().await.expect("answers");
+    assert_eq!(person.status(), 201);
+    let person = text(&person.json::<Value>().await.expect("JSON")["id"]);
     move |path: &str| {
-        let id = if path.contains("/conversations/") {
+        let id = if path.contains("/users/") {
+            &person
+        } else if path.contains("/conversations/") {
             &conversation
         } else if path.contains("/contacts/") {
             &contact

@@ -1,14 +1,17 @@
 //! Who calls: an API token, or the desk's session with protection against forged requests.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, header};
 
 use super::problem::Problem;
-use crate::access::Caller;
+use crate::access::{Caller, Door};
 use crate::app::{App, Daemon};
+use crate::desk::people::{SessionSeen, TokenSeen};
 use crate::server::ClientAddress;
 use crate::store::entry::Right;
 
@@ -27,8 +30,47 @@ impl FromRequestParts<App> for Signed {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let mut caller = caller(app, parts)?;
         caller.address = address_of(&parts.extensions);
+        note_use(app, &caller);
         Ok(Self(caller))
     }
+}
+
+/// A request that no page of another origin sent: for what may be asked without a session, which a page of another origin
+/// could ask to put its own person into somebody's browser (S05).
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPage;
+
+impl FromRequestParts<App> for OwnPage {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        refuse_foreign_page(app, &parts.headers).map(|()| Self)
+    }
+}
+
+/// After how long it is tried again to note something that could not be written.
+const NOTE_AGAIN: Duration = Duration::from_secs(30);
+
+/// Notes beside the request that a session or token is used, where that is some time ago.
+pub(super) fn note_use(app: &App, caller: &Caller) {
+    let Some((door, key)) = app.access.to_note(app.clock.now(), caller) else {
+        return;
+    };
+    let app = Arc::clone(app);
+    drop(tokio::spawn(async move {
+        let written = match door {
+            Door::Session => app.writer.write(SessionSeen { key: key.clone() }).await,
+            Door::Token => app.writer.write(TokenSeen { key: key.clone() }).await,
+        };
+        if let Err(error) = written {
+            tracing::debug!(%error, "it could not be noted when somebody was last here");
+            tokio::select! {
+                () = app.stopping.cancelled() => {}
+                () = tokio::time::sleep(NOTE_AGAIN) => {}
+            }
+        }
+        app.access.noted(&key);
+    }));
 }
 
 /// From where a request came, as the server saw it.
@@ -74,7 +116,7 @@ fn caller(app: &Daemon, parts: &Parts) -> Result<Caller, Problem> {
     let cookie = session_cookie(&parts.headers).ok_or_else(Problem::unauthorized)?;
     let caller = app
         .access
-        .by_session(store, now, cookie)?
+        .by_session(store, &app.channels, now, cookie)?
         .ok_or_else(Problem::unauthorized)?;
     if !parts.method.is_safe() {
         refuse_foreign_page(app, &parts.headers)?;
@@ -102,18 +144,25 @@ pub fn bearer_of(headers: &HeaderMap) -> Option<&str> {
 /// The session's cookie of a request.
 #[must_use]
 pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    cookie_named(headers, SECURE_COOKIE, PLAIN_COOKIE)
+}
+
+/// A cookie of a request: by its name on HTTPS, else by that on plain HTTP.
+#[must_use]
+pub fn cookie_named<'a>(headers: &'a HeaderMap, secure: &str, plain: &str) -> Option<&'a str> {
     let pairs = headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'));
-    let named = |pair: &'_ str| pair.trim().split_once('=').map(|(name, _)| name.to_owned());
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
     let mut found = None;
-    for pair in pairs {
-        match named(pair).as_deref() {
-            Some(SECURE_COOKIE) => return pair.trim().split_once('=').map(|(_, value)| value),
-            Some(PLAIN_COOKIE) => found = pair.trim().split_once('=').map(|(_, value)| value),
-            _ => {}
+    for (name, value) in pairs {
+        if name == secure {
+            return Some(value);
+        }
+        if name == plain {
+            found = Some(value);
         }
     }
     found

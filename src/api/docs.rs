@@ -46,7 +46,8 @@ const TAGS: &[(&str, &str)] = &[
     ("channels", "Where messages come from, and how that does."),
     ("attachments", "Files."),
     ("tokens", "API tokens."),
-    ("session", "Who is signed in."),
+    ("session", "Signing in and out, and who is signed in."),
+    ("users", "The people of the shop."),
     ("quarantine", "What could not be understood."),
     (
         "data-deletions",

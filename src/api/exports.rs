@@ -19,6 +19,7 @@ use crate::app::{App, Daemon};
 use crate::desk::audit::{Tells, Told};
 use crate::export::{ExportError, Exporter, Source};
 use crate::live::{Live, StreamPlace};
+use crate::store::entry::Right;
 
 /// The type of JSON Lines.
 pub(super) const LINES: &str = "application/x-ndjson";
@@ -131,9 +132,11 @@ impl Export {
         if now >= self.check_at {
             self.check_at = now + CHECK;
             let access = &self.app.access;
-            let in_still = access.still_in(&*self.app.store, self.app.clock.now(), &self.caller);
+            let app = &*self.app;
+            let caller = access.again(&*app.store, &app.channels, app.clock.now(), &self.caller);
             // Where the store cannot tell, it cannot give anything either.
-            if !in_still.map_err(ExportError::from)? {
+            let caller = caller.map_err(ExportError::from)?;
+            if !caller.is_some_and(|caller| caller.may(Right::Admin)) {
                 return Err(Broken::Revoked);
             }
         }

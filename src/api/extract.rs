@@ -16,7 +16,8 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
 use crate::id::{
-    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, TeamId, TokenId,
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, SessionId, TeamId, TokenId,
+    UserId,
 };
 use crate::store::entry::Right;
 
@@ -86,6 +87,14 @@ impl PathId for TeamId {
 
 impl PathId for QuarantineId {
     const WHAT: &'static str = "quarantine entry";
+}
+
+impl PathId for UserId {
+    const WHAT: &'static str = "person";
+}
+
+impl PathId for SessionId {
+    const WHAT: &'static str = "session";
 }
 
 /// The one id of a path. What is no id names nothing: 404.

@@ -27,6 +27,8 @@ pub mod headers;
 pub mod idempotency;
 pub mod imports;
 pub mod inbox;
+pub mod invitations;
+pub mod known_devices;
 pub mod me;
 pub mod messages;
 pub mod ops;
@@ -38,6 +40,9 @@ pub mod quarantine;
 pub mod replays;
 pub mod retry;
 pub mod search;
+pub mod sessions;
+pub mod setup;
+pub mod sign_in;
 pub mod stream;
 pub mod teams;
 #[cfg(test)]
@@ -47,6 +52,7 @@ mod tests;
 pub mod tokens;
 pub mod ui;
 pub mod uploads;
+pub mod users;
 pub mod views;
 pub mod webhooks;
 
@@ -94,6 +100,11 @@ fn resources() -> OpenApiRouter<App> {
         .merge(attachments::router())
         .merge(tokens::router())
         .merge(me::router())
+        .merge(sign_in::router())
+        .merge(sessions::router())
+        .merge(setup::router())
+        .merge(users::router())
+        .merge(invitations::router())
         .merge(quarantine::router())
         .merge(deletions::router())
         .merge(backups::router())

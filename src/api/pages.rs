@@ -10,7 +10,9 @@ use serde::Deserialize;
 use super::assets::{Asset, text};
 use super::auth::{address_of, cookie_for};
 use super::body::Query;
+use super::paging;
 use super::problem::Problem;
+use super::setup::is_needed;
 use crate::access::SESSION_MS;
 use crate::app::App;
 use crate::desk::access::BeginSession;
@@ -68,8 +70,11 @@ async fn set_up(
     extensions: Extensions,
     Query(SetUp { token }): Query<SetUp>,
 ) -> Result<Response, Problem> {
-    if !app.access.take_setup(&token) {
-        tracing::warn!("a set-up link was refused: it was used already, or is of an earlier start");
+    let needed = paging::read(&app, |app| Ok(is_needed(app)?)).await?;
+    if !needed || !app.access.take_setup(&token) {
+        tracing::warn!(
+            "a set-up link was refused: it was used already, is of an earlier start, or there is an administrator"
+        );
         let headers = [
             (
                 header::LOCATION,

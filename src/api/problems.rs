@@ -32,10 +32,20 @@ const fn meaning(name: &'static str, statuses: &'static str, meaning: &'static s
 /// Every type of problem that is answered.
 const MEANINGS: &[Meaning] = &[
     meaning(
+        "already-set-up",
+        "409",
+        "The first administrator was made already. Whoever is to come in is added by them.",
+    ),
+    meaning(
         "bad-request",
         "400",
         "The request is not what the address takes: JSON that cannot be read, a parameter that is unknown or of the \
          wrong kind. The detail says which. Sending it again unchanged brings the same.",
+    ),
+    meaning(
+        "changed-meanwhile",
+        "409",
+        "Somebody else changed the same thing at the same moment. Nothing of the request was kept: look again, and send it again if it is still wanted.",
     ),
     meaning(
         "channel-closed",
@@ -64,6 +74,11 @@ const MEANINGS: &[Meaning] = &[
         "The channel was removed. Add it again under the same id and connector: its history goes on.",
     ),
     meaning(
+        "code-needed",
+        "401",
+        "The password is right, and the account wants a second factor as well. Send the same request again with code: the six digits of the authenticator, or a recovery code.",
+    ),
+    meaning(
         "credentials",
         "409",
         "The platform does not take the channel's credentials. The detail says what to do; receiving goes on.",
@@ -73,6 +88,11 @@ const MEANINGS: &[Meaning] = &[
         "409",
         "A colleague has answered since the entry that you named as the newest that you saw. Nothing was sent; \
          crossed_by is that answer. Read it and write anew, or send yours all the same with force.",
+    ),
+    meaning(
+        "email-taken",
+        "409",
+        "Another person of the shop has this e-mail address, perhaps one who is disabled.",
     ),
     meaning(
         "forbidden",
@@ -103,6 +123,16 @@ const MEANINGS: &[Meaning] = &[
         "A field does not do. errors[] names each by its JSON pointer and says what it may hold.",
     ),
     meaning(
+        "invitation-gone",
+        "404, 409",
+        "A link by which somebody comes in, or sets a new password, works once and for a day, and a newer one takes its place. Ask an administrator for a new one.",
+    ),
+    meaning(
+        "last-admin",
+        "409",
+        "There is one administrator left who can sign in, and this would leave none. Make somebody else an administrator first.",
+    ),
+    meaning(
         "may-have-arrived",
         "409",
         "The platform's answer to this was lost, so that the customer may have it already. Look there before you send it \
@@ -123,6 +153,11 @@ const MEANINGS: &[Meaning] = &[
         "401, 409",
         "There is no session. A visitor's is over or unknown: begin a new one by POST /chat/{channel}/session. Who came \
          with an API token has none to end.",
+    ),
+    meaning(
+        "no-user",
+        "409",
+        "This is for people of the shop. A token, or the session of the set-up link, is none.",
     ),
     meaning(
         "not-failed",
@@ -152,15 +187,15 @@ const MEANINGS: &[Meaning] = &[
         "This channel only receives. Answer where the customer wrote.",
     ),
     meaning(
-        "team-gone",
-        "409",
-        "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
-    ),
-    meaning(
         "taken",
         "409",
         "Somebody else has the conversation than you expected: assignee_id says who. Nothing was changed. To take it from \
          them all the same, name them.",
+    ),
+    meaning(
+        "team-gone",
+        "409",
+        "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
     ),
     meaning(
         "token-revoked",
@@ -212,10 +247,27 @@ const MEANINGS: &[Meaning] = &[
         "The body is of a type that the address does not take. The detail says which it takes.",
     ),
     meaning(
+        "user-disabled",
+        "409",
+        "The person may not sign in. An administrator can enable the account again.",
+    ),
+    meaning(
         "virus",
         "422",
         "The virus check that the operator set up found a virus in the file. It was not kept, and sending it again brings \
          the same. Have the computer checked that it came from.",
+    ),
+    meaning(
+        "wrong-code",
+        "401",
+        "The code of the second factor is wrong, was used already, or is too old. Codes change every 30 seconds; a recovery \
+         code works once.",
+    ),
+    meaning(
+        "wrong-credentials",
+        "401",
+        "There is no account with this e-mail address and password, or it may not sign in: Deskbell does not tell which. An \
+         administrator can make a link for a new password.",
     ),
 ];
 

@@ -20,7 +20,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::auth::Signed;
+use super::auth::{Signed, note_use};
 use super::body::Query;
 use super::problem::Problem;
 use crate::access::{Caller, Who};
@@ -69,7 +69,7 @@ async fn events(
     let after = position(&headers, from.after)?;
     let limits = &app.config.limits;
     let most = match caller.who {
-        Who::SetupSession { .. } => limits.streams_per_user,
+        Who::User { .. } | Who::SetupSession { .. } => limits.streams_per_user,
         Who::Token { .. } | Who::Bootstrap | Who::Local => limits.streams_per_token,
     };
     let Some(place) = Live::place(&app, caller.owner(), most as usize) else {
@@ -120,6 +120,8 @@ pub(super) fn answer(
 struct Reader {
     app: App,
     caller: Caller,
+    /// What [`crate::access::Access::changes`] said when the caller was last looked up.
+    access_seen: Option<u64>,
     /// Everything up to here was shown or is not for this reader.
     seen: u64,
     /// What was read from the log and not yet shown.
@@ -160,6 +162,8 @@ fn reader(
     let reader = Reader {
         app,
         caller,
+        // It may have changed since the caller was looked up: the first frame looks anew.
+        access_seen: None,
         seen,
         from_log: Vec::new().into_iter(),
         catching_up,
@@ -191,16 +195,16 @@ impl Reader {
             let now = Instant::now();
             if now >= self.check_at {
                 self.check_at = now + CHECK;
-                if !self.still_in() {
-                    return None;
-                }
+                self.look_up_caller(true)?;
+                note_use(&self.app, &self.caller);
             }
             if now >= self.heartbeat_at {
                 return Some(Bytes::from_static(b":\n\n"));
             }
             if let Some(event) = self.from_log.next() {
                 self.seen = event.seq;
-                if let Some(text) = self.show(&frame(event, &*self.app.store, &self.app.view())) {
+                let frame = frame(event, &*self.app.store, &self.app.view());
+                if let Some(text) = self.show(&frame)? {
                     return Some(text);
                 }
                 continue;
@@ -222,7 +226,7 @@ impl Reader {
                             continue;
                         }
                         self.seen = frame.seq.unwrap_or(self.seen);
-                        if let Some(text) = self.show(&frame) {
+                        if let Some(text) = self.show(&frame)? {
                             return Some(text);
                         }
                     }
@@ -238,8 +242,14 @@ impl Reader {
         }
     }
 
-    fn show(&self, frame: &Frame) -> Option<Bytes> {
-        frame.text_for(&self.caller, &*self.app.store, &self.app.view())
+    /// The frame as the caller may see it at this moment (T02); `None`: the stream ends.
+    fn show(&mut self, frame: &Frame) -> Option<Option<Bytes>> {
+        let now = self.app.access.changes();
+        if now.is_none() || now != self.access_seen {
+            self.look_up_caller(false)?;
+            self.access_seen = now;
+        }
+        Some(frame.text_for(&self.caller, &*self.app.store, &self.app.view()))
     }
 
     /// Reads on in the log; ends the stream where that fails, so that the client tries again.
@@ -265,11 +275,20 @@ impl Reader {
         }
     }
 
-    /// A revoked token or session loses its stream within seconds. Where the store cannot tell, the stream stays.
-    fn still_in(&self) -> bool {
-        self.app
+    /// Who the caller is by now, with the rights and channels of now; `None` where the door is closed. Where the store
+    /// cannot tell, the stream stays as it is if nothing is known to have changed.
+    fn look_up_caller(&mut self, stays_in_doubt: bool) -> Option<()> {
+        let app = &*self.app;
+        let now = app.clock.now();
+        match app
             .access
-            .still_in(&*self.app.store, self.app.clock.now(), &self.caller)
-            .unwrap_or(true)
+            .again(&*app.store, &app.channels, now, &self.caller)
+        {
+            Ok(caller) => {
+                self.caller = caller.filter(|caller| caller.may(Right::Read))?;
+                Some(())
+            }
+            Err(_) => stays_in_doubt.then_some(()),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A desk in memory for tests: two channels, a caller of each kind, and requests to it.
 
+pub(super) mod people;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -456,6 +458,7 @@ impl Desk {
             channels: Some(BTreeSet::from([channel.to_owned()])),
             created_at: noon(),
             expires_at: None,
+            last_used_at: None,
         };
         self.app
             .writer

@@ -142,6 +142,9 @@ pub struct Token {
     /// When it ends; `null`: when it is revoked.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Time>,
+    /// When it was last used, to within an hour.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Time>,
 }
 
 impl From<TokenEntry> for Token {
@@ -155,6 +158,7 @@ impl From<TokenEntry> for Token {
                 .map_or(VisibleChannels::All, VisibleChannels::Only),
             created_at: entry.created_at,
             expires_at: entry.expires_at,
+            last_used_at: entry.last_used_at,
         }
     }
 }
@@ -253,6 +257,7 @@ impl NewToken {
             channels,
             created_at: Time::default(),
             expires_at,
+            last_used_at: None,
         })
     }
 }
@@ -449,9 +454,13 @@ async fn revoke(
         key,
     };
     let told = Told::of("token.revoked").to("token", token.id, token.name);
-    app.writer
+    let changing = app.access.changing();
+    let revoked = app
+        .writer
         .write(Audited::always(remove, caller.actor(), told))
-        .await?;
+        .await;
+    drop(changing);
+    revoked?;
     Ok(StatusCode::NO_CONTENT)
 }
 

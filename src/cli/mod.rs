@@ -12,6 +12,7 @@ mod register;
 mod replay;
 mod serve;
 mod token;
+mod user;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -52,6 +53,11 @@ enum Command {
     Token {
         #[command(subcommand)]
         command: token::TokenCommand,
+    },
+    /// People of the shop, of a running daemon
+    User {
+        #[command(subcommand)]
+        command: user::UserCommand,
     },
     /// Takes the whole history away: messages, files, contacts, as JSON Lines
     Export(export::Export),
@@ -103,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Health(remote) => health::run(&remote),
         Command::Channel { command } => command.run(),
         Command::Token { command } => command.run(),
+        Command::User { command } => command.run(),
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
         Command::Backup(backup) => backup.run(),

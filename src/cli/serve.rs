@@ -82,8 +82,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 fn announce(started: &Started) {
     say(&format!("Deskbell {} is ready.", env!("CARGO_PKG_VERSION")));
     say(&format!("  Desk      {}/", started.url));
-    say(&format!("  Set up    {}", started.setup_url));
-    say("            (opens an administrator's session; works once)");
+    match &started.setup_url {
+        Some(link) => {
+            say(&format!("  Set up    {link}"));
+            say("            (opens an administrator's session; works once)");
+        }
+        None => say(&format!("  Sign in   {}/", started.url)),
+    }
     if started.channels.is_empty() {
         say(
             "  Channels  none; add one with `deskbell channel add`, or to the configuration as [[channels]]",

@@ -39,7 +39,7 @@ impl Decision for MakeToken {
     }
 }
 
-/// Begins a session of the desk.
+/// Begins an administrator's session of nobody in particular, by the set-up link.
 #[derive(Clone, Debug)]
 pub struct BeginSession {
     /// The hash of the cookie.
@@ -58,6 +58,10 @@ impl Decision for BeginSession {
             user: None,
             created_at: now,
             expires_at: now.plus_millis(self.works_for_ms),
+            generation: 0,
+            last_seen_at: Some(now),
+            address: None,
+            agent: None,
         };
         draft.put(session.put(self.hash.clone()));
         Ok(session)

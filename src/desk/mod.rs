@@ -23,6 +23,7 @@ pub mod media;
 pub mod outbox;
 #[cfg(test)]
 mod outbox_tests;
+pub mod people;
 pub mod profiles;
 #[cfg(test)]
 mod properties;

@@ -7,7 +7,8 @@ use super::visits::VISIT_MS;
 use crate::id::ConversationId;
 use crate::store::draft::Draft;
 use crate::store::entry::{
-    AttachmentEntry, Entry, Reservation, SessionEntry, Visit, WaitingChanges, WaitingReceipts,
+    AttachmentEntry, Entry, InvitationEntry, Reservation, SessionEntry, Visit, WaitingChanges,
+    WaitingReceipts,
 };
 use crate::store::{Found, Put, Read, Scope, Table};
 
@@ -19,9 +20,10 @@ pub const LOOSE_UPLOAD_MS: i64 = 7 * DAY_MS;
 pub const WAITING_MS: i64 = 90 * DAY_MS;
 /// The tables that are swept. Answers to requests with an `Idempotency-Key` stay: without them a request that is sent
 /// again would be done again.
-const SWEPT: [Table; 6] = [
+const SWEPT: [Table; 7] = [
     Table::Visits,
     Table::Sessions,
+    Table::Invitations,
     Table::Attachments,
     Table::Reservations,
     Table::WaitingChanges,
@@ -112,6 +114,7 @@ fn is_useless(
     Ok(match table {
         Table::Visits => Visit::from_bytes(value)?.expires_at < now,
         Table::Sessions => SessionEntry::from_bytes(value)?.expires_at < now,
+        Table::Invitations => InvitationEntry::from_bytes(value)?.expires_at < now,
         Table::Attachments => {
             let upload = AttachmentEntry::from_bytes(value)?;
             upload.message.is_none() && older_than(upload.created_at, LOOSE_UPLOAD_MS)

@@ -151,6 +151,14 @@ pub enum Table {
     Erasures = 33,
     /// Who was erased, by keyed hashes.
     Erased = 34,
+    /// The people of the shop, by id.
+    Users = 40,
+    /// The people of the shop, by e-mail address.
+    UserEmails = 41,
+    /// Invitations that are open, by the hash of their token.
+    Invitations = 42,
+    /// What each person has set for themselves.
+    Preferences = 43,
     /// The audit log.
     Audit = 50,
     /// Where the audit log ends.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod erasure;
+mod people;
 mod teams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,14 +14,17 @@ use sha2::{Digest, Sha256};
 
 pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
+pub use people::{
+    EmailEntry, InvitationEntry, PreferencesEntry, Role, SET_UP_KEY, SessionEntry, UserEntry,
+    UserStatus, email_key,
+};
 pub use teams::TeamEntry;
 
 use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
 use super::{Found, Read, StoreError};
 use crate::id::{
-    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, SessionId, TokenId, UserId,
-    WorkId,
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, TokenId, WorkId,
 };
 
 /// An entry of a side table. Written as a MessagePack array: fields are only appended, with a default.
@@ -278,27 +282,13 @@ pub struct TokenEntry {
     pub created_at: Time,
     /// When it ends.
     pub expires_at: Option<Time>,
+    /// When it was last used, as it is known: at most an hour too early.
+    #[serde(default)]
+    pub last_used_at: Option<Time>,
 }
 
 impl Entry for TokenEntry {
     const TABLE: Table = Table::Tokens;
-}
-
-/// A session of the desk. Key: [`secret_hash`] of the cookie.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionEntry {
-    /// Its id.
-    pub id: SessionId,
-    /// The person; `None` for the administrator's session that the set-up link opened.
-    pub user: Option<UserId>,
-    /// When it began.
-    pub created_at: Time,
-    /// When it ends.
-    pub expires_at: Time,
-}
-
-impl Entry for SessionEntry {
-    const TABLE: Table = Table::Sessions;
 }
 
 /// Where an attachment is, and what it is while it is in no message. Key: the attachment's id.

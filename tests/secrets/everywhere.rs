@@ -209,7 +209,7 @@ pub(crate) async fn go(daemon: &Daemon, canaries: &mut Canaries, read: &mut Read
         read.keep("the link again", client().get(&daemon.setup_url))
             .await
             .0,
-        403
+        303
     );
     let foreign = client()
         .delete(url("/api/v1/session"))

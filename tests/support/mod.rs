@@ -96,7 +96,7 @@ pub(crate) struct Daemon {
     child: Child,
     /// Its address.
     pub(crate) url: String,
-    /// The set-up link.
+    /// The set-up link; empty where there is an administrator already.
     pub(crate) setup_url: String,
     /// What it wrote to its log so far.
     pub(crate) log: Arc<Mutex<String>>,
@@ -172,6 +172,9 @@ impl Daemon {
             }
             if let Some(link) = line.trim().strip_prefix("Set up ") {
                 setup_url = Some(link.trim().to_owned());
+            }
+            if line.trim().starts_with("Sign in ") {
+                setup_url = Some(String::new());
             }
             printed.push_str(&line);
         }

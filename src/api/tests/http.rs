@@ -44,7 +44,7 @@ async fn what_is_not_there_and_what_is_not_taken_are_problems() {
         ),
         (Method::DELETE, "/api/v1/channels", "GET,HEAD,POST"),
         (Method::POST, "/api/v1/connectors", "GET,HEAD"),
-        (Method::POST, "/api/v1/session", "DELETE"),
+        (Method::PATCH, "/api/v1/session", "POST,DELETE"),
     ] {
         let answer = desk.json(As::Admin, method, path, &json!({})).await;
         answer.problem(405);

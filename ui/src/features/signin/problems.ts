@@ -11,4 +11,14 @@ export function problemWords(query: string): string | null {
 /** By the names of the daemon. */
 const WORDS = new Map<string, Key>([
   ['setup-used', 'signin.problem.setup-used'],
+  ['cancelled', 'signin.problem.cancelled'],
+  ['expired', 'signin.problem.expired'],
+  ['email-not-verified', 'signin.problem.unverified'],
+  ['domain-not-allowed', 'signin.problem.domain'],
+  ['not-invited', 'signin.problem.notInvited'],
+  ['account-exists', 'signin.problem.exists'],
+  ['account-disabled', 'signin.problem.disabled'],
+  ['two-factor', 'signin.problem.twoFactor'],
+  ['provider-unavailable', 'signin.problem.unavailable'],
+  ['provider-refused', 'signin.problem.refused'],
 ]);

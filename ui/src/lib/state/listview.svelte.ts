@@ -137,14 +137,7 @@ export class ListView {
     const query = parameters(this.filter);
     query.set('limit', String(cursor ? MORE : PAGE));
     if (cursor) query.set('cursor', cursor);
-    return ask<Page>('GET', `/api/v1/conversations?${query}`).catch((error: unknown) => {
-      // TODO: a daemon before `waiting`; goes when main has it.
-      if (!(error instanceof ApiProblem) || error.status !== 400) throw error;
-      for (const name of ['waiting', 'sort', 'spam', 'mentioned']) query.delete(name);
-      if (this.filter.waiting) query.set('status', 'open');
-      if (query.get('status')?.includes(',')) query.delete('status');
-      return ask<Page>('GET', `/api/v1/conversations?${query}`);
-    });
+    return ask<Page>('GET', `/api/v1/conversations?${query}`);
   }
 
   #take(page: Page, stamp: number): void {

@@ -1,4 +1,4 @@
-import { api, ApiProblem, type Message } from '../api/client';
+import { ApiProblem, ask, type Message } from '../api/client';
 import { group, place, type Row } from '../../features/conversation/group';
 import { stream, type DeskEvent } from '../stream/index.svelte';
 import { conversations, type Conversation } from './conversations.svelte';
@@ -14,6 +14,8 @@ export interface Present {
 }
 
 const PAGE = 60;
+/** More messages than these are not kept of a conversation that is left. */
+const MOST_KEPT = 400;
 /** What is read at once on the way to a message far up. */
 const LONG_PAGE = 200;
 /** Rows of a piece of the thread that is drawn or left out as a whole. */
@@ -62,9 +64,12 @@ export class Thread {
   /** How many messages came from above: what pieces are counted from. */
   #prepended = 0;
   #next: string | null = null;
+  /** Where each page began, and what comes above it: so much can be let go of and read again. */
+  #pages: { oldest: string; next: string | null }[] = [];
   /** What the stream told while a page was on its way: it may be newer than the page. */
   #meanwhile: Message[] | null = null;
   #loading: Promise<void> | null = null;
+  #reading: Promise<void> | null = null;
 
   constructor(id: string) {
     this.id = id;
@@ -89,18 +94,19 @@ export class Thread {
   }
 
   async #load(): Promise<void> {
-    const params = { path: { id: this.id } };
     this.#meanwhile = [];
     try {
       const [, page] = await Promise.all([
         conversations.load(this.id, true),
-        api.GET('/api/v1/conversations/{id}/messages', { params: { ...params, query: { limit: PAGE } } }),
+        this.#page(PAGE),
       ]);
-      const newest = page.data?.data ?? [];
+      const newest = page.data;
       this.#prepended = 0;
       this.messages = newest.toReversed();
-      this.#next = page.data?.next ?? null;
+      this.#next = page.next;
       this.complete = this.#next === null;
+      this.#pages = [];
+      this.#mark();
       for (const message of this.#meanwhile) this.messages = place(this.messages, message);
       this.problem = null;
       this.loaded = true;
@@ -113,18 +119,22 @@ export class Thread {
   }
 
   /** Reads the page above. */
-  async older(limit = PAGE): Promise<void> {
-    if (this.readingOlder || this.complete || !this.#next) return;
+  older(limit = PAGE): Promise<void> {
+    if (this.complete || !this.#next) return Promise.resolve();
+    return (this.#reading ??= this.#older(limit, this.#next).finally(() => (this.#reading = null)));
+  }
+
+  async #older(limit: number, cursor: string): Promise<void> {
     this.readingOlder = true;
     try {
-      const { data } = await api.GET('/api/v1/conversations/{id}/messages', { params: { path: { id: this.id }, query: { limit, cursor: this.#next } } });
-      if (!data) return;
+      const page = await this.#page(limit, cursor);
       const known = new Set(this.messages.map((message) => message.id));
-      const above = data.data.filter((message) => !known.has(message.id)).toReversed();
+      const above = page.data.filter((message) => !known.has(message.id)).toReversed();
       this.#prepended += above.length;
       this.messages = [...above, ...this.messages];
-      this.#next = data.next ?? null;
+      this.#next = page.next;
       this.complete = this.#next === null;
+      this.#mark();
     } finally {
       this.readingOlder = false;
     }
@@ -138,6 +148,31 @@ export class Thread {
       await this.older(LONG_PAGE);
     }
     return true;
+  }
+
+  /** A page of the messages, newest first. */
+  #page(limit: number, cursor?: string): Promise<{ data: Message[]; next: string | null }> {
+    return ask('GET', `/api/v1/conversations/${encodeURIComponent(this.id)}/messages?limit=${limit}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+  }
+
+  #mark(): void {
+    const oldest = this.messages[0];
+    if (oldest) this.#pages.push({ oldest: oldest.id, next: this.#next });
+  }
+
+  /** Lets go of what is far up, so that opening it again costs the same however far somebody has read. */
+  trim(): void {
+    if (this.messages.length <= MOST_KEPT || this.readingOlder || this.#loading) return;
+    const from = new Map(this.messages.map((message, index) => [message.id, index]));
+    const page = this.#pages.findIndex(({ oldest }) => this.messages.length - (from.get(oldest) ?? this.messages.length) >= MOST_KEPT / 2);
+    const kept = this.#pages[page];
+    const index = kept && from.get(kept.oldest);
+    if (!kept || index === undefined || index === 0) return;
+    this.messages = this.messages.slice(index);
+    this.#pages = this.#pages.slice(0, page + 1);
+    this.#next = kept.next;
+    this.complete = kept.next === null;
+    this.#prepended = 0;
   }
 
   /** Takes a message as it is now. */
@@ -204,7 +239,10 @@ class Threads {
       this.#owner = owner;
     }
     let thread = this.#kept.get(id);
-    if (thread) this.#kept.delete(id);
+    if (thread) {
+      this.#kept.delete(id);
+      thread.trim();
+    }
     else thread = new Thread(id);
     this.#kept.set(id, thread);
     for (const old of this.#kept.keys()) {

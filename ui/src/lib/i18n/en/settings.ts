@@ -307,7 +307,6 @@ export const settings = {
   'people.disabled': '{name} is disabled.',
   'people.enable': 'Enable again',
   'people.enabled': '{name} can sign in again.',
-  'people.link.title': 'A new link',
   'people.link.make': 'Make the link',
   'people.link.new': 'Make a new invitation',
   'people.link.reset': 'Link for a new password',

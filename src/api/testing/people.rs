@@ -1,0 +1,172 @@
+//! People of the shop for tests, and the browsers that they come with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+use axum::body::Body;
+use axum::http::{Method, Request, header};
+use deskbell_sdk::Secret;
+use serde_json::{Value, json};
+
+use super::{Answer, As, Desk};
+use crate::access::passwords::Lane;
+use crate::desk::people::{AddUser, NewUser};
+use crate::id::UserId;
+use crate::server::ClientAddress;
+use crate::store::entry::Role;
+
+/// The password of everybody in the tests.
+pub(in crate::api) const PASSWORD: &str = "seven blue umbrellas";
+
+/// Its hash, made once: a hash takes its time by intent.
+async fn password_hash(desk: &Desk) -> String {
+    static HASH: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+    let made = HASH.get_or_init(|| async {
+        let hash = desk
+            .app
+            .access
+            .passwords
+            .hash(Lane::Known, Secret::new(PASSWORD));
+        hash.await.expect("nobody else asks")
+    });
+    made.await.clone()
+}
+
+/// A browser: it keeps cookies, has an address, and asks from the desk's own page.
+#[derive(Debug)]
+pub(in crate::api) struct Browser {
+    address: IpAddr,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+impl Browser {
+    /// One that was never here, at an address of its own.
+    pub(in crate::api) fn new(number: u32) -> Self {
+        Self {
+            address: IpAddr::from((0xC633_6400 + number).to_be_bytes()),
+            cookies: Mutex::default(),
+        }
+    }
+
+    /// A cookie that it keeps.
+    pub(in crate::api) fn cookie(&self, name: &str) -> Option<String> {
+        let cookies = self.cookies.lock().expect("not poisoned");
+        cookies.get(name).cloned()
+    }
+
+    /// Puts a cookie into it.
+    pub(in crate::api) fn set_cookie(&self, name: &str, value: &str) {
+        let mut cookies = self.cookies.lock().expect("not poisoned");
+        cookies.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// What it would send.
+    pub(in crate::api) fn request(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> axum::http::request::Builder {
+        let cookies = self.cookies.lock().expect("not poisoned");
+        let cookies: Vec<_> = cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("sec-fetch-site", "same-origin")
+            .header(header::USER_AGENT, "Invented/1.0")
+            .extension(ClientAddress(self.address));
+        if cookies.is_empty() {
+            return request;
+        }
+        request.header(header::COOKIE, cookies.join("; "))
+    }
+
+    /// Sends a request as it is, and keeps the cookies of the answer.
+    pub(in crate::api) async fn send(&self, desk: &Desk, request: Request<Body>) -> Answer {
+        let answer = desk.send(As::Nobody, request).await;
+        let mut cookies = self.cookies.lock().expect("not poisoned");
+        for set in answer.headers.get_all(header::SET_COOKIE) {
+            let set = set.to_str().expect("text");
+            let pair = set.split(';').next().expect("a pair");
+            let (name, value) = pair.split_once('=').expect("a pair");
+            if value.is_empty() {
+                cookies.remove(name);
+            } else {
+                cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        drop(cookies);
+        answer
+    }
+
+    /// Sends JSON.
+    pub(in crate::api) async fn json(
+        &self,
+        desk: &Desk,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
+        let request = self
+            .request(method, path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_string()));
+        self.send(desk, request.expect("a request")).await
+    }
+
+    /// Sends a request without a body.
+    pub(in crate::api) async fn ask(&self, desk: &Desk, method: Method, path: &str) -> Answer {
+        let request = self.request(method, path).body(Body::empty());
+        self.send(desk, request.expect("a request")).await
+    }
+
+    /// Signs in.
+    pub(in crate::api) async fn sign_in(&self, desk: &Desk, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password });
+        self.json(desk, Method::POST, "/api/v1/session", &body)
+            .await
+    }
+}
+
+impl Desk {
+    /// Adds a person with [`PASSWORD`].
+    pub(in crate::api) async fn add_user(
+        &self,
+        email: &str,
+        role: Role,
+        channels: Option<&[&str]>,
+    ) -> UserId {
+        let slugs = |all: &[&str]| -> BTreeSet<String> {
+            all.iter().map(|slug| (*slug).to_owned()).collect()
+        };
+        let add = AddUser {
+            user: NewUser {
+                email: email.to_owned(),
+                name: format!("Name of {email}"),
+                role,
+                channels: channels.map(slugs),
+                password: Some(password_hash(self).await),
+            },
+            link: None,
+        };
+        let added = self.app.writer.write(add).await.expect("written");
+        added.expect("nothing stands against it").0.id
+    }
+
+    /// Adds a person and signs them in.
+    pub(in crate::api) async fn person(
+        &self,
+        email: &str,
+        role: Role,
+        channels: Option<&[&str]>,
+    ) -> (UserId, Browser) {
+        let id = self.add_user(email, role, channels).await;
+        let browser = Browser::new(u32::try_from(id.0 % 251).expect("small"));
+        let answer = browser.sign_in(self, email, PASSWORD).await;
+        assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
+        (id, browser)
+    }
+}
