@@ -15,6 +15,7 @@ pub mod erasure;
 pub mod export;
 pub mod figures;
 pub mod held;
+pub mod html;
 pub mod http_client;
 pub mod id;
 pub mod inbox;

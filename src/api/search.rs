@@ -148,10 +148,14 @@ async fn search(
     Query(query): Query<SearchQuery>,
 ) -> Result<axum::Json<SearchResults>, Problem> {
     let wanted = query.wanted(&app, &caller)?;
-    let _turn = app.search.turn().await.map_err(|_| {
+    let turn = app.search.turn().await.map_err(|_| {
         Problem::unavailable("Too many search at once. Try again shortly.").retry_after(1)
     })?;
-    let results = paging::read(&app, move |app| Ok(results(app, &caller, &wanted)?));
+    let results = paging::read(&app, move |app| {
+        // It lasts as long as the work, also where the caller has gone.
+        let _turn = turn;
+        Ok(results(app, &caller, &wanted)?)
+    });
     results.await.map(axum::Json)
 }
 

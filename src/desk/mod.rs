@@ -56,16 +56,27 @@ pub enum Next {
 /// A wait that doubles from `first_ms` with each attempt up to `longest_ms`, spread by `jitter` (0 to 1) so that many
 /// who failed together do not come together again. In milliseconds.
 fn doubled(attempts: u32, first_ms: i64, longest_ms: i64, jitter: f64) -> i64 {
-    let doubled = first_ms
+    part_of(whole(attempts, first_ms, longest_ms), 0.5 + 0.5 * jitter)
+}
+
+/// The same spread over all of it, from nothing on: for what must not come as a herd, however many failed together.
+fn spread(attempts: u32, first_ms: i64, longest_ms: i64, jitter: f64) -> i64 {
+    part_of(whole(attempts, first_ms, longest_ms), jitter)
+}
+
+fn whole(attempts: u32, first_ms: i64, longest_ms: i64) -> i64 {
+    first_ms
         .saturating_mul(1 << attempts.saturating_sub(1).min(20))
-        .min(longest_ms);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "a wait of minutes, spread"
-    )]
-    let spread = (doubled as f64 * (0.5 + 0.5 * jitter)) as i64;
-    spread
+        .min(longest_ms)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a wait of minutes, spread"
+)]
+fn part_of(whole_ms: i64, part: f64) -> i64 {
+    (whole_ms as f64 * part) as i64
 }
 
 /// A command that the desk decides.

@@ -17,8 +17,9 @@ use crate::store::record::{
 };
 use crate::store::{Found, Scope};
 
-/// The first retry, in milliseconds; each further one waits twice as long, up to [`LONGEST_WAIT_MS`].
-const FIRST_WAIT_MS: i64 = 1_500;
+/// Within what the first retry comes, in milliseconds; each further one within twice as much, up to [`LONGEST_WAIT_MS`].
+/// Where in it is chance.
+const FIRST_WAIT_MS: i64 = 3_000;
 /// The longest wait between two attempts: five minutes, in milliseconds.
 const LONGEST_WAIT_MS: i64 = 5 * 60 * 1000;
 /// How long an answer is tried: a day, in milliseconds. Later it would surprise its reader more than help.
@@ -475,7 +476,7 @@ impl Item {
             self.fail(draft, DeliveryState::Failed, "gave-up", say, true);
             return;
         }
-        let spread = super::doubled(attempts, FIRST_WAIT_MS, LONGEST_WAIT_MS, jitter);
+        let spread = super::spread(attempts, FIRST_WAIT_MS, LONGEST_WAIT_MS, jitter);
         self.entry.state = WorkState::Waiting { attempts };
         // On top of the platform's word, which it gives to many at once.
         self.entry.due_at = now.plus_millis(after_ms.saturating_add(spread));

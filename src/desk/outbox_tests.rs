@@ -435,9 +435,9 @@ fn f31_retries_of_many_that_failed_together_are_spread_evenly() {
     let all_at_once = vec![0.5; 400];
     assert!(unevenness(all_at_once) > 0.4, "the measure sees a herd");
     for (failures, after_ms, whole_ms) in [
-        (1, None, 1_500),
-        (4, None, 12_000),
-        (1, Some(60_000), 1_500),
+        (1, None, 3_000),
+        (4, None, 24_000),
+        (1, Some(60_000), 3_000),
     ] {
         let due_in_ms = |jitter: f64| {
             let mut answer = Answer::queued(1);
@@ -461,8 +461,7 @@ fn f31_retries_of_many_that_failed_together_are_spread_evenly() {
             f64::from(i32::try_from(due_in_ms - after_ms.unwrap_or(0)).expect("short"))
         };
         let spread = (0..400).map(|step| due_in_ms(f64::from(step) / 399.0));
-        let half = f64::from(whole_ms) / 2.0;
-        let evenly = spread.map(|due| (due - half) / half).collect();
+        let evenly = spread.map(|due| due / f64::from(whole_ms)).collect();
         assert!(
             unevenness(evenly) < 0.01,
             "{failures} failures, {after_ms:?}"

@@ -1,15 +1,19 @@
 //! Answers on their way out: the executor of the work items that send.
 
+mod gate;
+
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use deskbell_sdk::client::BoxFuture;
 use deskbell_sdk::send::{Fate, LostSend, Outbound, OutboundFile, Part, PartPlan, SendError};
 
+use deskbell_sdk::health::{Finding, Standing};
 use tokio::time::Instant;
 
+use self::gate::{Change, Gate, May, Outcome};
 use crate::app::App;
 use crate::channels::OpenChannel;
 use crate::desk::Next;
@@ -23,6 +27,8 @@ use crate::writer::WriteError;
 
 /// How long a channel that cannot send is left alone.
 const CLOSED_WAIT_MS: i64 = 30_000;
+/// Under which name the channel's health has what is found here.
+const PART: &str = "sending";
 /// How much longer than its HTTP call a connector may take; a platform that is silent for longer has told nothing.
 const MORE_TIME: Duration = Duration::from_secs(5);
 
@@ -44,6 +50,8 @@ pub struct Outbox {
     jitter: fn() -> f64,
     /// Since when this daemon looks for the fate of a part, in time that really passes.
     looking: Mutex<HashMap<WorkId, (usize, Instant)>>,
+    /// Whether each channel's answers may be attempted; of a channel that was changed it begins anew.
+    gates: Mutex<HashMap<ChannelNo, (Weak<OpenChannel>, Gate)>>,
 }
 
 impl Default for Outbox {
@@ -59,6 +67,48 @@ impl Outbox {
         Self {
             jitter,
             looking: Mutex::default(),
+            gates: Mutex::default(),
+        }
+    }
+
+    /// Asks or tells the gate of a channel.
+    fn gate<T>(
+        &self,
+        channel: &Arc<OpenChannel>,
+        ask: impl FnOnce(&mut Gate, Instant, f64) -> T,
+    ) -> T {
+        let now = Instant::now();
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || (Arc::downgrade(channel), Gate::new(now));
+        let gate = gates.entry(channel.no).or_insert_with(new);
+        if !std::ptr::eq(gate.0.as_ptr(), Arc::as_ptr(channel)) {
+            *gate = new();
+        }
+        ask(&mut gate.1, now, (self.jitter)())
+    }
+
+    /// Tells the gate how an attempt ended, and people where that changes something.
+    async fn tell(&self, app: &App, channel: &Arc<OpenChannel>, work: WorkId, outcome: Outcome) {
+        match self.gate(channel, |gate, now, jitter| {
+            gate.ended(work, outcome, now, jitter)
+        }) {
+            Change::None => {}
+            Change::Paused(wait) => {
+                tracing::warn!(channel = %channel.id, seconds = wait.as_secs(), "sending is paused: the platform does not answer");
+                let finding = Finding {
+                    what: "sending",
+                    standing: Standing::Broken,
+                    say: "The platform did not take several answers in a row, so that sending is paused. Nothing is lost: \
+                          one answer at a time is tried, and the others follow as soon as one gets through. Look at the \
+                          platform's status page, and at this machine's way to the internet."
+                        .to_owned(),
+                };
+                crate::watch::found(app, channel, PART, vec![finding]).await;
+            }
+            Change::Resumed => {
+                tracing::info!(channel = %channel.id, "sending goes on");
+                crate::watch::found(app, channel, PART, Vec::new()).await;
+            }
         }
     }
 
@@ -126,7 +176,17 @@ impl Outbox {
             return Ok(later);
         }
         match entry.state {
-            WorkState::Waiting { .. } => self.attempt(app, &channel, work).await,
+            WorkState::Waiting { attempts } => {
+                match self.gate(&channel, |gate, now, jitter| {
+                    gate.may(work, attempts, now, jitter)
+                }) {
+                    May::Go => self.attempt(app, &channel, work).await,
+                    May::In(wait) => {
+                        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(CLOSED_WAIT_MS);
+                        Ok(Next::At(app.clock.now().plus_millis(wait_ms)))
+                    }
+                }
+            }
             WorkState::Attempting { .. } | WorkState::Looking { .. } => {
                 self.look(app, &channel, work).await
             }
@@ -141,17 +201,19 @@ impl Outbox {
         work: WorkId,
     ) -> Result<Next, WriteError> {
         let _turn = channel.turn().await;
-        let Some(errand) = app
-            .writer
-            .write(Begin {
-                work,
-                windows: windows(channel),
-            })
-            .await?
-        else {
-            return Ok(Next::Done);
+        let begin = Begin {
+            work,
+            windows: windows(channel),
+        };
+        let errand = match app.writer.write(begin).await {
+            Ok(Some(errand)) => errand,
+            nothing => {
+                self.tell(app, channel, work, Outcome::Nothing).await;
+                return nothing.map(|_| Next::Done);
+            }
         };
         let ended = send(app, channel, &errand).await;
+        self.tell(app, channel, work, outcome(&ended)).await;
         let labels = [
             ("channel", channel.id.clone()),
             ("outcome", named(&ended).to_owned()),
@@ -344,6 +406,18 @@ async fn part(app: &App, errand: &Errand) -> Result<Part, String> {
             .unwrap_or_else(|| "application/octet-stream".to_owned()),
         bytes: Bytes::from(bytes),
     }))
+}
+
+/// What an attempt says of the channel.
+fn outcome(ended: &Ended) -> Outcome {
+    match ended {
+        Ended::Sent(_) | Ended::Refused(..) => Outcome::Answered,
+        Ended::Retry(Some(after_ms)) => {
+            Outcome::Later(Duration::from_millis(u64::try_from(*after_ms).unwrap_or(0)))
+        }
+        Ended::Credentials => Outcome::Nothing,
+        _ => Outcome::Failed,
+    }
 }
 
 const fn named(ended: &Ended) -> &'static str {

@@ -16,18 +16,18 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tantivy::index::SegmentId;
 use tokio::sync::oneshot;
 
 use super::hits::Is;
 use super::index::{self, Opened};
+use super::place::Place;
 use super::{ForgetError, Readable, Search, Wake, hits, lock};
 use crate::app::App;
 use crate::id::{ContactId, MessageId};
 use crate::store::change::{EventBody, LogEvent};
 use crate::store::record::{ContactRecord, MessageRecord};
-use crate::store::{Scope, Store, StoreError};
+use crate::store::{Scope, StoreError};
 
 /// How long something that was indexed waits for more before it can be found: well within a second.
 const COMMIT_AFTER: Duration = Duration::from_millis(400);
@@ -57,34 +57,9 @@ const WAKES: usize = 16;
 /// How much the thread gives way: the most is 19.
 const NICENESS: i32 = 10;
 
-/// Where the index stands, as its commits say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
-    form: String,
-    /// The last event that is in it.
-    seq: u64,
-    /// When that was decided, which tells another log with such a number.
-    at_ms: i64,
-    /// How far the records were read; `None`: to their end.
-    scan: Option<Scan>,
-    /// Messages that were created by events up to this one may be in it already.
-    scanned_seq: u64,
-}
-
-/// How far the records were read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Scan {
-    /// The last message, in the order of arrival.
-    message: u64,
-    /// The messages have been read.
-    messages_read: bool,
-    /// The last contact, from the newest on.
-    contact: Option<u64>,
-}
-
 /// Why the index is closed.
 #[derive(Debug)]
-enum Trouble {
+pub(super) enum Trouble {
     /// The index does not do and is made again.
     Index(String),
     /// The store cannot be read now.
@@ -295,51 +270,6 @@ fn follow(
             }
         }
     }
-}
-
-impl Place {
-    /// Where an index stands; one of another form, or of another log, does not do. A new one begins here.
-    fn of(payload: Option<&str>, store: &dyn Store) -> Result<Self, Trouble> {
-        let head = store.head();
-        let Some(payload) = payload else {
-            let at_ms = decided_at(store, head)?.unwrap_or_default();
-            return Ok(Self {
-                form: index::form(),
-                seq: head,
-                at_ms,
-                scan: (head > 0).then(Scan::default),
-                scanned_seq: head,
-            });
-        };
-        let place: Self = serde_json::from_str(payload)
-            .map_err(|_| Trouble::Index("it does not say where it stands".to_owned()))?;
-        let is_here = place.form == index::form()
-            && place.seq <= head
-            && if place.seq == 0 {
-                store.oldest() <= 1
-            } else {
-                decided_at(store, place.seq)? == Some(place.at_ms)
-            };
-        if is_here {
-            Ok(place)
-        } else {
-            Err(Trouble::Index(
-                "it is of another form, or of another log than this desk's".to_owned(),
-            ))
-        }
-    }
-}
-
-/// When an event was decided; `None` where it is not kept.
-fn decided_at(store: &dyn Store, seq: u64) -> Result<Option<i64>, StoreError> {
-    if seq == 0 {
-        return Ok(None);
-    }
-    let event = store.events(seq - 1, 1)?;
-    Ok(event
-        .first()
-        .filter(|event| event.seq == seq)
-        .map(|event| event.at.as_millis()))
 }
 
 struct Follower<'a> {

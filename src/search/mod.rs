@@ -11,6 +11,7 @@ mod follower;
 mod fragments;
 mod hits;
 mod index;
+mod place;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tantivy::IndexReader;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use self::asked::{Asked, MAX_CHARS};
 use self::folder::Folder;
@@ -52,6 +53,10 @@ pub enum ForgetError {
     #[error("the search index could not be freed of what is to be forgotten: {0}")]
     Failed(String),
 }
+
+/// A turn to search; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -114,7 +119,7 @@ struct Shared {
     thread: Mutex<Option<mpsc::SyncSender<Wake>>>,
     /// The thread was told that the log moved, and has not looked yet.
     log_moved: AtomicBool,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Search {
@@ -146,7 +151,7 @@ impl Search {
                 seq: AtomicU64::new(0),
                 thread: Mutex::default(),
                 log_moved: AtomicBool::new(false),
-                turns: Semaphore::new(AT_ONCE),
+                turns: Arc::new(Semaphore::new(AT_ONCE)),
             }),
         }
     }
@@ -161,13 +166,14 @@ impl Search {
         }
     }
 
-    /// Waits for a turn to search, which ends when what is given is dropped.
+    /// Waits for a turn to search.
     ///
     /// # Errors
     /// Where too many search for too long.
-    pub async fn turn(&self) -> Result<impl Drop + Send + use<'_>, SearchError> {
-        match tokio::time::timeout(WAIT, self.shared.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
+    pub async fn turn(&self) -> Result<Turn, SearchError> {
+        let turns = Arc::clone(&self.shared.turns);
+        match tokio::time::timeout(WAIT, turns.acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(Turn(turn)),
             _ => Err(SearchError::Busy),
         }
     }

@@ -16,6 +16,7 @@ use crate::desk::arrivals::Arrivals;
 use crate::desk::contacts::{ChangeContact, MergeContacts};
 use crate::desk::erasure::EnsureErasureKey;
 use crate::id::{ContactId, ConversationId, MessageId};
+use crate::store::entry::Actor;
 use crate::store::memory::MemoryStore;
 use crate::store::record::ChannelNo;
 use crate::store::{Scope, Store};
@@ -421,7 +422,7 @@ async fn k08_nothing_of_an_erased_person_is_in_any_file_of_the_index() {
 
     let erasing = tokio::spawn(crate::erasure::run(Arc::clone(&run.app)));
     let contact = world.contact_of(conversation);
-    let by = crate::store::entry::Actor::system();
+    let by = Actor::system();
     assert!(crate::erasure::erase(&run.app, contact, by).await.unwrap());
     let until = Instant::now() + PATIENCE;
     let left = loop {

@@ -76,21 +76,15 @@ fn f31_a_platform_that_puts_everybody_off_is_not_stormed() {
                 let platform = life.line.platform();
                 platform.calls_in_minute.values().copied().collect()
             };
-            // Doubling from 1.5 s to 5 min makes at most eight quick ones, then one in 2.5 to 5 minutes each.
+            // Those that were under way when the pause began, then one at a time, in the end every 2.5 to 5 minutes.
             let all: u64 = minutes.iter().sum();
+            assert!(all >= 12, "{all} calls: it is tried again and again");
             assert!(
-                all >= 10 * ANSWERS,
-                "{all} calls: it is tried again and again"
-            );
-            assert!(
-                all <= 35 * ANSWERS,
+                all <= ANSWERS + 60,
                 "{all} calls for {ANSWERS} answers in an hour"
             );
-            let late = minutes[minutes.len() - 20..].iter();
-            assert!(
-                late.clone().all(|calls| *calls <= ANSWERS * 6 / 10),
-                "{minutes:?}"
-            );
+            let late = minutes[minutes.len() - 8..].iter();
+            assert!(late.clone().all(|calls| *calls <= 2), "{minutes:?}");
             world
                 .come_to_rest(life)
                 .await

@@ -80,7 +80,11 @@ impl View<'_> {
             } else {
                 message.standing_text().map(str::to_owned)
             },
-            html: if deleted { None } else { message.html.clone() },
+            html: if deleted {
+                None
+            } else {
+                message.html.as_deref().map(crate::html::shown)
+            },
             attachments: if deleted {
                 Vec::new()
             } else {

@@ -31,7 +31,10 @@ pub struct Message {
     pub author: Author,
     /// The text; `null` where there is none, or where it was taken back.
     pub text: Option<String>,
-    /// The text with mark-up.
+    /// The text with mark-up, made safe to show as a part of a page: only what formats text is left of what was sent. Links
+    /// lead to `http`, `https`, `mailto` or `tel` and open beside the desk; pictures have `data-src` in place of `src`, so
+    /// that nothing is loaded before somebody asks for it. What is larger than 512 kB or nests without end is here as its
+    /// plain text.
     pub html: Option<String>,
     /// What came with it.
     pub attachments: Vec<Attachment>,

@@ -224,6 +224,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["app", "desk", "id", "store", "watch", "writer"],
     ),
     ("held", &[]),
+    ("html", &[]),
     ("server", &[]),
     (
         "simulation",
@@ -245,7 +246,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("store", &["clock", "id"]),
     ("upkeep", &["app", "store"]),
-    ("view", &["channels", "id", "store"]),
+    ("view", &["channels", "html", "id", "store"]),
     ("virus_check", &["config"]),
     (
         "watch",
