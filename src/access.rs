@@ -396,12 +396,12 @@ fn by_session_hash(
     Ok(user.map(|user| Caller {
         rights: BTreeSet::from([right_of(user.role)]),
         scope: scope_of(channels, user.channels.as_ref()),
-        address: None,
         who: Who::User {
             id,
             name: user.name,
             session: session.id,
         },
+        address: None,
         credential: Some((Door::Session, hash)),
         noted_again_at: noted_again_at(session.last_seen_at, SEEN_MS, now),
     }))

@@ -13,6 +13,9 @@ use crate::config::Config;
 use crate::held::Held;
 use crate::inbox::Inbox;
 use crate::live::Live;
+use crate::mail::Mailer;
+use crate::oidc::Oidc;
+use crate::presence::Presence;
 use crate::provision::Provisioner;
 use crate::search::Search;
 use crate::store::Store;
@@ -37,12 +40,20 @@ pub struct Daemon {
     pub provisioner: Provisioner,
     /// Who gets in.
     pub access: Access,
+    /// Sign-ins that failed.
+    pub failures: crate::api::failures::Failures,
+    /// Who else may say who somebody is.
+    pub oidc: Option<Oidc>,
+    /// What carries invitations.
+    pub mailer: Option<Mailer>,
     /// The bytes of attachments.
     pub blobs: Blobs,
     /// Who checks files for viruses before they are kept.
     pub virus_check: VirusCheck,
     /// The live stream.
     pub live: Live,
+    /// Who is at which conversation.
+    pub presence: Presence,
     /// The search.
     pub search: Search,
     /// What is not resolved, in memory.

@@ -128,6 +128,10 @@ id!(
     WorkId,
     "wrk"
 );
+id!(/// A saved view of the inbox.
+    ViewId, "vie");
+id!(/// A canned reply.
+    ReplyId, "rep");
 id!(/// A delivery, or a part of one, that could not be understood.
     QuarantineId, "qua");
 id!(/// An entry of the audit log.

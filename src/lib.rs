@@ -21,9 +21,12 @@ pub mod id;
 pub mod inbox;
 pub mod intake;
 pub mod live;
+pub mod mail;
 pub mod media;
 
+pub mod oidc;
 pub mod outbox;
+pub mod presence;
 pub mod profiles;
 pub mod provision;
 pub mod registration;
@@ -36,9 +39,11 @@ pub mod server;
 #[cfg(test)]
 mod simulation;
 pub mod store;
+pub mod totp;
 pub mod upkeep;
 pub mod view;
 pub mod virus_check;
+pub mod waking;
 pub mod watch;
 pub mod work;
 pub mod writer;

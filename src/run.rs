@@ -30,6 +30,8 @@ use crate::downloads::Downloads;
 use crate::held::Held;
 use crate::http_client::Fetcher;
 use crate::live::Live;
+use crate::mail::Mailer;
+use crate::oidc::Oidc;
 use crate::outbox::Outbox;
 use crate::provision::Provisioner;
 use crate::search::{self, Search, SearchThread};
@@ -175,6 +177,9 @@ async fn serve_desk(
             "Files cannot be checked for viruses: {why}. Uploads are refused, and files of customers wait, until it works."
         ));
     }
+    let oidc = config.auth.oidc.clone().map(Oidc::new).transpose();
+    let oidc = oidc.context("there is no HTTP client")?;
+    let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
     let downloads = Downloads::new(fetcher, blobs.clone(), virus_check.clone());
     let local = random_text();
     let setup = crate::api::setup::has_no_admin(&*store)?.then(random_text);
@@ -194,6 +199,9 @@ async fn serve_desk(
             Secret::new(format!("dbk_{local}")),
             setup.clone().map(Secret::new),
         ),
+        failures: crate::api::failures::Failures::default(),
+        oidc,
+        mailer,
         cursors: Cursors::new(key),
         lanes: crate::work::Lanes::default(),
         clock,
@@ -206,6 +214,7 @@ async fn serve_desk(
         live: Live::default(),
         search: Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
+        presence: crate::presence::Presence::default(),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
@@ -213,6 +222,12 @@ async fn serve_desk(
         stopping: shutdown.clone(),
         config,
     });
+    let unopened = crate::api::two_factor::seal_anew(&app).await;
+    if unopened > 0 {
+        notes.push(format!(
+            "{unopened} people's second factors are encrypted with a key that is not here: put it into `[secrets] previous_keys` and start again, or they need recovery codes."
+        ));
+    }
     build_inbox(&app).await?;
     crate::profiles::note(&app).await;
     let search = search::start(&app)
@@ -221,6 +236,8 @@ async fn serve_desk(
     for task in [
         tokio::spawn(crate::live::follow(Arc::clone(&app))),
         tokio::spawn(follow_inbox(Arc::clone(&app))),
+        tokio::spawn(crate::presence::watch(Arc::clone(&app))),
+        tokio::spawn(crate::waking::run(Arc::clone(&app))),
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),

@@ -1,4 +1,5 @@
-//! Secrets at rest: those of channels that were made through the API are sealed in the store (K01).
+//! Secrets at rest: those of channels that were made through the API, and of people's second factors, are sealed in the
+//! store (K01).
 //!
 //! Each value is sealed by XChaCha20-Poly1305 with a nonce of its own of 192 random bits. What is authenticated beside
 //! it is the channel's slug and the setting's key: a sealed value that is put in the place of another does not open. The
@@ -68,7 +69,22 @@ pub struct Place<'a> {
     pub setting: &'a str,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// An attempt to sign in by a provider of identities, while a browser keeps it. No slug has a space.
+    pub const SIGN_IN: Place<'static> = Place {
+        channel: "a sign-in",
+        setting: "attempt",
+    };
+
+    /// The secret of a person's authenticator.
+    #[must_use]
+    pub const fn second_factor(person: &'a str) -> Self {
+        Self {
+            channel: "a second factor",
+            setting: person,
+        }
+    }
+
     /// Its bytes; lengths keep two places from meeting by where their parts end.
     fn bytes(self) -> Vec<u8> {
         let mut bytes = b"deskbell channel secret 1".to_vec();

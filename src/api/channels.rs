@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use super::body::Query;
 use super::channel_changes;
 use super::channel_health::{Health, State as HealthState, detail, health_of, state_of};
+use super::channel_limits::{self, ReplyLimits};
 use super::cursor::Position;
 use super::extract::{MayRead, Slug};
 use super::paging::{self, List, Look};
@@ -73,6 +74,8 @@ pub struct Channel {
     pub reply_window_seconds: Option<i64>,
     /// The longest text of an answer, in characters; `null`: no limit.
     pub text_limit: Option<usize>,
+    /// What an answer may hold; `null` where the channel takes none from here.
+    pub limits: Option<ReplyLimits>,
     /// Where it was set up; `null` where only its history is left.
     pub source: Option<Source>,
     /// Whether the channel stands in the configuration and can be changed only there.
@@ -268,6 +271,7 @@ pub(super) fn shown(app: &Daemon, caller: &Caller, entry: &ChannelEntry) -> Chan
         }),
         reply_window_seconds: limits.reply_window_ms.map(|ms| ms / 1000),
         text_limit: limits.text_chars,
+        limits: open.and_then(channel_limits::of),
         source,
         read_only: source == Some(Source::File),
         catch_up: open.map(|open| open.catch_up),

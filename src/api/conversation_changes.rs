@@ -14,7 +14,7 @@ use super::filters;
 use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
-use crate::desk::conversations::{ChangeConversation, Changed};
+use crate::desk::changing::{ChangeConversation, Changed};
 use crate::desk::taking::{Take, Taken};
 use crate::id::{ConversationId, TeamId, UserId};
 use crate::store::record::{Priority, Status};
@@ -170,9 +170,19 @@ async fn change(
 ) -> Result<axum::Json<Conversation>, Problem> {
     change.check(app.clock.now())?;
     match app.writer.write(change.decision(&caller, id)).await? {
-        Changed::Done(changed) => Ok(axum::Json(app.view().conversation(&changed))),
+        Changed::Done(changed) => {
+            tell_labels(&app, &change);
+            Ok(axum::Json(app.view().conversation(&changed)))
+        }
         Changed::NoConversation => Err(no_conversation()),
-        Changed::Taken(by) => Err(taken(&app, by)),
+        Changed::Taken(by) => Err(taken(by)),
+    }
+}
+
+/// A label that was put on a conversation may be new to the list of labels.
+pub(super) fn tell_labels(app: &Daemon, change: &Change) {
+    if change.labels.is_some() {
+        app.live.changed(app.clock.now(), "labels");
     }
 }
 
@@ -219,13 +229,13 @@ async fn take(
     };
     match app.writer.write(decision).await? {
         Taken::Done(conversation) => Ok(axum::Json(app.view().conversation(&conversation))),
-        Taken::By(user) => Err(taken(&app, Some(user))),
+        Taken::By(user) => Err(taken(Some(user))),
         Taken::NoConversation => Err(no_conversation()),
     }
 }
 
 /// 409: somebody else has it; `by` is `None` where nobody has it any more.
-pub(super) fn taken(_app: &Daemon, by: Option<UserId>) -> Problem {
+pub(super) fn taken(by: Option<UserId>) -> Problem {
     let detail = match by {
         Some(_) => "Somebody else has it now: `assignee_id`. Take it from them by naming them.",
         None => "Nobody has it any more. Read it anew, and decide again.",

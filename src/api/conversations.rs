@@ -71,12 +71,13 @@ async fn mark_read(
     Id(id): Id<ConversationId>,
     JsonOrNothing(read): JsonOrNothing<ReadUpTo>,
 ) -> Result<axum::Json<Conversation>, Problem> {
-    let reader = caller.owner();
+    let (reader, reader_name) = (caller.owner(), caller.name());
     let decision = MarkRead {
         scope: caller.scope,
         conversation: id,
         up_to: read.up_to,
         reader,
+        reader_name,
     };
     match app.writer.write(decision).await? {
         Marked::Done(conversation) => {

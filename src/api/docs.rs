@@ -40,6 +40,12 @@ const TAGS: &[(&str, &str)] = &[
         "Views of the inbox, and how many conversations there are in each.",
     ),
     ("messages", "What was written, and writing."),
+    (
+        "replies",
+        "Canned replies: texts that one uses again and again.",
+    ),
+    ("labels", "The labels of conversations, and their colours."),
+    ("settings", "What the shop has decided for everybody."),
     ("contacts", "The people who write to the shop."),
     ("search", "Finding messages and people again."),
     ("events", "Every change, live."),

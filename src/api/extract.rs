@@ -16,8 +16,8 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
 use crate::id::{
-    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, SessionId, TeamId, TokenId,
-    UserId,
+    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, ReplyId, SessionId, TeamId,
+    TokenId, UserId, ViewId,
 };
 use crate::store::entry::Right;
 
@@ -67,6 +67,14 @@ impl PathId for ConversationId {
 
 impl PathId for MessageId {
     const WHAT: &'static str = "message";
+}
+
+impl PathId for ReplyId {
+    const WHAT: &'static str = "reply";
+}
+
+impl PathId for ViewId {
+    const WHAT: &'static str = "view";
 }
 
 impl PathId for ContactId {

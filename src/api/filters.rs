@@ -144,7 +144,7 @@ pub fn sort(text: &str) -> Result<super::inbox::Sort, Problem> {
 /// The person who calls, where it is one.
 #[must_use]
 pub fn user_of(caller: &Caller) -> Option<UserId> {
-    caller.owner().parse().ok()
+    caller.user()
 }
 
 /// `me` or a user's id.

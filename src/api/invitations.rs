@@ -17,11 +17,13 @@ use super::idempotency::{IdempotencyKey, Once, OnceAnswer, key_reused};
 use super::me::Me;
 use super::paging;
 use super::problem::Problem;
-use super::sign_in::{Peer, after_password, begin_session};
+use super::sign_in::{Peer, actor_of, after_password, begin_session};
 use super::users;
 use crate::app::{App, Daemon};
-use crate::desk::people::{Accept, Invite, NewLink, invited};
+use crate::desk::audit::{Audited, Told};
+use crate::desk::people::{Accept, Invite, NewLink, Refused, invited};
 use crate::id::UserId;
+use crate::mail::Mail;
 use crate::store::entry::{Entry, InvitationEntry, UserEntry, secret_hash};
 
 /// How long a link works: a day, in milliseconds.
@@ -43,6 +45,8 @@ pub struct Invitation {
     /// Until when it works.
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: Time,
+    /// Whether the mail server took a mail with it now. Where it did not, hand the link on yourself.
+    pub mailed: bool,
 }
 
 /// The link of a token.
@@ -51,6 +55,36 @@ pub fn link_of(app: &Daemon, token: &str, invitation: &InvitationEntry) -> Invit
     Invitation {
         url: format!("{}/join#{token}", app.public_url()),
         expires_at: invitation.expires_at,
+        mailed: false,
+    }
+}
+
+/// Mails a link that was just made to whom it is for, where a mail server is configured. Whether that works changes
+/// nothing else.
+pub async fn mailed(app: &Daemon, link: Invitation, user: &UserEntry, by: &str) -> Invitation {
+    let Some(mailer) = &app.mailer else {
+        return link;
+    };
+    let address = app.public_url();
+    let mail = Mail {
+        name: user.name.clone(),
+        email: user.email.clone(),
+        subject: "Your way in to Deskbell".to_owned(),
+        text: format!(
+            "Hello {name},\n\n{by} has made a link for you, by which you set your password at\n{address}:\n\n{url}\n\nIt \
+             works once, until {until}. If you did not expect it, do nothing.\n",
+            name = user.name,
+            url = link.url,
+            until = link.expires_at,
+        ),
+    };
+    let sent = Box::pin(mailer.send(mail)).await;
+    if let Err(error) = &sent {
+        tracing::warn!(user = %user.id, "an invitation was not mailed: {error}");
+    }
+    Invitation {
+        mailed: sent.is_ok(),
+        ..link
     }
 }
 
@@ -79,21 +113,31 @@ async fn invite(
         None => crate::secrets::random_text(),
     };
     let hash = secret_hash(&token);
-    let decision = Once {
-        decision: Invite {
-            id,
-            link: NewLink {
-                hash: hash.clone(),
-                works_for_ms: LINK_MS,
-            },
+    let user = paging::read(&app, move |app| {
+        let user = UserEntry::get(&*app.store, &id.key())?;
+        user.ok_or_else(|| Problem::not_found("person"))
+    });
+    let user = user.await?;
+    let invite = Invite {
+        id,
+        link: NewLink {
+            hash: hash.clone(),
+            works_for_ms: LINK_MS,
         },
+    };
+    let told = Told::of("user.invited").to("user", id, user.name.as_str());
+    let told = move |made: &Result<_, Refused>| made.is_ok().then(|| told.clone());
+    let decision = Once {
+        decision: Audited::by_answer(invite, caller.actor(), told),
         remembered,
         made: |made| if made.is_ok() { "link" } else { "" }.to_owned(),
     };
     let invitation = match app.writer.write(decision).await? {
         OnceAnswer::Now(made) => {
             app.live.changed(app.clock.now(), "users");
-            made?
+            let link = link_of(&app, &token, &made?);
+            let link = mailed(&app, link, &user, &caller.name()).await;
+            return Ok((StatusCode::CREATED, axum::Json(link)));
         }
         OnceAnswer::Before(_) => {
             let now = app.clock.now();
@@ -237,6 +281,11 @@ async fn accept(
         name,
         password: users::new_password(&app, password, &user.email).await?,
     };
+    let by = actor_of(&user, &peer);
+    let accept = Audited::by_answer(accept, by, |accepted: &Option<UserEntry>| {
+        let user = accepted.as_ref()?;
+        Some(Told::of("user.joined").to("user", user.id, user.name.as_str()))
+    });
     let changing = app.access.changing();
     let accepted = app.writer.write(accept).await?;
     drop(changing);
@@ -245,6 +294,7 @@ async fn accept(
     if user.is_active_admin() {
         app.access.end_setup();
     }
-    after_password(&app, &user, None).await?;
-    begin_session(&app, &user, &peer).await?.answer(&app).await
+    after_password(&app, &user, &peer, None).await?;
+    let begun = begin_session(&app, &user, &peer, "invitation").await?;
+    begun.answer(&app).await
 }

@@ -21,6 +21,7 @@ use crate::access::guessing::Try;
 use crate::access::passwords::{self, Lane};
 use crate::access::{Caller, Who};
 use crate::app::{App, Daemon};
+use crate::desk::audit::{Audited, Told};
 use crate::desk::people::{
     ChangePreferences, ChangeUser, EndSessions, MAX_PREFERENCES_BYTES, Refused,
 };
@@ -213,7 +214,7 @@ async fn change(
             available: wanted.available,
             ..ChangeUser::of(user)
         };
-        users::carry_out(&app, change).await?;
+        users::carry_out(&app, change, caller.actor()).await?;
     }
     shown_again(&app, caller).await
 }
@@ -262,6 +263,10 @@ async fn change_password(
         password: Some(hash.await.map_err(|_| overrun())?),
         except: caller.session().map(<[u8]>::to_vec),
     };
+    let end = Audited::by_answer(end, caller.actor(), |ended: &Result<UserEntry, Refused>| {
+        let user = ended.as_ref().ok()?;
+        Some(Told::of("user.password_changed").to("user", user.id, user.name.as_str()))
+    });
     let changing = app.access.changing();
     let ended = app.writer.write(end).await?;
     drop(changing);

@@ -29,7 +29,7 @@ use crate::store::record::{ChannelNo, ConversationRecord, MessageRecord, Place};
 use crate::view::Message;
 
 /// The most attachments of a message.
-const MAX_ATTACHMENTS: usize = 20;
+pub(super) const MAX_ATTACHMENTS: usize = 20;
 
 /// The most people that a note mentions.
 const MAX_MENTIONS: usize = 50;

@@ -7,9 +7,12 @@ pub mod audit;
 pub mod auth;
 pub mod backups;
 pub mod body;
+pub mod bulk;
+pub mod canned_replies;
 pub mod channel_actions;
 pub mod channel_changes;
 pub mod channel_health;
+pub mod channel_limits;
 pub mod channels;
 pub mod chat;
 pub mod connectors;
@@ -19,8 +22,10 @@ pub mod conversations;
 pub mod cursor;
 pub mod deletions;
 pub mod docs;
+pub mod drafts;
 pub mod exports;
 pub mod extract;
+pub mod failures;
 pub mod feed;
 pub mod filters;
 pub mod headers;
@@ -29,11 +34,14 @@ pub mod imports;
 pub mod inbox;
 pub mod invitations;
 pub mod known_devices;
+pub mod labels;
 pub mod me;
 pub mod messages;
+pub mod oidc;
 pub mod ops;
 pub mod pages;
 pub mod paging;
+pub mod presence;
 pub mod problem;
 pub mod problems;
 pub mod quarantine;
@@ -41,6 +49,7 @@ pub mod replays;
 pub mod retry;
 pub mod search;
 pub mod sessions;
+pub mod settings;
 pub mod setup;
 pub mod sign_in;
 pub mod stream;
@@ -50,6 +59,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod two_factor;
 pub mod ui;
 pub mod uploads;
 pub mod users;
@@ -69,6 +79,7 @@ pub fn router(app: App) -> axum::Router {
         .merge(chat::router(&app))
         .merge(docs::router())
         .merge(deletions::pages())
+        .merge(oidc::pages())
         .merge(ops::router())
         .merge(pages::router())
         .merge(problems::router())
@@ -87,7 +98,13 @@ fn resources() -> OpenApiRouter<App> {
         .merge(inbox::router())
         .merge(conversations::router())
         .merge(conversation_changes::router())
+        .merge(bulk::router())
         .merge(views::router())
+        .merge(drafts::router())
+        .merge(presence::router())
+        .merge(canned_replies::router())
+        .merge(labels::router())
+        .merge(settings::router())
         .merge(messages::router())
         .merge(retry::router())
         .merge(contacts::router())
@@ -112,6 +129,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(imports::router())
         .merge(teams::router())
         .merge(audit::router())
+        .merge(two_factor::router())
+        .merge(oidc::router())
 }
 
 async fn nothing_here() -> Problem {

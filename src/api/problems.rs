@@ -123,6 +123,11 @@ const MEANINGS: &[Meaning] = &[
         "A field does not do. errors[] names each by its JSON pointer and says what it may hold.",
     ),
     meaning(
+        "label-exists",
+        "409",
+        "There is a label of this name. Change that one, or take another name.",
+    ),
+    meaning(
         "invitation-gone",
         "404, 409",
         "A link by which somebody comes in, or sets a new password, works once and for a day, and a newer one takes its place. Ask an administrator for a new one.",
@@ -187,6 +192,11 @@ const MEANINGS: &[Meaning] = &[
         "This channel only receives. Answer where the customer wrote.",
     ),
     meaning(
+        "shortcut-taken",
+        "409",
+        "Another canned reply has this shortcut. Take another one, or change that reply.",
+    ),
+    meaning(
         "taken",
         "409",
         "Somebody else has the conversation than you expected: assignee_id says who. Nothing was changed. To take it from \
@@ -209,6 +219,11 @@ const MEANINGS: &[Meaning] = &[
         "The body is larger than the address takes. The detail says how much that is.",
     ),
     meaning(
+        "too-many",
+        "409",
+        "There are as many of these as there can be. Remove one first.",
+    ),
+    meaning(
         "too-many-channels",
         "409",
         "There are as many channels as one Deskbell can have. Remove one first.",
@@ -223,6 +238,22 @@ const MEANINGS: &[Meaning] = &[
         "too-many-teams",
         "409",
         "There are as many teams as one Deskbell can have. Delete one first.",
+    ),
+    meaning(
+        "two-factor-not-begun",
+        "409",
+        "It was not begun to set an authenticator up, or longer than ten minutes ago. Begin with POST \
+         /api/v1/me/two-factor, and confirm with a code that it shows.",
+    ),
+    meaning(
+        "two-factor-off",
+        "409",
+        "The account has no second factor, or no longer.",
+    ),
+    meaning(
+        "two-factor-on",
+        "409",
+        "The account has a second factor. Turn it off first, with a code of it, to set another up.",
     ),
     meaning(
         "unauthorized",

@@ -15,6 +15,7 @@ use super::cursor::Position;
 use super::extract::Id;
 use super::paging::{self, List};
 use super::problem::Problem;
+use super::users::told_of_ended;
 use crate::access::{Caller, IDLE_MS};
 use crate::app::{App, Daemon};
 use crate::desk::access::Remove;
@@ -221,6 +222,7 @@ async fn end_others(State(app): State<App>, Signed(caller): Signed) -> Result<St
             password: None,
             except: Some(current.to_vec()),
         };
+        let end = Audited::by_answer(end, caller.actor(), told_of_ended);
         let changing = app.access.changing();
         let ended = app.writer.write(end).await?;
         drop(changing);

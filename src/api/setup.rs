@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::sign_in::{Peer, begin_session};
 use super::users;
 use crate::app::{App, Daemon};
+use crate::desk::audit::{Audited, Told};
 use crate::desk::people::{NewUser, Refused, SetUp};
 use crate::store::entry::{Entry, Role, UserEntry};
 use crate::store::{Found, Read};
@@ -98,7 +99,7 @@ pub struct FirstAdmin {
 )]
 async fn set_up(
     State(app): State<App>,
-    _admin: MayAdmin,
+    MayAdmin(caller): MayAdmin,
     peer: Peer,
     Json(first): Json<FirstAdmin>,
 ) -> Result<Response, Problem> {
@@ -117,6 +118,15 @@ async fn set_up(
             password: Some(password),
         },
     };
+    let set_up = Audited::by_answer(
+        set_up,
+        caller.actor(),
+        |made: &Result<UserEntry, Refused>| {
+            let user = made.as_ref().ok()?;
+            let told = Told::of("user.created").to("user", user.id, user.name.as_str());
+            Some(told.with("role", "admin").with("by", "set-up"))
+        },
+    );
     let changing = app.access.changing();
     let user = app.writer.write(set_up).await?;
     drop(changing);
@@ -124,5 +134,6 @@ async fn set_up(
     app.access.end_setup();
     app.live.changed(app.clock.now(), "users");
     tracing::info!("the first administrator was made");
-    begin_session(&app, &user, &peer).await?.answer(&app).await
+    let begun = begin_session(&app, &user, &peer, "set-up").await?;
+    begun.answer(&app).await
 }

@@ -22,16 +22,19 @@ use super::known_devices;
 use super::me::{self, Me};
 use super::paging;
 use super::problem::Problem;
+use super::{failures, two_factor};
 use crate::access::guessing::Try;
 use crate::access::passwords::Lane;
 use crate::access::{Caller, SESSION_MS};
 use crate::app::{App, Daemon};
-use crate::desk::people::BeginUserSession;
+use crate::desk::audit::{Audited, Told};
+use crate::desk::people::{BeginUserSession, Refused};
 use crate::secrets::random_text;
 use crate::server::ClientAddress;
 use crate::store::Found;
 use crate::store::entry::{
-    EmailEntry, Entry, SessionEntry, UserEntry, UserStatus, email_key, secret_hash,
+    Actor, ActorKind, EmailEntry, Entry, SessionEntry, UserEntry, UserStatus, email_key,
+    secret_hash,
 };
 
 /// The most bytes of a password that are looked at: 200 characters have no more.
@@ -151,7 +154,10 @@ async fn sign_in(
         .map_err(slowed)?;
     let hash = user.as_ref().and_then(|user| user.password.clone());
     let right = app.access.passwords.verify(lane, hash, password).await;
-    let Some(user) = user.filter(|_| right == Ok(true)) else {
+    let Some(user) = user.clone().filter(|_| right == Ok(true)) else {
+        if let (Some(user), Ok(false)) = (&user, &right) {
+            failures::note(&app, user, &peer, "password");
+        }
         if right.is_err() {
             app.access.give_try_back(app.clock.now(), tried);
             return Err(overrun());
@@ -160,8 +166,8 @@ async fn sign_in(
         tracing::info!("somebody could not sign in: the e-mail address or the password was wrong");
         return Err(wrong_credentials());
     };
-    after_password(&app, &user, code.as_deref()).await?;
-    let begun = begin_session(&app, &user, &peer).await?;
+    after_password(&app, &user, &peer, code.as_deref()).await?;
+    let begun = begin_session(&app, &user, &peer, "password").await?;
     app.access.give_try_back(app.clock.now(), tried);
     metrics::counter!("deskbell_sign_ins_total", "result" => "right").increment(1);
     begun.answer(&app).await
@@ -170,19 +176,49 @@ async fn sign_in(
 /// What follows the right password: whether the second factor is wanted, and whether it is right. Everybody whose password
 /// was right or was just set goes through here before a session begins.
 pub async fn after_password(
-    _app: &App,
+    app: &App,
     user: &UserEntry,
-    _code: Option<&str>,
+    peer: &Peer,
+    code: Option<&str>,
 ) -> Result<(), Problem> {
-    if user.two_factor {
+    if !user.two_factor {
+        return Ok(());
+    }
+    let Some(code) = code else {
         return Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "code-needed",
             "A code is needed",
             "The password is right. Send it again with `code` from your authenticator, or a recovery code.",
         ));
+    };
+    // Who has the password may not try all codes, from however many addresses and devices.
+    let key = user.id.key();
+    let tried = Try::Person(&key);
+    app.access
+        .take_try(app.clock.now(), tried)
+        .map_err(slowed)?;
+    if !two_factor::is_right(app, user.id, code, actor_of(user, peer)).await? {
+        failures::note(app, user, peer, "code");
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "wrong-code",
+            "The code is wrong",
+            "It is wrong, too old, or was used before. Each code opens the door once: wait for the next, or use a recovery code.",
+        ));
     }
+    app.access.give_try_back(app.clock.now(), tried);
     Ok(())
+}
+
+/// A person as who does something, before they have a session.
+pub(super) fn actor_of(user: &UserEntry, peer: &Peer) -> Actor {
+    Actor {
+        kind: ActorKind::User,
+        id: user.id.to_string(),
+        name: user.name.clone(),
+        address: Some(peer.address.to_string()),
+    }
 }
 
 /// A session that has begun.
@@ -199,7 +235,13 @@ pub struct Begun {
 /// Begins a session of a person who has proven who they are. It has an id and a cookie of its own, and takes the place of
 /// the one whose cookie the request bears (S03). 401 where the person may no longer sign in, or something that ends
 /// sessions happened since `user` was read.
-pub async fn begin_session(app: &App, user: &UserEntry, peer: &Peer) -> Result<Begun, Problem> {
+/// `way` is how they did, for the audit log.
+pub async fn begin_session(
+    app: &App,
+    user: &UserEntry,
+    peer: &Peer,
+    way: &'static str,
+) -> Result<Begun, Problem> {
     let cookie = random_text();
     let begin = BeginUserSession {
         hash: secret_hash(&cookie),
@@ -210,6 +252,15 @@ pub async fn begin_session(app: &App, user: &UserEntry, peer: &Peer) -> Result<B
         agent: peer.agent.clone(),
         instead_of: peer.session.clone(),
     };
+    let begin = Audited::by_answer(
+        begin,
+        actor_of(user, peer),
+        move |begun: &Result<SessionEntry, Refused>| {
+            let session = begun.as_ref().ok()?;
+            let told = Told::of("session.begun").with("session", session.id.to_string());
+            Some(told.with("by", way))
+        },
+    );
     let changing = app.access.changing();
     let session = app.writer.write(begin).await?;
     drop(changing);

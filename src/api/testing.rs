@@ -312,6 +312,7 @@ pub(crate) fn config(folder: PathBuf) -> Config {
         },
         auth: Auth {
             bootstrap_token: As::Admin.token().map(Secret::new),
+            oidc: None,
         },
         log: Log {
             level: "info".to_owned(),
@@ -329,6 +330,7 @@ pub(crate) fn config(folder: PathBuf) -> Config {
             max_age: std::time::Duration::from_secs(60),
         },
         attachments: Attachments::default(),
+        smtp: None,
         hooks: Hooks {
             retry: Vec::new(),
             allow_private_addresses: false,
@@ -393,6 +395,16 @@ pub(crate) fn daemon(
     let local = Secret::new("dbk_canary-local");
     Arc::new(Daemon {
         access: Access::new(config.auth.bootstrap_token.clone(), local, None),
+        failures: crate::api::failures::Failures::default(),
+        oidc: config
+            .auth
+            .oidc
+            .clone()
+            .map(|oidc| crate::oidc::Oidc::new(oidc).expect("a client")),
+        mailer: config
+            .smtp
+            .as_ref()
+            .map(|smtp| crate::mail::Mailer::new(smtp).expect("settings")),
         lanes: crate::work::Lanes::default(),
         cursors: crate::api::cursor::Cursors::new(Secret::new("canary-server-key")),
         clock,
@@ -405,6 +417,7 @@ pub(crate) fn daemon(
         live: Live::default(),
         search: crate::search::Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
+        presence: crate::presence::Presence::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),
         held: crate::held::Held::new(false),
@@ -416,6 +429,11 @@ pub(crate) fn daemon(
 
 /// Opens a desk.
 pub(crate) async fn desk() -> Desk {
+    desk_with(|_| {}).await
+}
+
+/// Opens a desk with another configuration.
+pub(crate) async fn desk_with(change: impl FnOnce(&mut Config)) -> Desk {
     let folder = tempfile::tempdir().expect("a folder");
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let clock = Clock::standing_at(noon());
@@ -430,7 +448,8 @@ pub(crate) async fn desk() -> Desk {
         };
         writer.write(number).await.expect("written");
     }
-    let config = config(folder.path().to_owned());
+    let mut config = config(folder.path().to_owned());
+    change(&mut config);
     let app = daemon(config, store, writer, clock, channels);
     let desk = Desk {
         router: crate::api::router(Arc::clone(&app)),

@@ -13,7 +13,7 @@ use super::body::{Json, JsonBytes, Query};
 use super::cursor::Position;
 use super::extract::{Id, MayAdmin, MayRead};
 use super::idempotency::{IdempotencyKey, Once, OnceAnswer, key_reused};
-use super::invitations::{Invitation, LINK_MS, link_of};
+use super::invitations::{Invitation, LINK_MS, link_of, mailed};
 use super::paging::{self, List, Look};
 use super::problem::Problem;
 use super::sign_in::overrun;
@@ -21,11 +21,12 @@ use super::tokens::VisibleChannels;
 use crate::access::Caller;
 use crate::access::passwords::{self, Lane};
 use crate::app::{App, Daemon};
+use crate::desk::audit::{Audited, Told};
 use crate::desk::people::{AddUser, ChangeUser, EndSessions, NewLink, NewUser, Refused};
 use crate::desk::teams;
 use crate::id::{TeamId, UserId};
 use crate::store::entry::{
-    Entry, InvitationEntry, Role, TeamEntry, UserEntry, UserStatus, secret_hash,
+    Actor, Entry, InvitationEntry, Role, TeamEntry, UserEntry, UserStatus, secret_hash,
 };
 
 /// The most characters of an e-mail address (RFC 5321).
@@ -215,8 +216,28 @@ pub async fn new_password(app: &App, password: String, email: &str) -> Result<St
     hash.await.map_err(|_| overrun())
 }
 
-/// Changes a person, and tells those who listen.
-pub async fn carry_out(app: &App, change: ChangeUser) -> Result<UserEntry, Problem> {
+/// Changes a person, and tells those who listen. `by` is who asks.
+pub async fn carry_out(app: &App, change: ChangeUser, by: Actor) -> Result<UserEntry, Problem> {
+    let changed = [
+        ("name", change.name.is_some()),
+        ("email", change.email.is_some()),
+        ("role", change.role.is_some()),
+        ("channels", change.channels.is_some()),
+        ("disabled", change.disabled.is_some()),
+        ("password", change.password.is_some()),
+        ("available", change.available.is_some()),
+    ];
+    let changed = changed.into_iter().filter(|(_, is_named)| *is_named);
+    let changed: Vec<_> = changed.map(|(name, _)| name).collect();
+    // Whether somebody takes conversations opens and closes no door.
+    let is_of_interest = changed != ["available"] && !changed.is_empty();
+    let tell = move |made: &Result<UserEntry, Refused>| {
+        let user = made.as_ref().ok().filter(|_| is_of_interest)?;
+        let told = Told::of("user.changed").to("user", user.id, user.name.as_str());
+        let told = with_rights(told.with("changed", changed.clone()), user);
+        Some(told.with("disabled", user.disabled))
+    };
+    let change = Audited::by_answer(change, by, tell);
     let changing = app.access.changing();
     let changed = app.writer.write(change).await?;
     drop(changing);
@@ -369,16 +390,20 @@ async fn add(
         works_for_ms: LINK_MS,
     });
     let decision = Once {
-        decision: AddUser {
-            user: NewUser {
-                email,
-                name,
-                role: new.role,
-                channels,
-                password,
+        decision: Audited::by_answer(
+            AddUser {
+                user: NewUser {
+                    email,
+                    name,
+                    role: new.role,
+                    channels,
+                    password,
+                },
+                link,
             },
-            link,
-        },
+            caller.actor(),
+            told_of_added,
+        ),
         remembered,
         made: |made| {
             let id = made.as_ref().map(|(user, _)| user.id.to_string());
@@ -387,9 +412,18 @@ async fn add(
     };
     let (user, invitation) = match app.writer.write(decision).await? {
         OnceAnswer::Now(made) => {
-            let made = made?;
+            let (user, invitation) = made?;
             app.live.changed(app.clock.now(), "users");
-            made
+            let link = invitation.map(|invitation| link_of(&app, &token, &invitation));
+            let invitation = match link {
+                Some(link) => Some(mailed(&app, link, &user, &caller.name()).await),
+                None => None,
+            };
+            let user = shown(&app, &teams::all(&*app.store)?, user, &caller);
+            return Ok((
+                StatusCode::CREATED,
+                axum::Json(AddedUser { user, invitation }),
+            ));
         }
         OnceAnswer::Before(id) => added_before(&app, &id, &token).await?,
         OnceAnswer::KeyReused => return Err(key_reused()),
@@ -399,6 +433,26 @@ async fn add(
         invitation: invitation.map(|invitation| link_of(&app, &token, &invitation)),
     };
     Ok((StatusCode::CREATED, axum::Json(added)))
+}
+
+/// An answer of [`AddUser`].
+type Added = Result<(UserEntry, Option<InvitationEntry>), Refused>;
+
+fn told_of_added(made: &Added) -> Option<Told> {
+    let (user, _) = made.as_ref().ok()?;
+    let told = Told::of("user.created").to("user", user.id, user.name.as_str());
+    Some(with_rights(told, user))
+}
+
+/// With what a person may do and see.
+fn with_rights(told: Told, user: &UserEntry) -> Told {
+    let channels = user.channels.clone();
+    let channels = channels.map_or(VisibleChannels::All, VisibleChannels::Only);
+    told.with("role", serde_json::to_value(user.role).unwrap_or_default())
+        .with(
+            "channels",
+            serde_json::to_value(channels).unwrap_or_default(),
+        )
 }
 
 /// What an earlier request with the same key has made; the link only while it works.
@@ -492,13 +546,19 @@ async fn change(
         password,
         ..ChangeUser::of(id)
     };
-    let changed = carry_out(&app, change).await?;
+    let changed = carry_out(&app, change, caller.actor()).await?;
     Ok(axum::Json(shown(
         &app,
         &teams::all(&*app.store)?,
         changed,
         &caller,
     )))
+}
+
+/// That all sessions of somebody, or all others, are over.
+pub(super) fn told_of_ended(ended: &Result<UserEntry, Refused>) -> Option<Told> {
+    let user = ended.as_ref().ok()?;
+    Some(Told::of("user.sessions_ended").to("user", user.id, user.name.as_str()))
 }
 
 /// End a person's sessions
@@ -511,7 +571,7 @@ async fn change(
 )]
 async fn end_sessions(
     State(app): State<App>,
-    _admin: MayAdmin,
+    MayAdmin(caller): MayAdmin,
     Id(id): Id<UserId>,
 ) -> Result<StatusCode, Problem> {
     let end = EndSessions {
@@ -520,6 +580,7 @@ async fn end_sessions(
         password: None,
         except: None,
     };
+    let end = Audited::by_answer(end, caller.actor(), told_of_ended);
     let changing = app.access.changing();
     let ended = app.writer.write(end).await?;
     drop(changing);

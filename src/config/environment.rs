@@ -68,7 +68,7 @@ pub(super) fn overlay(
         }
         match variable(rest) {
             Some(Variable::Key(key)) => root.set(key, origin, value),
-            Some(Variable::InSection(section, key)) => match table_in(root, section, &origin) {
+            Some(Variable::InSection(section, key)) => match section_in(root, section, &origin) {
                 Some(table) => table.set(key, origin, value),
                 None => refuse(&format!(
                     "cannot be used: {section} is no section in the file"
@@ -91,14 +91,19 @@ fn variable(rest: &str) -> Option<Variable> {
     {
         return Some(Variable::Key(key));
     }
-    let (section, key) = rest.split_once("__")?;
+    let (section, key) = rest.rsplit_once("__")?;
     let (section, known) = keys::SECTIONS
         .iter()
-        .find(|(name, _)| name.to_ascii_uppercase() == section)?;
+        .find(|(name, _)| in_variables(name) == section)?;
     let key = known
         .iter()
         .find(|known| known.to_ascii_uppercase() == key)?;
     Some(Variable::InSection(section, key))
+}
+
+/// A section's name as it stands in variables: `AUTH__OIDC`.
+fn in_variables(section: &str) -> String {
+    section.to_ascii_uppercase().replace('.', "__")
 }
 
 /// What may be meant by a variable whose name goes on with `rest`.
@@ -107,7 +112,7 @@ fn unknown_variable(rest: &str) -> String {
         return format!("unknown; a channel's key is changed by {PREFIX}CHANNELS__ID__KEY");
     }
     for (section, section_keys) in keys::SECTIONS {
-        if section.to_ascii_uppercase() == rest {
+        if in_variables(section) == rest {
             let examples: Vec<String> = section_keys
                 .iter()
                 .map(|key| format!("{PREFIX}{rest}__{}", key.to_ascii_uppercase()))
@@ -115,9 +120,10 @@ fn unknown_variable(rest: &str) -> String {
             return format!("is a whole section; set {}", examples.join(" or "));
         }
     }
-    let of_sections = keys::SECTIONS
-        .iter()
-        .flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}__{key}")));
+    let of_sections = keys::SECTIONS.iter().flat_map(|(section, keys)| {
+        keys.iter()
+            .map(move |key| format!("{}__{key}", in_variables(section)))
+    });
     let known: Vec<String> = keys::TOP
         .iter()
         .map(|key| (*key).to_owned())
@@ -191,6 +197,14 @@ fn set(table: &mut Table, key: &str, origin: Origin, value: Value) -> bool {
             table.set(key, origin, value);
             true
         }
+    }
+}
+
+/// The table of a section, such as `auth.oidc`; `None` where something else is there.
+fn section_in<'a>(root: &'a mut Table, section: &str, origin: &Origin) -> Option<&'a mut Table> {
+    match section.split_once('.') {
+        None => table_in(root, section, origin),
+        Some((outer, inner)) => section_in(table_in(root, outer, origin)?, inner, origin),
     }
 }
 

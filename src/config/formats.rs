@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use url::Url;
+use url::{Host, Url};
 
 use super::suggest::nearest;
-use super::{ClamdAddress, Engine, LogFormat};
+use super::{ClamdAddress, Engine, LogFormat, MailSecurity, NewRole};
 
 /// A kind of text: what to say is expected, and how to read it. Errors never repeat the text.
 pub(super) struct Format<T> {
@@ -141,6 +141,83 @@ pub(super) const ENGINE: Format<Engine> = Format {
     },
 };
 
+/// The name by which a provider of identities calls itself: exactly so, also its slash at the end.
+pub(super) const ISSUER: Format<String> = Format {
+    expected: "an address such as \"https://accounts.example.com\"",
+    parse: |text| {
+        let url = web_address(text).map_err(|problem| match Url::parse(text) {
+            Ok(_) => problem,
+            Err(_) => format!("expected {}", ISSUER.expected),
+        })?;
+        match is_safe_way(&url) {
+            true => Ok(text.to_owned()),
+            false => Err(
+                "must begin with https://, so that nobody on the way can say who somebody is"
+                    .to_owned(),
+            ),
+        }
+    },
+};
+
+/// A domain of e-mail addresses.
+pub(super) const DOMAIN: Format<String> = Format {
+    expected: "a domain such as \"example.com\"",
+    parse: |text| match Host::parse(text) {
+        Ok(Host::Domain(domain)) if !text.contains('@') && domain.contains('.') => Ok(domain),
+        _ => Err("expected a domain such as \"example.com\"".to_owned()),
+    },
+};
+
+/// What people may do who come by a provider of identities for the first time.
+pub(super) const NEW_ROLE: Format<NewRole> = Format {
+    expected: "\"agent\" or \"viewer\"",
+    parse: |text| match text {
+        "agent" => Ok(NewRole::Agent),
+        "viewer" => Ok(NewRole::Viewer),
+        "admin" => Err(
+            "must be \"agent\" or \"viewer\": administrators are made by administrators".to_owned(),
+        ),
+        _ => Err("must be \"agent\" or \"viewer\"".to_owned()),
+    },
+};
+
+/// A host's name or IP address.
+pub(super) const HOST: Format<String> = Format {
+    expected: "a host such as \"mail.example.com\"",
+    parse: |text| {
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
+        let is_address = bare.unwrap_or(text).parse::<IpAddr>().is_ok();
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if is_address || (!text.is_empty() && text.bytes().all(fits)) {
+            Ok(bare.unwrap_or(text).to_owned())
+        } else {
+            Err("expected a host such as \"mail.example.com\", without a port".to_owned())
+        }
+    },
+};
+
+/// How the line to a mail server is kept private.
+pub(super) const MAIL_SECURITY: Format<MailSecurity> = Format {
+    expected: "\"tls\", \"starttls\" or \"none\"",
+    parse: |text| match text {
+        "tls" => Ok(MailSecurity::Tls),
+        "starttls" => Ok(MailSecurity::StartTls),
+        "none" => Ok(MailSecurity::None),
+        _ => Err("must be \"tls\", \"starttls\" or \"none\"".to_owned()),
+    },
+};
+
+/// Who a mail is from.
+pub(super) const MAILBOX: Format<String> = Format {
+    expected: "an e-mail address such as \"Shop <desk@example.com>\"",
+    parse: |text| match text.parse::<lettre::message::Mailbox>() {
+        Ok(mailbox) => Ok(mailbox.to_string()),
+        Err(_) => Err("expected an e-mail address such as \"Shop <desk@example.com>\"".to_owned()),
+    },
+};
+
 /// How log lines look.
 pub(super) const LOG_FORMAT: Format<LogFormat> = Format {
     expected: "\"text\" or \"json\"",
@@ -209,6 +286,22 @@ fn web_address(text: &str) -> Result<Url, String> {
         return Ok(address);
     };
     Err(refused.to_owned())
+}
+
+/// Whether nobody on the way can read or change what goes to an address: it is reached by TLS, or on this machine.
+pub(super) fn is_safe_way(url: &Url) -> bool {
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => is_local_name(name),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || is_local
+}
+
+/// Whether a host's name is this machine's.
+pub(super) fn is_local_name(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -6,7 +6,19 @@ pub(super) const TOP: &[&str] = &["listen", "public_url", "data_dir", "trusted_p
 /// The sections and their keys.
 pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("store", &["engine", "url", "cache_mib", "keep_days"]),
-    ("auth", &["bootstrap_token"]),
+    ("auth", &["bootstrap_token", "oidc"]),
+    (
+        "auth.oidc",
+        &[
+            "issuer",
+            "client_id",
+            "client_secret",
+            "name",
+            "allowed_domains",
+            "create",
+            "role",
+        ],
+    ),
     ("log", &["level", "format"]),
     ("secrets", &["key", "previous_keys"]),
     ("tls", &["certificate", "key"]),
@@ -21,6 +33,15 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("bell", &["steps", "max_age"]),
     ("hooks", &["retry", "allow_private_addresses"]),
     ("attachments", &["clamd"]),
+    (
+        "smtp",
+        &["host", "port", "security", "username", "password", "from"],
+    ),
+];
+
+/// Words that mean something in many places: whoever writes one in the wrong section need not mean ours.
+const COMMON_WORDS: &[&str] = &[
+    "create", "from", "host", "name", "password", "port", "role", "security", "username",
 ];
 
 /// The list of channels.
@@ -32,6 +53,7 @@ pub(super) const CHANNEL: &[&str] = &["id", "connector", "name", "api_base", "ca
 /// Everything that may stand at the top: keys, sections and the channels.
 pub(super) fn top_level() -> Vec<&'static str> {
     let sections = SECTIONS.iter().map(|(name, _)| *name);
+    let sections = sections.filter(|name| !name.contains('.'));
     TOP.iter()
         .copied()
         .chain(sections)
@@ -51,6 +73,9 @@ pub(super) fn of_section(name: &str) -> &'static [&'static str] {
 pub(super) fn section_of(key: &str) -> Option<String> {
     if TOP.contains(&key) {
         return Some("before the first [section]".to_owned());
+    }
+    if COMMON_WORDS.contains(&key) {
+        return None;
     }
     let mut homes = SECTIONS.iter().filter(|(_, keys)| keys.contains(&key));
     match (homes.next(), homes.next()) {

@@ -11,6 +11,7 @@
 
 mod channels;
 mod environment;
+mod factors;
 mod formats;
 mod keys;
 mod origin;
@@ -77,6 +78,8 @@ pub struct Config {
     pub hooks: Hooks,
     /// `[attachments]`
     pub attachments: Attachments,
+    /// `[smtp]`, where a mail server is named.
+    pub smtp: Option<Smtp>,
     /// The channels of the file, or the one that is made where there is no file.
     pub channels: Vec<ChannelConfig>,
     /// What was read.
@@ -119,6 +122,62 @@ pub enum Engine {
 pub struct Auth {
     /// An API token with every right, for automation; at least 20 characters.
     pub bootstrap_token: Option<Secret>,
+    /// `[auth.oidc]`: who else may say who somebody is.
+    pub oidc: Option<Oidc>,
+}
+
+/// `[auth.oidc]`: a provider of identities, by OpenID Connect.
+#[derive(Clone, Debug)]
+pub struct Oidc {
+    /// The name by which it calls itself, an address: https, or on this machine.
+    pub issuer: String,
+    /// By which name it knows this desk.
+    pub client_id: String,
+    /// By what it knows that it is this desk.
+    pub client_secret: Secret,
+    /// What people call it.
+    pub name: String,
+    /// The domains of e-mail addresses of people who may come for the first time; none: those of invited people only.
+    pub allowed_domains: Vec<String>,
+    /// Whether people are added who were not invited. Not without `allowed_domains`.
+    pub create: bool,
+    /// What those may do.
+    pub role: NewRole,
+}
+
+/// What people may do who were not invited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewRole {
+    /// Read and write.
+    Agent,
+    /// Read.
+    Viewer,
+}
+
+/// `[smtp]`: the mail server that invitations are sent by.
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    /// Its name or IP address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the line is kept private.
+    pub security: MailSecurity,
+    /// As whom it knows this desk, and by what; `None`: it does not ask.
+    pub login: Option<(String, Secret)>,
+    /// Who the mails are from: a mailbox.
+    pub from: String,
+}
+
+/// How the line to a mail server is kept private.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// TLS from the beginning.
+    Tls,
+    /// TLS after a word in the clear; without it nothing is sent.
+    StartTls,
+    /// Not at all: on this machine only.
+    None,
 }
 
 /// `[log]`: what is logged.
@@ -254,7 +313,11 @@ impl Config {
             .iter()
             .flat_map(|channel| channel.settings.secrets());
         let previous = &self.secrets.previous_keys;
-        own.into_iter().flatten().chain(previous).chain(channels)
+        let oidc = self.auth.oidc.iter().map(|oidc| &oidc.client_secret);
+        let mail = self.smtp.iter().filter_map(|smtp| smtp.login.as_ref());
+        let mail = mail.map(|(_, password)| password);
+        let own = own.into_iter().flatten().chain(oidc).chain(mail);
+        own.chain(previous).chain(channels)
     }
 }
 

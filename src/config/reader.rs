@@ -85,7 +85,16 @@ impl<'a> Reader<'a> {
 
     /// Opens a section of the configuration; an empty one where it is not written.
     pub(super) fn section(&mut self, root: &mut Section, name: &'static str) -> Section {
-        let known = keys::of_section(name).to_vec();
+        self.section_at(root, name, name)
+    }
+
+    fn section_at(
+        &mut self,
+        root: &mut Section,
+        name: &'static str,
+        whole_name: &'static str,
+    ) -> Section {
+        let known = keys::of_section(whole_name).to_vec();
         let table = match root.take(name) {
             None => Table::empty(root.table.origin.clone()),
             Some(Entry {
@@ -97,16 +106,26 @@ impl<'a> Reader<'a> {
                 ..
             }) => table,
             Some(entry) => {
-                let expected = format!("a section written [{name}]");
-                self.refuse_type(&entry.node, name, &expected);
+                let expected = format!("a section written [{whole_name}]");
+                self.refuse_type(&entry.node, whole_name, &expected);
                 Table::empty(entry.node.origin)
             }
         };
         Section {
-            path: name.to_owned(),
+            path: whole_name.to_owned(),
             known,
             table,
         }
+    }
+
+    /// Opens a section within a section, as `oidc` of `auth`; an empty one where it is not written.
+    pub(super) fn subsection(
+        &mut self,
+        outer: &mut Section,
+        name: &'static str,
+        whole_name: &'static str,
+    ) -> Section {
+        self.section_at(outer, name, whole_name)
     }
 
     /// Closes a section: what nobody took out is unknown.

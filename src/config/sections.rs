@@ -10,13 +10,13 @@ use url::{Host, Url};
 
 use super::formats::{
     CLAMD, DURATION, ENGINE, FILLED_TEXT, Format, LISTEN, LOG_FORMAT, LOG_LEVEL, NETWORK,
-    WEB_ADDRESS,
+    WEB_ADDRESS, is_local_name,
 };
 use super::origin::Origin;
 use super::reader::{Reader, Section};
 use super::{
     Attachments, Auth, Bell, Config, Engine, Hooks, Limits, Log, LogFormat, Overrides, Secrets,
-    Source, Store, Tls, channels,
+    Source, Store, Tls, channels, factors,
 };
 
 /// Fewest characters of the bootstrap token.
@@ -82,6 +82,7 @@ pub(super) fn read(
             "trusted_proxies holds every address: anybody can claim to be any client".to_owned(),
         );
     }
+    let has_public_url = public_url.is_some();
     let config = Config {
         listen,
         public_url,
@@ -96,10 +97,16 @@ pub(super) fn read(
         bell: bell(reader, root),
         hooks: hooks(reader, root),
         attachments: attachments(reader, root),
+        smtp: factors::smtp(reader, root),
         channels: channels::read(reader, root, kinds),
         source,
         warnings: Vec::new(),
     };
+    if config.auth.oidc.is_some() && !has_public_url {
+        reader.warnings.push(
+            "auth.oidc is set and public_url is not: the provider sends people back to the address in listen".to_owned(),
+        );
+    }
     for (key, entry) in &root.table.entries {
         reader.refuse_unknown("", key, entry, &root.known);
     }
@@ -108,7 +115,7 @@ pub(super) fn read(
 
 fn is_local(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => is_local_name(name),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
@@ -156,8 +163,12 @@ fn auth(reader: &mut Reader<'_>, root: &mut Section) -> Auth {
             Ok(())
         }
     });
+    let oidc = factors::oidc(reader, &mut section);
     reader.close(section);
-    Auth { bootstrap_token }
+    Auth {
+        bootstrap_token,
+        oidc,
+    }
 }
 
 fn log(reader: &mut Reader<'_>, root: &mut Section) -> Log {

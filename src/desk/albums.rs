@@ -345,7 +345,7 @@ mod tests {
         let mut desk = Desk::new();
         desk.deliver(&[part(11, None)]);
         let conversation = desk.message("2001:11").conversation;
-        desk.decide(&[super::super::conversations::ChangeConversation {
+        desk.decide(&[super::super::changing::ChangeConversation {
             author: crate::store::record::AuthorRecord::System,
             expected_assignee: None,
             spam: None,

@@ -3,12 +3,12 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 use super::Decision;
 use crate::id::AuditId;
 use crate::store::draft::Draft;
-use crate::store::entry::{Actor, AuditEntry, AuditHead, AuditRecord, AuditTarget, Entry};
+use crate::store::entry::{
+    Actor, AuditDetail, AuditEntry, AuditHead, AuditRecord, AuditTarget, AuditValue, Entry,
+};
 use crate::store::{Found, Read, Table};
 
 /// How many entries are read at once.
@@ -22,7 +22,7 @@ pub struct Told {
     /// To what.
     pub target: Option<AuditTarget>,
     /// What else is to be known: no secret, and nothing of customers, who can be erased.
-    pub detail: Map<String, Value>,
+    pub detail: AuditDetail,
 }
 
 impl Told {
@@ -32,7 +32,7 @@ impl Told {
         Self {
             action,
             target: None,
-            detail: Map::new(),
+            detail: AuditDetail::default(),
         }
     }
 
@@ -45,8 +45,8 @@ impl Told {
 
     /// The same, with a detail.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.detail.insert(key.to_owned(), value.into());
+    pub fn with(mut self, key: &str, value: impl Into<AuditValue>) -> Self {
+        self.detail.set(key, value);
         self
     }
 }
@@ -63,19 +63,19 @@ pub fn audit(draft: &mut Draft<'_>, by: &Actor, told: Told) -> Found<()> {
         actor: by.clone(),
         action: told.action.to_owned(),
         target: told.target,
-        detail: Value::Object(told.detail).to_string(),
+        detail: told.detail.to_json(),
     };
     let number = record.number;
     let record = record.to_bytes();
-    let hash = AuditEntry::hash_of(&head.hash, &record);
+    let link = AuditEntry::link_of(&head.link, &record);
     let entry = AuditEntry {
-        hash: hash.clone(),
+        link: link.clone(),
         record,
     };
     draft.put(entry.put(AuditEntry::key(number)));
     let head = AuditHead {
         entries: number,
-        hash,
+        link,
     };
     draft.put(head.put(AuditHead::KEY.to_vec()));
     Ok(())
@@ -166,7 +166,7 @@ impl Decision for Tells {
 pub struct Checked {
     /// How many entries there are.
     pub entries: u64,
-    /// The hash of the newest.
+    /// The link of the newest, which is a hash of all.
     pub head: Vec<u8>,
     /// The number of the newest entry that does not follow from the one before it; `None`: the log is whole.
     pub broken_at: Option<u64>,
@@ -194,28 +194,28 @@ pub fn check<R: Read + ?Sized>(store: &R) -> Found<Checked> {
     Ok(Checked {
         entries: head.entries,
         broken_at: broken_at(store, &head)?,
-        head: head.hash,
+        head: head.link,
     })
 }
 
 /// The newest entry at which the chain that ends in `head` does not hold.
 fn broken_at<R: Read + ?Sized>(store: &R, head: &AuditHead) -> Found<Option<u64>> {
-    // The entry that is looked at has this number, and this hash, as what comes after it says.
-    let (mut number, mut hash) = (head.entries, head.hash.clone());
+    // The entry that is looked at has this number, and this link, as what comes after it says.
+    let (mut number, mut link) = (head.entries, head.link.clone());
     let mut after = AuditEntry::key(number.saturating_add(1));
     while number > 0 {
-        // One more than is looked at: each entry needs the hash of the one before it.
+        // One more than is looked at: each entry needs the link of the one before it.
         let rows = store.scan(Table::Audit, &[], Some(&after), STRETCH + 1)?;
         for (at, (key, bytes)) in rows.iter().take(STRETCH).enumerate() {
             let before = match rows.get(at + 1) {
-                Some((_, before)) => AuditEntry::from_bytes(before).ok().map(|one| one.hash),
-                None => Some(AuditHead::empty().hash),
+                Some((_, before)) => AuditEntry::from_bytes(before).ok().map(|one| one.link),
+                None => Some(AuditHead::empty().link),
             };
-            let holds = before.filter(|before| holds(key, bytes, number, &hash, before));
+            let holds = before.filter(|before| holds(key, bytes, number, &link, before));
             let Some(before) = holds else {
                 return Ok(Some(number));
             };
-            hash = before;
+            link = before;
             number -= 1;
             after.clone_from(key);
             if number == 0 {
@@ -228,18 +228,18 @@ fn broken_at<R: Read + ?Sized>(store: &R, head: &AuditHead) -> Found<Option<u64>
     }
     // Nothing stands before the first.
     let more = store.scan(Table::Audit, &[], Some(&after), 1)?;
-    Ok((!more.is_empty() || hash != AuditHead::empty().hash).then_some(1))
+    Ok((!more.is_empty() || link != AuditHead::empty().link).then_some(1))
 }
 
-/// Whether a row is the entry of this number and hash, to the last bit, behind one of the hash `before`.
-fn holds(key: &[u8], bytes: &[u8], number: u64, hash: &[u8], before: &[u8]) -> bool {
+/// Whether a row is the entry of this number and link, to the last bit, behind one of the link `before`.
+fn holds(key: &[u8], bytes: &[u8], number: u64, link: &[u8], before: &[u8]) -> bool {
     let Ok(entry) = AuditEntry::from_bytes(bytes) else {
         return false;
     };
     key == AuditEntry::key(number)
         && entry.put(Vec::new()).value.as_deref() == Some(bytes)
-        && entry.hash == hash
-        && AuditEntry::hash_of(before, &entry.record) == entry.hash
+        && entry.link == link
+        && AuditEntry::link_of(before, &entry.record) == entry.link
         && AuditRecord::from_bytes(&entry.record).is_ok_and(|record| record.number == number)
 }
 

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use deskbell_sdk::{DeliveryState, Direction, Time, text};
+use deskbell_sdk::{DeliveryState, Direction, Time};
 
 use super::Decision;
-use crate::id::{ConversationId, MessageId, TeamId, UserId};
+use crate::id::{ConversationId, MessageId};
 use crate::store::draft::Draft;
-use crate::store::entry::{Entry, ReadPosition, Reservation, external_key};
+use crate::store::entry::{
+    DeskSettings, Entry, ReadPosition, Reservation, UnreadUntil, external_key,
+};
 use crate::store::record::{
-    AuthorRecord, ChannelNo, ContactRecord, ConversationRecord, LastMessage, MessageKind,
-    MessageRecord, Place, Priority, Status,
+    ChannelNo, ContactRecord, ConversationRecord, LastMessage, MessageKind, MessageRecord, Place,
+    Status,
 };
 use crate::store::{Found, Scope};
 
@@ -226,6 +228,9 @@ pub fn answered(
         return Ok(());
     }
     conversation.answered_up_to = place;
+    if conversation.unread_count > 0 && unread_until(draft)? == UnreadUntil::Answered {
+        read_by_answer(draft, conversation, place)?;
+    }
     if conversation.waiting_since.is_none() {
         return Ok(());
     }
@@ -235,6 +240,36 @@ pub fn answered(
             conversation.waiting_since = earlier(conversation.waiting_since, message.received_at);
         }
     })
+}
+
+/// When the shop takes messages for read.
+pub(super) fn unread_until(draft: &Draft<'_>) -> Found<UnreadUntil> {
+    let settings = draft.entry::<DeskSettings>(DeskSettings::KEY)?;
+    Ok(settings.unwrap_or_default().unread_until)
+}
+
+/// What stands at or before an answer's place is read by it.
+fn read_by_answer(
+    draft: &Draft<'_>,
+    conversation: &mut ConversationRecord,
+    place: Place,
+) -> Found<()> {
+    let mut unread = Vec::new();
+    walk_back(draft, conversation.id, place, |message| {
+        if message.is_from_customer() && message.id > conversation.staff_read_up_to {
+            unread.push(message.id);
+        }
+    })?;
+    let still = u32::try_from(unread.len()).unwrap_or(u32::MAX);
+    if still < conversation.unread_count {
+        conversation.unread_count = still;
+        let read_up_to = match unread.iter().min() {
+            Some(first) => MessageId(first.0.saturating_sub(1)),
+            None => MessageId(draft.last_id()),
+        };
+        conversation.staff_read_up_to = conversation.staff_read_up_to.max(read_up_to);
+    }
+    Ok(())
 }
 
 /// Finds anew who waits, after the customer was blocked or not, or the conversation called spam or not: what came
@@ -348,123 +383,6 @@ fn preview(message: &MessageRecord) -> String {
     }
 }
 
-/// A person of the shop changes a conversation. `None` leaves a field; `Some(None)` empties it.
-#[derive(Clone, Debug)]
-pub struct ChangeConversation {
-    /// What the caller may see.
-    pub scope: Scope,
-    /// Which conversation.
-    pub conversation: ConversationId,
-    /// Who changes it.
-    pub author: AuthorRecord,
-    /// Only where this person, or nobody, has it.
-    pub expected_assignee: Option<Option<UserId>>,
-    /// How it stands.
-    pub status: Option<Status>,
-    /// Who has it.
-    pub assignee: Option<Option<UserId>>,
-    /// Which team has it.
-    pub team: Option<Option<TeamId>>,
-    /// Its labels.
-    pub labels: Option<Vec<String>>,
-    /// How urgent it is.
-    pub priority: Option<Option<Priority>>,
-    /// Until when it sleeps.
-    pub snoozed_until: Option<Option<Time>>,
-    /// What it is about.
-    pub subject: Option<Option<String>>,
-    /// Whether it is spam.
-    pub spam: Option<bool>,
-}
-
-/// How a change went.
-#[derive(Clone, Debug)]
-pub enum Changed {
-    /// The conversation after it.
-    Done(Arc<ConversationRecord>),
-    /// The caller knows no such conversation.
-    NoConversation,
-    /// Somebody else has it than was expected, or nobody.
-    Taken(Option<UserId>),
-}
-
-impl Changed {
-    /// The conversation after the change, where there was one.
-    #[must_use]
-    pub fn done(self) -> Option<Arc<ConversationRecord>> {
-        match self {
-            Self::Done(conversation) => Some(conversation),
-            Self::NoConversation | Self::Taken(_) => None,
-        }
-    }
-}
-
-impl Decision for ChangeConversation {
-    type Answer = Changed;
-
-    fn decide(&self, draft: &mut Draft<'_>) -> Found<Self::Answer> {
-        let Some(known) = draft.conversation(&self.scope, self.conversation)? else {
-            return Ok(Changed::NoConversation);
-        };
-        if self
-            .expected_assignee
-            .is_some_and(|expected| expected != known.assignee)
-        {
-            return Ok(Changed::Taken(known.assignee));
-        }
-        let mut conversation = (*known).clone();
-        if let Some(until) = self.snoozed_until {
-            conversation.snoozed_until = until;
-            match until {
-                Some(_) => conversation.status = Status::Snoozed,
-                None if conversation.status == Status::Snoozed => {
-                    conversation.status = Status::Open
-                }
-                None => {}
-            }
-        }
-        if let Some(status) = self.status {
-            conversation.status = status;
-            if status != Status::Snoozed {
-                conversation.snoozed_until = None;
-            }
-        }
-        if let Some(assignee) = self.assignee {
-            conversation.assignee = assignee;
-        }
-        if let Some(team) = self.team {
-            conversation.team = team;
-        }
-        if let Some(labels) = &self.labels {
-            conversation.labels = labels
-                .iter()
-                .filter_map(|label| text::clean_name(label))
-                .collect();
-            conversation.labels.sort();
-            conversation.labels.dedup();
-        }
-        if let Some(priority) = self.priority {
-            conversation.priority = priority;
-        }
-        if let Some(subject) = &self.subject {
-            conversation.subject = subject.as_deref().and_then(text::clean_name);
-        }
-        if let Some(spam) = self.spam
-            && spam != conversation.spam
-        {
-            conversation.spam = spam;
-            still_waits(draft, &mut conversation)?;
-        }
-        if conversation == *known {
-            return Ok(Changed::Done(known));
-        }
-        conversation.version += 1;
-        conversation.last_activity_at = conversation.last_activity_at.max(draft.now());
-        draft.update_conversation(conversation.clone());
-        Ok(Changed::Done(Arc::new(conversation)))
-    }
-}
-
 /// A person of the shop has read a conversation.
 #[derive(Clone, Debug)]
 pub struct MarkRead {
@@ -476,6 +394,8 @@ pub struct MarkRead {
     pub up_to: Option<MessageId>,
     /// Who: a user's or a token's id.
     pub reader: String,
+    /// What the reader is called.
+    pub reader_name: String,
 }
 
 /// How marking as read went.
@@ -507,9 +427,15 @@ impl Decision for MarkRead {
         key.extend_from_slice(self.reader.as_bytes());
         let own = draft.entry::<ReadPosition>(&key)?;
         if own.is_none_or(|own| own.up_to < up_to) {
-            draft.put(ReadPosition { up_to }.put(key));
+            let position = ReadPosition {
+                up_to,
+                at: Some(draft.now()),
+                name: Some(self.reader_name.clone()),
+            };
+            draft.put(position.put(key));
         }
-        if known.unread_count == 0 || up_to <= known.staff_read_up_to {
+        let is_read = unread_until(draft)? == UnreadUntil::Read;
+        if known.unread_count == 0 || up_to <= known.staff_read_up_to || !is_read {
             return Ok(Marked::Done(known));
         }
         let mut conversation = (*known).clone();

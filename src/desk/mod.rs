@@ -5,6 +5,7 @@
 //! group failed), so deciding changes nothing but the draft.
 
 pub mod access;
+mod activities;
 pub mod albums;
 pub mod arrivals;
 pub mod audit;
@@ -12,13 +13,16 @@ pub mod catch_up;
 #[cfg(test)]
 mod catch_up_tests;
 pub mod changes;
+pub mod changing;
 pub mod channels;
 mod claims;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;
 pub mod erasure;
+pub mod identities;
 pub mod import;
+pub mod labels;
 pub mod media;
 pub mod outbox;
 #[cfg(test)]
@@ -37,7 +41,9 @@ pub mod taking;
 pub mod teams;
 #[cfg(test)]
 mod testing;
+pub mod two_factor;
 pub mod visits;
+pub mod working;
 
 use deskbell_sdk::Time;
 

@@ -61,7 +61,7 @@ pub struct NewUser {
 }
 
 impl NewUser {
-    fn add(&self, draft: &mut Draft<'_>) -> Found<Result<UserEntry, Refused>> {
+    pub(super) fn add(&self, draft: &mut Draft<'_>) -> Found<Result<UserEntry, Refused>> {
         if self.role == Role::Admin && self.channels.is_some() {
             return Ok(Err(Refused::AdminSeesAll));
         }
@@ -93,12 +93,12 @@ impl NewUser {
 }
 
 /// Writes a person.
-fn keep(draft: &mut Draft<'_>, user: &UserEntry) {
+pub(super) fn keep(draft: &mut Draft<'_>, user: &UserEntry) {
     draft.put(user.put(user.id.key().to_vec()));
 }
 
 /// Ends the open invitation of a person.
-fn end_invitation(draft: &mut Draft<'_>, user: &mut UserEntry) {
+pub(super) fn end_invitation(draft: &mut Draft<'_>, user: &mut UserEntry) {
     if let Some(hash) = user.invitation.take() {
         draft.put(InvitationEntry::remove(hash));
     }

@@ -9,7 +9,8 @@ use deskbell_sdk::{
 };
 use proptest::prelude::*;
 
-use super::conversations::{ChangeConversation, MarkRead, Marked};
+use super::changing::ChangeConversation;
+use super::conversations::{MarkRead, Marked};
 use super::replies::{Kind, Write};
 use super::testing::{BASE_MS, Desk};
 use crate::id::MessageId;
@@ -372,6 +373,7 @@ fn reading_counts_by_arrival_so_that_a_late_message_stays_unread() {
     }
     let third = desk.message("m3");
     let read = |up_to: Option<MessageId>| MarkRead {
+        reader_name: "Ana".to_owned(),
         scope: scope.clone(),
         conversation: third.conversation,
         up_to,

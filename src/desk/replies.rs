@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use deskbell_sdk::{AttachmentKind, DeliveryState, Direction, text};
-use serde_json::Value;
 
 use super::arrivals::attach_upload;
 use super::changes::delivery;
@@ -13,6 +12,7 @@ use crate::store::draft::Draft;
 use crate::store::entry::{
     AttachmentEntry, Entry, IdempotencyEntry, PartRecord, WorkEntry, WorkState,
 };
+use crate::store::metadata::mentioning;
 use crate::store::record::{
     AttachmentBytes, AttachmentRecord, AuthorRecord, ChannelNo, MessageChanges, MessageKind,
     MessageRecord, Place,
@@ -175,7 +175,7 @@ impl Decision for Write {
             order,
             received_at: now,
             metadata: if private {
-                mentions(&self.mentions)
+                mentioning(&self.mentions)
             } else {
                 BTreeMap::new()
             },
@@ -225,15 +225,6 @@ impl Decision for Write {
     fn weight(&self) -> usize {
         1024 + self.text.as_ref().map_or(0, String::len)
     }
-}
-
-/// Who is mentioned, as a note's metadata tell it.
-fn mentions(users: &[UserId]) -> BTreeMap<String, Value> {
-    if users.is_empty() {
-        return BTreeMap::new();
-    }
-    let users = users.iter().map(|user| Value::String(user.to_string()));
-    BTreeMap::from([("mentions".to_owned(), Value::Array(users.collect()))])
 }
 
 /// What an upload is as an attachment.

@@ -4,20 +4,14 @@
 //! which goes on with the part that failed. What is known of the former sending stays: its ids at the platform keep its
 //! parts from coming in as messages, and an echo that comes late settles the item before it leaves again.
 
-use std::collections::BTreeMap;
-
 use deskbell_sdk::{DeliveryState, Direction};
-use serde_json::Value;
 
 use super::{Decision, changes};
 use crate::id::{MessageId, WorkId};
 use crate::store::draft::Draft;
 use crate::store::entry::{Entry, PartRecord, WorkEntry, WorkState};
 use crate::store::record::{ChannelNo, DeliveryRecord, MessageChanges, MessageKind, MessageRecord};
-use crate::store::{Found, Scope};
-
-/// Under which key of a message's metadata it stands that somebody has seen its failure.
-pub const DISMISSED: &str = "dismissed";
+use crate::store::{Found, Scope, metadata};
 
 /// Somebody wants an answer sent once more.
 #[derive(Clone, Debug)]
@@ -66,7 +60,7 @@ impl Decision for Retry {
         let work = WorkId(draft.new_id());
         let mut message = (*known).clone();
         set_ids_aside(&mut message, next_part, self.parts.len());
-        message.metadata.remove(DISMISSED);
+        metadata::undismiss(&mut message.metadata);
         let queued = DeliveryRecord {
             state: DeliveryState::Queued,
             at: now,
@@ -131,10 +125,8 @@ impl Decision for Dismiss {
         if failed(&known).is_none() {
             return Ok(Some(false));
         }
-        if known.metadata.get(DISMISSED) != Some(&Value::Bool(true)) {
-            let mut message = (*known).clone();
-            let seen = BTreeMap::from([(DISMISSED.to_owned(), Value::Bool(true))]);
-            message.metadata.extend(seen);
+        let mut message = (*known).clone();
+        if metadata::dismiss(&mut message.metadata) {
             message.version += 1;
             let mut conversation = (*conversation).clone();
             conversation.version += 1;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Decision;
+use super::{Decision, activities};
 use crate::id::{ConversationId, UserId};
 use crate::store::draft::Draft;
 use crate::store::record::{AuthorRecord, ConversationRecord};
@@ -51,6 +51,7 @@ impl Decision for Take {
         conversation.version += 1;
         conversation.last_activity_at = conversation.last_activity_at.max(draft.now());
         draft.update_conversation(conversation.clone());
+        activities::tell(draft, &known, &mut conversation, &self.author)?;
         Ok(Taken::Done(Arc::new(conversation)))
     }
 }

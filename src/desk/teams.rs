@@ -6,7 +6,7 @@ use super::Decision;
 use super::audit::{Told, audit};
 use crate::id::{ConversationId, TeamId, UserId};
 use crate::store::draft::Draft;
-use crate::store::entry::{Actor, Entry, TeamEntry};
+use crate::store::entry::{Actor, Entry, TeamEntry, UserEntry};
 use crate::store::{Found, Read, Scope};
 
 /// Most teams.
@@ -218,15 +218,6 @@ pub fn all<R: Read + ?Sized>(store: &R) -> Found<Vec<TeamEntry>> {
     Ok(teams)
 }
 
-/// The teams that somebody is in.
-pub fn of_person<R: Read + ?Sized>(store: &R, person: UserId) -> Found<Vec<TeamId>> {
-    let teams = all(store)?.into_iter();
-    Ok(teams
-        .filter(|team| team.members.contains(&person))
-        .map(|team| team.id)
-        .collect())
-}
-
 /// Teams that were dissolved and are not gone: a crash was in between.
 pub fn dissolved<R: Read + ?Sized>(store: &R) -> Found<Vec<TeamId>> {
     let teams = TeamEntry::scan(store, &[], None, usize::MAX)?.into_iter();
@@ -244,8 +235,12 @@ fn is_taken(teams: &[(Vec<u8>, TeamEntry)], name: &str, except: Option<TeamId>) 
 }
 
 /// The first of these people who is nobody.
-#[expect(clippy::unnecessary_wraps, reason = "it reads who there is")]
-fn nobody(_draft: &Draft<'_>, _members: &BTreeSet<UserId>) -> Found<Option<UserId>> {
+fn nobody(draft: &Draft<'_>, members: &BTreeSet<UserId>) -> Found<Option<UserId>> {
+    for member in members {
+        if draft.entry::<UserEntry>(&member.key())?.is_none() {
+            return Ok(Some(*member));
+        }
+    }
     Ok(None)
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 use crate::access::Caller;
 use crate::app::App;
 use crate::id::ConversationId;
+use crate::presence::Present;
 use crate::store::change::{EventBody, LogEvent};
 use crate::store::record::ChannelNo;
 use crate::store::{Read, Scope};
@@ -197,6 +198,34 @@ impl Live {
             seq: None,
             audience: Audience::Channels(vec![channel]),
             text,
+            personal: None,
+        };
+        // Nobody listens: nobody misses it.
+        let _ = self.frames.send(Arc::new(frame));
+    }
+
+    /// Tells readers of the channel who is at a conversation, and what they do. It is not in the log.
+    pub fn presence(
+        &self,
+        now: Time,
+        channel: ChannelNo,
+        conversation: ConversationId,
+        present: &Present,
+    ) {
+        let data = json!({
+            "conversation_id": conversation,
+            "user": { "id": present.id, "name": present.name },
+            "state": present.doing,
+            "until": present.until,
+        });
+        let frame = Frame {
+            seq: None,
+            audience: Audience::Channels(vec![channel]),
+            text: framed(
+                None,
+                "presence",
+                &json!({ "type": "presence", "at": now, "data": data }),
+            ),
             personal: None,
         };
         // Nobody listens: nobody misses it.

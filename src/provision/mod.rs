@@ -57,6 +57,12 @@ impl Provisioner {
         }
     }
 
+    /// What seals secrets.
+    #[must_use]
+    pub const fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     /// Every connector, as it describes itself.
     #[must_use]
     pub fn kinds(&self) -> &[Kind] {

@@ -54,8 +54,8 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(60);
 const MERGE_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// How much the thread may be told before it looks.
 const WAKES: usize = 16;
-/// How much the thread gives way: the most is 19.
-const NICENESS: i32 = 10;
+/// How much the thread gives way: as much as can be. Under a full load the search lags, and nobody waits for it.
+const NICENESS: i32 = 19;
 
 /// Why the index is closed.
 #[derive(Debug)]

@@ -432,6 +432,7 @@ impl World {
             return;
         };
         let read = MarkRead {
+            reader_name: "Ana".to_owned(),
             scope: crate::store::Scope::whole_desk(),
             conversation,
             up_to: None,

@@ -151,6 +151,16 @@ pub enum Table {
     Erasures = 33,
     /// Who was erased, by keyed hashes.
     Erased = 34,
+    /// What people have begun to write.
+    Unsent = 60,
+    /// Canned replies.
+    CannedReplies = 61,
+    /// Labels, by name.
+    Labels = 62,
+    /// Saved views of the inbox.
+    Views = 63,
+    /// What the shop has decided for everybody.
+    DeskSettings = 64,
     /// The people of the shop, by id.
     Users = 40,
     /// The people of the shop, by e-mail address.

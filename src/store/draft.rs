@@ -80,6 +80,12 @@ impl<'a> Draft<'a> {
         self.ids.next(self.now)
     }
 
+    /// The highest id that was given so far: everything that has arrived is at or before it.
+    #[must_use]
+    pub fn last_id(&self) -> u64 {
+        self.ids.last()
+    }
+
     /// Gives only ids above `id` from now on: one that was given elsewhere is kept here.
     pub fn stay_above(&mut self, id: u64) {
         self.ids.stay_above(id);

@@ -2,8 +2,10 @@
 
 mod audit;
 mod erasure;
+mod factors;
 mod people;
 mod teams;
+mod working;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +14,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use audit::{Actor, ActorKind, AuditEntry, AuditHead, AuditRecord, AuditTarget};
+pub use audit::{
+    Actor, ActorKind, AuditDetail, AuditEntry, AuditHead, AuditRecord, AuditTarget, AuditValue,
+};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
+pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};
 pub use people::{
     EmailEntry, InvitationEntry, PreferencesEntry, Role, SET_UP_KEY, SessionEntry, UserEntry,
     UserStatus, email_key,
 };
 pub use teams::TeamEntry;
+pub use working::{
+    CannedReplyEntry, DeskSettings, LabelEntry, ReadPosition, UnreadUntil, UnsentEntry, ViewEntry,
+};
 
 use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
@@ -439,17 +447,6 @@ impl Entry for ImportedId {
 #[must_use]
 pub fn imported_key(what: u8, id: u64) -> Vec<u8> {
     [&[what][..], &id.to_be_bytes()].concat()
-}
-
-/// Up to where a person or token has read a conversation. Key: the conversation's id and the reader.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadPosition {
-    /// Everything that arrived at or before this.
-    pub up_to: MessageId,
-}
-
-impl Entry for ReadPosition {
-    const TABLE: Table = Table::ReadPositions;
 }
 
 /// A small value of the daemon's own. Key: its name.

@@ -11,6 +11,7 @@ pub mod draft;
 pub mod embedded;
 pub mod entry;
 pub mod memory;
+pub mod metadata;
 mod needle;
 pub mod raws;
 pub mod record;

@@ -660,7 +660,7 @@ async fn t07_ten_thousand_tampered_cursors_are_refused_and_tell_nothing() {
                 char::from(digits[usize::try_from(seed >> 20).expect("small") % digits.len()]);
             let mut tampered = cursor.clone();
             tampered.replace_range(at..=at, &digit.to_string());
-            if seed % 7 == 0 {
+            if seed.is_multiple_of(7) {
                 tampered.truncate(at);
             }
             if tampered == cursor {

@@ -72,7 +72,8 @@ impl Route {
         let path = self.path.strip_prefix("/api/v1/").expect("of the API");
         let is_read = self.method == Method::GET;
         match (self.method.as_str(), path) {
-            ("GET", "setup") | ("POST", "session" | "invitations/look" | "invitations/accept") => {
+            ("GET", "setup" | "session/providers")
+            | ("POST", "session" | "invitations/look" | "invitations/accept") => {
                 return Needs::Nothing;
             }
             ("POST", "setup")
@@ -87,7 +88,7 @@ impl Route {
             "session" => Needs::SignedIn,
             "tokens" | "quarantine" | "data-deletions" | "exports" | "backup" | "replay"
             | "audit" => Needs::Right(Right::Admin),
-            "users" | "teams" if !is_read => Needs::Right(Right::Admin),
+            "users" | "teams" | "labels" | "settings" if !is_read => Needs::Right(Right::Admin),
             _ if is_read => Needs::Right(Right::Read),
             _ => Needs::Right(Right::Write),
         }
@@ -210,11 +211,11 @@ async fn things(desk: &Desk) -> Things {
         attachment,
         token: tokens["data"][0]["id"].as_str().expect("an id").to_owned(),
         quarantined,
+        team,
         user: desk
             .add_user("somebody@shop.example", Role::Agent, None)
             .await
             .to_string(),
-        team,
     }
 }
 

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::api::teams::finish_dissolutions;
 use crate::api::testing::{As, Desk, SHOP, desk, each};
-use crate::desk::conversations::ChangeConversation;
+use crate::desk::changing::ChangeConversation;
 use crate::desk::teams::DissolveTeam;
 use crate::id::{ConversationId, TeamId};
 use crate::store::Scope;

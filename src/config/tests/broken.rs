@@ -47,7 +47,7 @@ const BEFORE_SECTIONS: &[Broken] = &[
     (
         "port = 80",
         &[
-            "deskbell.toml:1:1: port: unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, channels",
+            "deskbell.toml:1:1: port: unknown key; known here: listen, public_url, data_dir, trusted_proxies, store, auth, log, secrets, tls, limits, bell, hooks, attachments, smtp, channels",
         ],
     ),
     (

@@ -51,6 +51,8 @@ fn the_example_is_good_with_everything_in_it() {
         "PAGE_TOKEN",
         "APP_SECRET",
         "VERIFY_TOKEN",
+        "OIDC_SECRET",
+        "SMTP_PASSWORD",
     ] {
         shop = shop.with(variable, "12345678901234567890");
     }
@@ -60,7 +62,7 @@ fn the_example_is_good_with_everything_in_it() {
     }
     let config = shop.config();
     assert_eq!(config.channels.len(), 3);
-    assert!(config.tls.is_some());
+    assert!(config.tls.is_some() && config.auth.oidc.is_some() && config.smtp.is_some());
 }
 
 #[test]
@@ -71,8 +73,11 @@ fn every_key_is_in_the_example() {
         assert!(document.contains_key(*key), "{key}");
     }
     for (section, section_keys) in keys::SECTIONS {
+        let mut names = section.split('.');
+        let outer = &document[names.next().expect("a name")];
+        let table = names.fold(outer, |table, name| &table[name]);
         for key in *section_keys {
-            assert!(document[*section].get(key).is_some(), "{section}.{key}");
+            assert!(table.get(key).is_some(), "{section}.{key}");
         }
     }
     let channels = document[keys::CHANNELS].as_array().expect("a list");

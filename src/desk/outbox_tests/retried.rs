@@ -1,10 +1,10 @@
 //! Answers that a person sends once more.
 
 use deskbell_sdk::MessageChange;
-use serde_json::Value;
 
 use super::*;
-use crate::desk::retry::{DISMISSED, Dismiss, Retried, Retry};
+use crate::desk::retry::{Dismiss, Retried, Retry};
+use crate::store::metadata::is_dismissed;
 
 impl Answer {
     fn retry(&mut self, confirmed: bool) -> Retried {
@@ -178,11 +178,11 @@ fn who_has_seen_a_failure_says_so_and_a_retry_takes_it_back() {
     assert_eq!(dismiss(&mut answer, Scope::of_channels([])), None);
     for _ in 0..2 {
         assert_eq!(dismiss(&mut answer, Scope::whole_desk()), Some(true));
-        assert_eq!(answer.message().metadata[DISMISSED], Value::Bool(true));
+        assert!(is_dismissed(&answer.message().metadata));
         assert_eq!(answer.state(), DeliveryState::Failed);
     }
     assert_eq!(answer.retry(false), Retried::Queued);
-    assert!(!answer.message().metadata.contains_key(DISMISSED));
+    assert!(!is_dismissed(&answer.message().metadata));
 }
 
 #[test]

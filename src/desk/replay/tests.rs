@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deskbell_sdk::{Author, Direction, MessageChange, NewAttachment, Person, Source};
 
 use super::*;
-use crate::desk::conversations::ChangeConversation;
+use crate::desk::changing::ChangeConversation;
 use crate::desk::testing::{BASE_MS, CHANNEL, Desk};
 use crate::store::Read as _;
 use crate::store::entry::FetchEntry;

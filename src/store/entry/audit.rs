@@ -91,6 +91,26 @@ impl AuditTarget {
     }
 }
 
+/// A value of a detail.
+pub type AuditValue = serde_json::Value;
+
+/// What else is to be known of something that was done: no secret, and nothing of customers, who can be erased.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditDetail(serde_json::Map<String, AuditValue>);
+
+impl AuditDetail {
+    /// Adds a value.
+    pub fn set(&mut self, key: &str, value: impl Into<AuditValue>) {
+        self.0.insert(key.to_owned(), value.into());
+    }
+
+    /// As a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+}
+
 /// What an entry of the audit log says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
@@ -133,9 +153,9 @@ impl AuditRecord {
 /// An entry of the audit log as it is kept. Key: [`AuditEntry::key`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// SHA-256 of the hash of the entry before it and of `record`.
+    /// The link of the chain: SHA-256 of the link before it and of `record`.
     #[serde(with = "serde_bytes")]
-    pub hash: Vec<u8>,
+    pub link: Vec<u8>,
     /// The bytes of an [`AuditRecord`].
     #[serde(with = "serde_bytes")]
     pub record: Vec<u8>,
@@ -146,9 +166,9 @@ impl Entry for AuditEntry {
 }
 
 impl AuditEntry {
-    /// The hash of an entry: SHA-256 of the hash before it and its bytes.
+    /// The link of an entry behind another.
     #[must_use]
-    pub fn hash_of(before: &[u8], record: &[u8]) -> Vec<u8> {
+    pub fn link_of(before: &[u8], record: &[u8]) -> Vec<u8> {
         Sha256::new()
             .chain_update(before)
             .chain_update(record)
@@ -168,9 +188,9 @@ impl AuditEntry {
 pub struct AuditHead {
     /// How many entries there are.
     pub entries: u64,
-    /// The hash of the newest; 32 zeros before the first.
+    /// The link of the newest; 32 zeros before the first.
     #[serde(with = "serde_bytes")]
-    pub hash: Vec<u8>,
+    pub link: Vec<u8>,
 }
 
 impl Entry for AuditHead {
@@ -186,7 +206,7 @@ impl AuditHead {
     pub fn empty() -> Self {
         Self {
             entries: 0,
-            hash: vec![0; 32],
+            link: vec![0; 32],
         }
     }
 }

@@ -11,8 +11,9 @@ use super::{ChannelImported, Import, ImportChannel, Imported, Record};
 use crate::blobs::Blobs;
 use crate::channels::Channels;
 use crate::desk::access::OpenChannel;
+use crate::desk::changing::ChangeConversation;
 use crate::desk::contacts::MergeContacts;
-use crate::desk::conversations::{ChangeConversation, MarkRead};
+use crate::desk::conversations::MarkRead;
 use crate::desk::properties::{events, message};
 use crate::desk::testing::{CHANNEL, Desk};
 use crate::export::lines::{ContactLine, ConversationLine, Line, MessageLine};
@@ -246,6 +247,7 @@ fn carry_out(desk: &mut Desk, deed: &Deed) {
         Deed::Read => {
             for conversation in conversations {
                 desk.decide(&[MarkRead {
+                    reader_name: "Ana".to_owned(),
                     scope: scope(),
                     conversation: conversation.id,
                     up_to: None,

@@ -5,17 +5,48 @@ export const MOST_CHARS = 100_000;
 export const MOST_FILES = 20;
 export const MOST_BYTES = 25 * 1024 * 1024;
 
+type FileKind = 'image' | 'audio' | 'video' | 'file';
+
+/** What a channel says of its answers, as `GET channels` tells it. */
+export interface ReplyLimits {
+  text_chars: number | null;
+  attachments: { count: number; bytes: Record<FileKind, number> };
+}
+
+export type Limited = Pick<Channel, 'text_limit' | 'chat'> & { limits?: ReplyLimits | null };
+
 export interface Limits {
-  /** Characters of a text; null: no limit worth showing. */
+  /** Characters of one message; null: no limit worth showing. */
   chars: number | null;
+  /** Whether a longer text goes out in several messages, or not at all. */
+  parts: boolean;
   files: number;
-  bytes: number;
+  bytes: Record<FileKind, number>;
 }
 
 /** What an answer through a channel may have; notes go nowhere and are bound by the daemon only. */
-export function limitsOf(channel: Pick<Channel, 'text_limit'> | undefined, note: boolean): Limits {
-  const chars = note ? null : (channel?.text_limit ?? null);
-  return { chars, files: MOST_FILES, bytes: MOST_BYTES };
+export function limitsOf(channel: Limited | undefined, note: boolean): Limits {
+  const limits = note ? null : channel?.limits;
+  const most = { image: MOST_BYTES, audio: MOST_BYTES, video: MOST_BYTES, file: MOST_BYTES };
+  return {
+    chars: note ? null : (limits?.text_chars ?? channel?.text_limit ?? null),
+    // The desk serves its own website chat and takes no more there; platforms get the rest in a message of its own.
+    parts: !channel?.chat,
+    files: limits?.attachments.count ?? MOST_FILES,
+    bytes: limits?.attachments.bytes ?? most,
+  };
+}
+
+export function fileKind(mime: string): FileKind {
+  const kind = mime.split('/')[0];
+  return kind === 'image' || kind === 'audio' || kind === 'video' ? kind : 'file';
+}
+
+/** What of a file is too much: `none` where the channel takes no such files at all. */
+export function fileTrouble(file: { mime_type: string; size: number }, limits: Limits): { most: number } | 'none' | null {
+  const most = limits.bytes[fileKind(file.mime_type)];
+  if (most === 0) return 'none';
+  return file.size > most ? { most } : null;
 }
 
 /** Characters as the daemon counts them: by code point, not by UTF-16 unit. */
@@ -25,12 +56,13 @@ export const countChars = (text: string): number => {
   return count;
 };
 
-export type Fill = 'hidden' | 'plain' | 'near' | 'over';
+export type Fill = 'hidden' | 'plain' | 'near' | 'parts' | 'over';
 
 /** Whether the counter is shown, and how: it speaks up in the last tenth. */
 export function fillOf(count: number, limits: Limits): Fill {
-  if (limits.chars === null) return count > MOST_CHARS ? 'over' : 'hidden';
-  if (count > limits.chars) return 'over';
+  if (count > MOST_CHARS) return 'over';
+  if (limits.chars === null) return 'hidden';
+  if (count > limits.chars) return limits.parts ? 'parts' : 'over';
   if (count > limits.chars * 0.9) return 'near';
   return 'plain';
 }

@@ -1,11 +1,12 @@
 import { ApiProblem, ask, type Message } from '../../lib/api/client';
 
 export interface Reader {
-  user_id: string;
-  name: string;
+  /** Null for a program. */
+  user_id: string | null;
+  name: string | null;
   /** The last message that they have read. */
   up_to: string;
-  at: string;
+  at: string | null;
 }
 
 /** A daemon that keeps no readers answers 404: it is not asked again. */
@@ -26,5 +27,5 @@ export function seenBy(readers: readonly Reader[], messages: readonly Message[],
   const newest = messages.findLastIndex((message) => message.kind === 'message' && message.direction === 'inbound');
   if (newest < 0) return [];
   const places = new Map(messages.map((message, index) => [message.id, index]));
-  return readers.filter((reader) => reader.user_id !== me && (places.get(reader.up_to) ?? -1) >= newest).map((reader) => reader.name);
+  return readers.filter((reader) => reader.user_id !== null && reader.user_id !== me && (places.get(reader.up_to) ?? -1) >= newest).flatMap((reader) => reader.name ?? []);
 }

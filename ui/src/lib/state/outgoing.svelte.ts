@@ -36,6 +36,8 @@ export interface Outgoing {
    * still wanted, `crossed` where a colleague answered meanwhile, `refused` by the daemon for good.
    */
   state: 'waiting' | 'sending' | 'old' | 'crossed' | 'refused';
+  /** How often it was tried in vain: no answer came. */
+  tries: number;
   /** What the daemon said, where it refused. */
   problem: { code: string; detail: string; fields: { pointer: string; detail: string }[] } | null;
   /** The colleague's answer that came between. */
@@ -116,7 +118,7 @@ export class Queue {
   /** Puts something in; it is kept before anything is sent. */
   put(conversation: string, body: OutgoingBody, files: OutgoingFile[] = []): Outgoing {
     const at = Math.max(this.#clock(), (this.all.at(-1)?.at ?? 0) + 1);
-    const item: Outgoing = { key: idempotencyKey(), owner: this.#owner ?? '', conversation, body, files, at, state: 'waiting', problem: null, crossedBy: null };
+    const item: Outgoing = { key: idempotencyKey(), owner: this.#owner ?? '', conversation, body, files, at, state: 'waiting', tries: 0, problem: null, crossedBy: null };
     this.#keep(item);
     this.flush();
     return item;
@@ -129,7 +131,7 @@ export class Queue {
     if (force) {
       // Another body is another request, and the one before wrote nothing.
       this.drop(key);
-      this.#keep({ ...item, key: idempotencyKey(), body: { ...item.body, force: true }, state: 'waiting', crossedBy: null, problem: null, at: item.at });
+      this.#keep({ ...item, key: idempotencyKey(), body: { ...item.body, force: true }, state: 'waiting', tries: 0, crossedBy: null, problem: null });
     } else this.#keep({ ...item, state: 'waiting', problem: null, crossedBy: null, at: item.state === 'old' ? this.#clock() : item.at });
     this.flush();
   }
@@ -173,7 +175,7 @@ export class Queue {
       const problem = error instanceof ApiProblem ? error : null;
       const later = !problem || problem.status === 0 || problem.status >= 500 || problem.status === 429 || problem.status === 408 || problem.status === 401;
       if (later) {
-        this.#keep({ ...item, state: 'waiting' });
+        this.#keep({ ...item, state: 'waiting', tries: item.tries + 1 });
         this.#failures += 1;
         const wait = problem?.retryAfter ? problem.retryAfter * 1000 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (this.#failures - 1));
         clearTimeout(this.#timer);
@@ -183,7 +185,7 @@ export class Queue {
         this.#keep({
           ...item,
           state: crossed ? 'crossed' : 'refused',
-          problem: { code: problem.code, detail: problem.message, fields: problem.fields },
+          problem: { code: problem.code, detail: problem.fields[0]?.detail ?? problem.message, fields: problem.fields },
           crossedBy: crossed,
         });
         this.flush();
@@ -224,7 +226,7 @@ function parse(text: string | null): Outgoing | null {
       item && typeof item.key === 'string' && typeof item.owner === 'string' && typeof item.conversation === 'string' && typeof item.at === 'number' &&
       typeof item.body === 'object' && item.body !== null && ['waiting', 'sending', 'old', 'crossed', 'refused'].includes(item.state ?? '');
     if (!whole) return null;
-    return { ...(item as Outgoing), files: Array.isArray(item.files) ? item.files : [], problem: item.problem ?? null, crossedBy: item.crossedBy ?? null };
+    return { ...(item as Outgoing), files: Array.isArray(item.files) ? item.files : [], tries: Number(item.tries) || 0, problem: item.problem ?? null, crossedBy: item.crossedBy ?? null };
   } catch {
     return null;
   }

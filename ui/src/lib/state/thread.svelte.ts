@@ -193,6 +193,8 @@ export class Thread {
 }
 
 const KEPT = 40;
+/** A daemon that knows of no presence answers 404: it is not asked again. */
+let presence = true;
 
 /** The conversations that were opened lately: opened again they are there at once, and news reach them meanwhile. */
 class Threads {
@@ -223,7 +225,7 @@ class Threads {
     stream.on('presence', ({ data }) => {
       const user = (data.user ?? {}) as { id?: string; name?: string };
       const thread = this.#kept.get(String(data.conversation_id));
-      if (!thread || !user.id || user.id === session.userId) return;
+      if (!thread || !user.id || user.id === session.userId || user.id === session.me?.id) return;
       const state = data.state as Present['state'] | 'left';
       const until = Date.parse(String(data.until)) || Date.now() + 30_000;
       thread.see(state === 'left' ? { id: user.id, state } : { id: user.id, name: user.name ?? '', state, until });
@@ -232,6 +234,18 @@ class Threads {
 
   /** A conversation: what is known of it at once, the rest when it comes. */
   open(id: string): Thread {
+    const thread = this.#of(id);
+    thread.trim();
+    void this.#look(thread);
+    return thread;
+  }
+
+  /** Reads a conversation that will probably be opened: the pointer rests on it, or it is the next. */
+  warm(id: string): void {
+    this.#of(id);
+  }
+
+  #of(id: string): Thread {
     const owner = session.me?.id ?? null;
     if (owner !== this.#owner) {
       // Another person: what the last one saw is none of theirs.
@@ -239,10 +253,7 @@ class Threads {
       this.#owner = owner;
     }
     let thread = this.#kept.get(id);
-    if (thread) {
-      this.#kept.delete(id);
-      thread.trim();
-    }
+    if (thread) this.#kept.delete(id);
     else thread = new Thread(id);
     this.#kept.set(id, thread);
     for (const old of this.#kept.keys()) {
@@ -253,14 +264,20 @@ class Threads {
     return thread;
   }
 
-  /** Reads a conversation that will probably be opened: the pointer rests on it, or it is the next. */
-  warm(id: string): void {
-    if (!this.#kept.has(id)) this.open(id);
-  }
-
   /** A conversation that is kept. */
   get(id: string): Thread | undefined {
     return this.#kept.get(id);
+  }
+
+  /** Asks who is there: what they did before this was opened nobody tells. */
+  async #look(thread: Thread): Promise<void> {
+    if (!presence) return;
+    try {
+      const { data } = await ask<{ data: { user: { id: string; name: string }; state: Present['state']; until: string }[] }>('GET', `/api/v1/conversations/${encodeURIComponent(thread.id)}/presence`);
+      thread.present = data.filter(({ user }) => user.id !== session.userId && user.id !== session.me?.id).map(({ user, state, until }) => ({ ...user, state, until: Date.parse(until) }));
+    } catch (error) {
+      if (error instanceof ApiProblem && (error.status === 404 || error.status === 405)) presence = false;
+    }
   }
 
   #message({ data }: DeskEvent): void {
