@@ -12,7 +12,7 @@ import { deliver, visitor, written } from "./seed.mjs";
 const SCREENS = (id) => [
   "/", "/desk/inbox/unanswered", `/desk/inbox/unanswered/${id}`, "/desk/inbox/mine", "/desk/inbox/spam", "/desk/stream", `/desk/stream/${id}`,
   "/desk/settings", "/desk/settings/you", "/desk/settings/channels", "/desk/settings/people", "/desk/settings/teams", "/desk/settings/labels",
-  "/desk/settings/replies", "/desk/settings/tokens", "/desk/settings/audit", "/desk/settings/data",
+  "/desk/settings/replies", "/desk/settings/tokens", "/desk/settings/audit", "/desk/settings/data", "/desk/settings/views", "/desk/settings/shop",
 ];
 
 describe("access", { skip: WITHOUT_DAEMON, timeout: 1_200_000 }, () => {
