@@ -57,7 +57,7 @@ pub struct InboxQuery {
     /// How the conversation stands: `open`, `pending`, `snoozed`, `resolved`, or several of them with commas between.
     status: Option<String>,
     /// `activity` (where it is left out): last activity first. `waiting`: longest wait first, and only what is unanswered.
-    #[param(value_type = Option<Sort>)]
+    #[param(inline, value_type = Option<Sort>)]
     sort: Option<String>,
     /// `true`: only what is unanswered: a customer waits, and the conversation is neither resolved, asleep nor spam.
     #[param(value_type = Option<bool>)]

@@ -41,7 +41,7 @@ pub struct SearchQuery {
     q: String,
     /// What is looked for: `message` (and notes), `contact`, or `all`, which is meant where it is left out.
     #[serde(rename = "type")]
-    #[param(value_type = Option<String>)]
+    #[param(inline, value_type = Option<Wants>)]
     kind: Option<String>,
     /// Only this channel, by its slug. One that you may not see gives an empty list.
     channel: Option<String>,

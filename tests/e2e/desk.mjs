@@ -43,3 +43,22 @@ export async function deskPage(browser, desk, person, { path = "/", context, ...
   await page.locator("html[data-hearing]").waitFor();
   return page;
 }
+
+/** What stands where on the desk's page. */
+export const deskOf = (page) => ({
+  rows: page.locator("[data-row]"),
+  row: (words) => page.locator("[data-row]", { hasText: words }),
+  said: page.locator("[data-message]"),
+  field: page.getByRole("textbox", { name: /^Reply to |^Note for colleagues/ }),
+  send: page.getByRole("button", { name: "Send", exact: true }),
+  thread: page.getByRole("region", { name: "Messages" }),
+  /** Opens the conversation whose row has these words. */
+  async open(words) {
+    await this.row(words).first().click();
+    await this.field.waitFor();
+  },
+  async answer(text) {
+    await this.field.fill(text);
+    await this.field.press("Control+Enter");
+  },
+});

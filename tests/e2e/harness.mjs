@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { connect, createServer as createTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve as resolvePath } from "node:path";
 
@@ -30,6 +31,38 @@ export async function openBrowser({ args = [] } = {}) {
       "--disable-component-update", "--disable-sync", ...args,
     ],
   });
+}
+
+/**
+ * A browser as people have it, with everything that Playwright changes for the sake of tests left as it was: a tab that is
+ * not in front is hidden, and its timers are held back.
+ */
+export async function openBrowserAsItIs({ args = [] } = {}) {
+  const profile = await mkdtemp(join(tmpdir(), "deskbell-browser-"));
+  const process_ = spawn(process.env.CHROMIUM ?? "/usr/bin/chromium", [
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--remote-debugging-port=0", `--user-data-dir=${profile}`, ...args, "about:blank",
+  ], { stdio: ["ignore", "ignore", "pipe"] });
+  const address = await new Promise((resolve, reject) => {
+    let said = "";
+    const timer = setTimeout(() => reject(new Error(`the browser did not start:\n${said}`)), 60_000);
+    process_.stderr.on("data", (chunk) => {
+      said += chunk;
+      const found = /ws:\/\/\S+/.exec(said)?.[0];
+      if (found) { clearTimeout(timer); resolve(found); }
+    });
+  });
+  const browser = await chromium.connectOverCDP(address, { noDefaults: true });
+  return {
+    context: browser.contexts()[0],
+    async close() {
+      await browser.close();
+      const ended = new Promise((resolve) => { process_.on("exit", resolve); });
+      process_.kill();
+      await ended;
+      await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
 }
 
 /** A port that is free now. */
@@ -106,6 +139,7 @@ ${config}`);
   await start();
   const desk = {
     kind: "daemon",
+    token: BOOTSTRAP,
     origin: `http://${address}`,
     directory,
     get setupUrl() { return setupUrl; },
@@ -173,6 +207,39 @@ export const startDesk = async (kind, options = {}) => {
   const desk = await startMock(options);
   return Object.assign(desk, apiOf(desk));
 };
+
+/**
+ * The desk behind a line that can be cut, for all that the browser has open: a worker's stream, too. Give this instead of
+ * the desk to whoever is to lose the connection.
+ */
+export async function lineTo(desk) {
+  const { port } = new URL(desk.origin);
+  const open = new Set();
+  let whole = true;
+  const proxy = createTcp((near) => {
+    if (!whole) return near.destroy();
+    const far = connect({ port: Number(port), host: "127.0.0.1" });
+    for (const [one, other] of [[near, far], [far, near]]) {
+      open.add(one);
+      one.on("error", () => {});
+      one.on("close", () => { open.delete(one); other.destroy(); });
+    }
+    near.pipe(far).pipe(near);
+  });
+  await new Promise((resolve) => { proxy.listen(0, "127.0.0.1", resolve); });
+  return Object.assign(Object.create(desk), {
+    origin: `http://127.0.0.1:${proxy.address().port}`,
+    cut() {
+      whole = false;
+      for (const one of open) one.destroy();
+    },
+    mend() { whole = true; },
+    async close() {
+      this.cut();
+      await new Promise((resolve) => { proxy.close(resolve); });
+    },
+  });
+}
 
 /** A shop's website on an origin of its own, with the strictest policy under which the chat has to work. */
 export async function startShop() {

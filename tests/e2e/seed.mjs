@@ -87,7 +87,9 @@ export function* history(conversations, { channel = "shop-page", connector = "me
   yield line("deskbell-export", { version: 1, exported_at: time(Date.now()), daemon: "0.1.0" });
   yield line("channel", { id: channel, connector, name: "Shop on Facebook", created_at: "2026-01-02T08:00:00.000Z" });
   let serial = 0;
-  for (const [n, { name, texts, at, answered = false }] of conversations.entries()) {
+  let n = -1;
+  for (const { name, texts, at, answered = false } of typeof conversations === "function" ? conversations() : conversations) {
+    n += 1;
     const begun = at - 60_000 * (texts.length - 1);
     const contact = id("cus", begun, n);
     const conversation = id("cnv", begun, n);

@@ -9,7 +9,7 @@ type FileKind = 'image' | 'audio' | 'video' | 'file';
 
 /** What a channel says of its answers, as `GET channels` tells it. */
 export interface ReplyLimits {
-  text_chars: number | null;
+  text_chars?: number | null;
   attachments: { count: number; bytes: Record<FileKind, number> };
 }
 

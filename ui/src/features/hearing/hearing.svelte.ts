@@ -1,4 +1,4 @@
-import { ApiProblem, ask } from '../../lib/api/client';
+import { api } from '../../lib/api/client';
 import { router } from '../../lib/router.svelte';
 import { session } from '../../lib/state/session.svelte';
 import { stream } from '../../lib/stream/index.svelte';
@@ -309,26 +309,14 @@ function kept(key: string): unknown {
   }
 }
 
-interface Page {
-  data: Waiting[];
-  next: string | null;
-}
-
 async function waitingConversations(): Promise<Waiting[]> {
   const found: Waiting[] = [];
-  let cursor: string | null = null;
+  let cursor: string | undefined;
   for (let page = 0; page < PAGES; page += 1) {
-    const query: URLSearchParams = new URLSearchParams({ waiting: 'true', limit: '200', ...(cursor && { cursor }) });
-    const { data, next }: Page = await ask<Page>('GET', `/api/v1/conversations?${query}`).catch((error: unknown) => {
-      // A daemon that cannot tell who waits can tell what nobody has read.
-      if (!(error instanceof ApiProblem) || error.status !== 400) throw error;
-      query.delete('waiting');
-      query.set('unread', 'true');
-      return ask<Page>('GET', `/api/v1/conversations?${query}`);
-    });
-    found.push(...data);
-    if (!next) break;
-    cursor = next;
+    const { data } = await api.GET('/api/v1/conversations', { params: { query: { waiting: true, limit: 200, ...(cursor && { cursor }) } } });
+    found.push(...(data?.data ?? []));
+    cursor = data?.next ?? undefined;
+    if (!cursor) break;
   }
   return found;
 }

@@ -8,7 +8,8 @@ class Channels {
   loaded = $state(false);
 
   constructor() {
-    const again = () => void this.load();
+    // Where it fails now, the next event or `reset` reads it.
+    const again = () => void this.load().catch(() => {});
     stream.on('channel.health', again);
     stream.on('reset', again);
     stream.on('desk.changed', ({ data }) => {

@@ -10,6 +10,8 @@ export function aConversation(id: string, more: Partial<Conversation> = {}): Con
     status: 'open',
     assignee_id: null,
     team_id: null,
+    spam: false,
+    blocked: false,
     labels: [],
     priority: null,
     subject: null,
