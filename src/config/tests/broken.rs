@@ -202,7 +202,7 @@ const SECTIONS: &[Broken] = &[
     (
         "[auth.oidc]\nissuer = \"http://id.example.com\"\nclient_id = \"a\"",
         &[
-            "deskbell.toml:1:2: auth.oidc.client_secret: is missing: [auth.oidc] needs client_secret",
+            "deskbell.toml:1:1: auth.oidc.client_secret: is missing: [auth.oidc] needs client_secret",
             "deskbell.toml:2:10: auth.oidc.issuer: must begin with https://, so that nobody on the way can say who somebody is",
         ],
     ),
