@@ -109,6 +109,87 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bell": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The ledger
+         * @description Every ring, newest first: when it began, how far it climbed, who was told on what and what came of it, who took it.
+         */
+        get: operations["listRings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bell/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One ring
+         * @description As it stands now.
+         */
+        get: operations["getRing"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bell/{id}/ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take it
+         * @description The ring ends on every device, and the conversation is the taker's; a program's token takes it without being assigned.
+         *     Taking again what one has is the same once more.
+         */
+        post: operations["takeRing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bell/{id}/shown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A device has shown it
+         * @description Or could not. It goes into the ledger; to have seen is not to have taken.
+         */
+        post: operations["noteShown"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/channels": {
         parameters: {
             query?: never;
@@ -1618,6 +1699,11 @@ export interface components {
          * @enum {string}
          */
         AttachmentState: "pending" | "stored" | "failed" | "too_large" | "expired";
+        /**
+         * @description What came of telling a device.
+         * @enum {string}
+         */
+        AttemptResult: "sent" | "shown" | "failed" | "expired";
         /** @description Who did something. */
         AuditActor: {
             /** @description What they are. */
@@ -2803,6 +2889,51 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_Ring: {
+            /** @description The items. */
+            data: {
+                /** @description `rng_…` */
+                id: string;
+                /** @description `cnv_…` */
+                conversation_id: string;
+                /** @description The message that it began with. */
+                message_id: string;
+                /** @description The channel's slug. */
+                channel_id: string;
+                /** @description How it stands. */
+                state: components["schemas"]["RingState"];
+                /**
+                 * Format: int32
+                 * @description The step that it came to; the first is 1, and the last one repeats.
+                 */
+                step: number;
+                /**
+                 * Format: date-time
+                 * @description When it began.
+                 */
+                started_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it climbs next; `null` where it has ended.
+                 */
+                next_step_at?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When somebody took it.
+                 */
+                taken_at?: string | null;
+                /** @description Who took it: `usr_…` or `tok_…`. */
+                taken_by?: string | null;
+                ended?: components["schemas"]["RingEnd"] | null;
+                /** @description Whether an answer is on its way, so that nothing sounds. */
+                silenced: boolean;
+                /** @description Who was told, on what, and what came of it, oldest first. */
+                attempts: components["schemas"]["RingAttempt"][];
+            }[];
+            /** @description The `cursor` of the next page; `null` at the end. With filters a page may be short, even empty, before the end. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_Session: {
             /** @description The items. */
             data: {
@@ -3419,6 +3550,97 @@ export interface components {
          * @enum {string}
          */
         Right: "read" | "write" | "admin";
+        /** @description A ring: a customer waits, and this is who was told. */
+        Ring: {
+            /** @description `rng_…` */
+            id: string;
+            /** @description `cnv_…` */
+            conversation_id: string;
+            /** @description The message that it began with. */
+            message_id: string;
+            /** @description The channel's slug. */
+            channel_id: string;
+            /** @description How it stands. */
+            state: components["schemas"]["RingState"];
+            /**
+             * Format: int32
+             * @description The step that it came to; the first is 1, and the last one repeats.
+             */
+            step: number;
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            started_at: string;
+            /**
+             * Format: date-time
+             * @description When it climbs next; `null` where it has ended.
+             */
+            next_step_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When somebody took it.
+             */
+            taken_at?: string | null;
+            /** @description Who took it: `usr_…` or `tok_…`. */
+            taken_by?: string | null;
+            ended?: components["schemas"]["RingEnd"] | null;
+            /** @description Whether an answer is on its way, so that nothing sounds. */
+            silenced: boolean;
+            /** @description Who was told, on what, and what came of it, oldest first. */
+            attempts: components["schemas"]["RingAttempt"][];
+        };
+        /** @description Somebody was told on a device. */
+        RingAttempt: {
+            /**
+             * Format: date-time
+             * @description When.
+             */
+            at: string;
+            /** @description Who: `usr_…`; `null` for what is nobody's, as a hook. */
+            user_id?: string | null;
+            /** @description What kind of device: `desk`, `web-push`, `desktop`, `hook` … */
+            device: string;
+            /** @description Which. */
+            device_id?: string | null;
+            /** @description What came of it. */
+            result: components["schemas"]["AttemptResult"];
+            /** @description The reason in words where it failed. */
+            detail?: string | null;
+        };
+        /**
+         * @description Why a ring ended.
+         * @enum {string}
+         */
+        RingEnd: "answered" | "resolved" | "snoozed" | "withdrawn";
+        /**
+         * @description How a ring stands.
+         * @enum {string}
+         */
+        RingState: "ringing" | "taken" | "ended";
+        /** @description What a device says of a ring. */
+        RingTold: {
+            /**
+             * @description The kind of device, as `desk`; at most 40 letters, digits and hyphens.
+             * @default null
+             */
+            device: string | null;
+            /**
+             * @description Which: `dev_…`
+             * @default null
+             */
+            device_id: string | null;
+            /**
+             * @description Whether it could not be shown.
+             * @default false
+             */
+            failed: boolean;
+            /**
+             * @description The reason in words, at most 300 characters.
+             * @default null
+             */
+            detail: string | null;
+        };
         /**
          * @description What somebody may do, in one word.
          * @enum {string}
@@ -4228,6 +4450,357 @@ export interface operations {
             };
             /** @description Another backup is being written */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRings: {
+        parameters: {
+            query?: {
+                /** @description How many items: 1 to 200, 50 where it is left out. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description How they stand. */
+                state?: components["schemas"]["RingState"];
+                /** @description Only this channel, by its slug. */
+                channel?: string;
+                /** @description Only this conversation: `cnv_…` */
+                conversation?: string;
+                /** @description Only those that began at or after this time. */
+                since?: string;
+                /** @description Only those that began before this time. */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the ledger */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Ring"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getRing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `rng_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ring */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ring"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    takeRing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `rng_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is taken */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ring"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody else has it, or it has ended */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    noteShown: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `rng_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RingTold"];
+            };
+        };
+        responses: {
+            /** @description It is in the ledger */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ring"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
