@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::body::Json;
-use super::conversation_changes::{Change, taken};
+use super::conversation_changes::{Change, no_team, no_user, taken};
 use super::conversations::no_conversation;
 use super::extract::MayWrite;
 use super::problem::Problem;
@@ -87,6 +87,8 @@ async fn bulk(
                 Ok(Changed::Done(_)) => None,
                 Ok(Changed::NoConversation) => Some(no_conversation()),
                 Ok(Changed::Taken(by)) => Some(taken(by)),
+                Ok(Changed::NoUser) => Some(no_user()),
+                Ok(Changed::NoTeam) => Some(no_team()),
                 Err(error) => Some(Problem::from(error)),
             };
             BulkItem {

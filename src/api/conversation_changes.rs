@@ -176,7 +176,20 @@ async fn change(
         }
         Changed::NoConversation => Err(no_conversation()),
         Changed::Taken(by) => Err(taken(by)),
+        Changed::NoUser => Err(no_user()),
+        Changed::NoTeam => Err(no_team()),
     }
+}
+
+/// Nobody would hear what is given to such a person.
+pub(super) fn no_user() -> Problem {
+    let detail = "There is no such person, or their account is disabled.";
+    Problem::field("/assignee_id", detail)
+}
+
+/// There is no such team.
+pub(super) fn no_team() -> Problem {
+    Problem::field("/team_id", "There is no such team.")
 }
 
 /// A label that was put on a conversation may be new to the list of labels.

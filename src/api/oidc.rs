@@ -98,7 +98,7 @@ enum Not {
     /// The provider cannot be asked now.
     Unavailable,
     /// What came back is not believed.
-    NotBelieved,
+    Believed,
     /// It was begun too long ago, or in another browser.
     Expired,
     /// The person said no at the provider.
@@ -112,7 +112,7 @@ impl Not {
     const fn word(self) -> &'static str {
         match self {
             Self::Unavailable => "provider-unavailable",
-            Self::NotBelieved => "provider-refused",
+            Self::Believed => "provider-refused",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
             Self::LetIn(NotLetIn::NotVerified) => "email-not-verified",
@@ -130,7 +130,7 @@ impl From<OidcError> for Not {
         tracing::warn!("somebody could not sign in by the provider of identities: {error}");
         match error {
             OidcError::Unavailable(_) | OidcError::Busy => Self::Unavailable,
-            OidcError::NotBelieved(_) => Self::NotBelieved,
+            OidcError::NotBelieved(_) => Self::Believed,
         }
     }
 }
@@ -172,7 +172,7 @@ async fn callback(
     let answer = read_query(query.as_deref());
     let identity = match (attempt, answer) {
         (None, _) => Err(Not::Expired),
-        (_, None) => Err(Not::NotBelieved),
+        (_, None) => Err(Not::Believed),
         (Some(attempt), Some(answer)) => recognised(&app, oidc, attempt, answer).await,
     };
     let (identity, return_to) = match identity {
@@ -225,14 +225,14 @@ async fn recognised(
 ) -> Result<(Identity, String), Not> {
     let state = answer.state.as_deref().unwrap_or_default();
     if !webhook::same_secret(&Secret::new(attempt.state.clone()), state) {
-        return Err(Not::NotBelieved);
+        return Err(Not::Believed);
     }
     match answer.error.as_deref() {
         None => {}
         Some("access_denied" | "login_required" | "interaction_required" | "consent_required") => {
             return Err(Not::Cancelled);
         }
-        Some(_) => return Err(Not::NotBelieved),
+        Some(_) => return Err(Not::Believed),
     }
     let now = app.clock.now();
     let identity = oidc

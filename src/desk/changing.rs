@@ -6,10 +6,10 @@ use std::sync::Arc;
 use deskbell_sdk::{Time, text};
 
 use super::conversations::{still_waits, unread_until};
-use super::{Decision, activities, labels};
+use super::{Decision, activities, labels, teams};
 use crate::id::{ConversationId, MessageId, TeamId, UserId};
 use crate::store::draft::Draft;
-use crate::store::entry::UnreadUntil;
+use crate::store::entry::{UnreadUntil, UserEntry};
 use crate::store::record::{AuthorRecord, ConversationRecord, Priority, Status};
 use crate::store::{Found, Scope};
 
@@ -51,6 +51,10 @@ pub enum Changed {
     NoConversation,
     /// Somebody else has it than was expected, or nobody.
     Taken(Option<UserId>),
+    /// There is no such person, or their account is disabled: given to them, nobody would hear it.
+    NoUser,
+    /// There is no such team.
+    NoTeam,
 }
 
 impl Changed {
@@ -59,7 +63,7 @@ impl Changed {
     pub fn done(self) -> Option<Arc<ConversationRecord>> {
         match self {
             Self::Done(conversation) => Some(conversation),
-            Self::NoConversation | Self::Taken(_) => None,
+            Self::NoConversation | Self::Taken(_) | Self::NoUser | Self::NoTeam => None,
         }
     }
 }
@@ -76,6 +80,20 @@ impl Decision for ChangeConversation {
             .is_some_and(|expected| expected != known.assignee)
         {
             return Ok(Changed::Taken(known.assignee));
+        }
+        if let Some(Some(user)) = self.assignee
+            && known.assignee != Some(user)
+            && draft
+                .entry::<UserEntry>(&user.key())?
+                .is_none_or(|user| user.disabled)
+        {
+            return Ok(Changed::NoUser);
+        }
+        if let Some(Some(team)) = self.team
+            && known.team != Some(team)
+            && teams::standing(draft, team)?.is_none()
+        {
+            return Ok(Changed::NoTeam);
         }
         let mut conversation = (*known).clone();
         if let Some(until) = self.snoozed_until {

@@ -7,7 +7,7 @@ use deskbell_sdk::{Direction, Time};
 use proptest::prelude::*;
 
 use super::*;
-use crate::desk::conversations::ChangeConversation;
+use crate::desk::changing::ChangeConversation;
 use crate::desk::outbox::{Begin, Ended, Finish, Windows};
 use crate::desk::properties::message;
 use crate::desk::replies::{Kind, Write};
