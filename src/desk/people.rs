@@ -6,15 +6,14 @@
 use std::collections::BTreeSet;
 
 use deskbell_sdk::Time;
-use serde_json::{Map, Value};
 
 use super::Decision;
 use crate::id::{SessionId, UserId};
 use crate::store::Found;
 use crate::store::draft::Draft;
 use crate::store::entry::{
-    EmailEntry, Entry, InvitationEntry, PreferencesEntry, Role, SET_UP_KEY, SessionEntry,
-    SettingEntry, TokenEntry, UserEntry, UserStatus, email_key,
+    EmailEntry, Entry, InvitationEntry, Preferences, PreferencesEntry, Role, SET_UP_KEY,
+    SessionEntry, SettingEntry, TokenEntry, UserEntry, UserStatus, email_key,
 };
 
 /// Why a change of people is refused.
@@ -537,7 +536,7 @@ pub struct ChangePreferences {
     /// Whose.
     pub user: UserId,
     /// What.
-    pub changes: Map<String, Value>,
+    pub changes: Preferences,
 }
 
 impl Decision for ChangePreferences {
@@ -547,19 +546,11 @@ impl Decision for ChangePreferences {
     fn decide(&self, draft: &mut Draft<'_>) -> Found<bool> {
         let key = self.user.key();
         let before = draft.entry::<PreferencesEntry>(&key)?;
-        let mut all = before.map_or_else(Map::new, |entry| entry.object());
-        for (name, value) in &self.changes {
-            if value.is_null() {
-                all.remove(name);
-            } else {
-                all.insert(name.clone(), value.clone());
-            }
-        }
-        let json = Value::Object(all).to_string();
-        if json.len() > MAX_PREFERENCES_BYTES {
+        let after = before.unwrap_or_default().merged(&self.changes);
+        if after.json.len() > MAX_PREFERENCES_BYTES {
             return Ok(false);
         }
-        draft.put(PreferencesEntry { json }.put(key.to_vec()));
+        draft.put(after.put(key.to_vec()));
         Ok(true)
     }
 

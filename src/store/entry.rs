@@ -22,8 +22,8 @@ pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};
 pub use people::{
-    EmailEntry, InvitationEntry, PreferencesEntry, Role, SET_UP_KEY, SessionEntry, UserEntry,
-    UserStatus, email_key,
+    EmailEntry, InvitationEntry, Preferences, PreferencesEntry, Role, SET_UP_KEY, SessionEntry,
+    UserEntry, UserStatus, email_key,
 };
 pub use teams::TeamEntry;
 pub use working::{

@@ -1,6 +1,6 @@
 // Pictures of the desk's main screens, for looking at: three widths, both themes.
 //
-//   DESKBELL_BIN=../../target/debug/deskbell SCREENSHOTS=/tmp/pictures node screenshots.mjs [name …]
+//   DESKBELL_BIN=../../target/debug/deskbell SCREENSHOTS=pictures node screenshots.mjs [name …]
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";

@@ -252,6 +252,24 @@ const NAMED_ONLY: &[(&str, &str)] = &[
         "what the terminal's link looks like",
     ),
     ("https://your-desk/", "what the include looks like"),
+    (
+        "https://www.openstreetmap.org/",
+        "a link to where a customer is",
+    ),
+    (
+        "https://developers.facebook.com/",
+        "a link of the guide for a Page",
+    ),
+    ("https://t.me/", "a link of the guide for a bot"),
+    ("https://m.me/", "words for the reviewers of an app"),
+    (
+        "https://shop.example",
+        "what a website's address looks like",
+    ),
+    (
+        "https://www.shop.example",
+        "what a website's address looks like",
+    ),
 ];
 
 /// Whether browsers load this, or what is built of it.

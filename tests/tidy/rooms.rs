@@ -120,7 +120,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lib", &[]),
-    ("live", &["app", "id", "presence", "store", "view"]),
+    (
+        "live",
+        &["access", "app", "id", "presence", "store", "view"],
+    ),
     ("main", &["cli"]),
     (
         "media",
@@ -197,6 +200,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "access",
             "backup",
+            "bell",
             "erasure",
             "held",
             "api",
@@ -509,7 +513,9 @@ fn only_the_registry_names_connectors(tree: &Tree) -> Complaints {
             .strip_prefix("connectors/")
             .and_then(|rest| rest.split('/').next());
         for (line, path) in file.paths() {
-            let named = path[0].starts_with("deskbell_") && path[0] != "deskbell_sdk";
+            let named = path[0].starts_with("deskbell_")
+                && path[0] != "deskbell_sdk"
+                && path[0] != "deskbell_ui";
             let is_own =
                 own.is_some_and(|own| path[0] == format!("deskbell_{}", own.replace('-', "_")));
             if named && !is_own {

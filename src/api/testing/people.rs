@@ -131,7 +131,65 @@ impl Browser {
     }
 }
 
+/// Puts entries where they are.
+struct Plant(Vec<crate::store::Put>);
+
+impl crate::desk::Decision for Plant {
+    type Answer = ();
+
+    fn decide(&self, draft: &mut crate::store::draft::Draft<'_>) -> crate::store::Found<()> {
+        for put in &self.0 {
+            draft.put(put.clone());
+        }
+        Ok(())
+    }
+}
+
 impl Desk {
+    /// The ring of a conversation that rings.
+    pub(in crate::api) fn ring_of(&self, conversation: &str) -> String {
+        let id = conversation.parse().expect("an id");
+        let scope = crate::store::Scope::of_all_channels();
+        let found = self.app.store.conversation(&scope, id).expect("readable");
+        let ring = found.and_then(|conversation| conversation.ring);
+        ring.expect("it rings").to_string()
+    }
+
+    /// People with the ids `usr_0000000000001` and so on, and as many teams, for tests that give things to somebody.
+    pub(in crate::api) async fn invent_people(&self, count: u64) {
+        use crate::store::entry::{Entry as _, TeamEntry, UserEntry};
+        let now = self.app.clock.now();
+        let mut puts = Vec::new();
+        for number in 1..=count {
+            let user = UserEntry {
+                id: UserId(number),
+                email: format!("{number}@invented.example"),
+                name: format!("Invented {number}"),
+                role: Role::Agent,
+                channels: None,
+                password: None,
+                disabled: false,
+                joined_at: Some(now),
+                generation: 0,
+                invitation: None,
+                available: true,
+                created_at: now,
+                last_seen_at: None,
+                two_factor: false,
+            };
+            puts.push(user.put(user.id.key().to_vec()));
+            let team = TeamEntry {
+                id: crate::id::TeamId(number),
+                name: format!("Team {number}"),
+                members: BTreeSet::new(),
+                created_at: now,
+                dissolved_at: None,
+            };
+            puts.push(team.put(team.id.key().to_vec()));
+        }
+        self.app.writer.write(Plant(puts)).await.expect("written");
+    }
+
     /// Adds a person with [`PASSWORD`].
     pub(in crate::api) async fn add_user(
         &self,

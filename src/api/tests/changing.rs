@@ -15,6 +15,7 @@ async fn patch(desk: &Desk, path: &str, change: &Value) -> Value {
 #[tokio::test]
 async fn a_conversation_changes_field_by_field_and_null_empties() {
     let desk = desk().await;
+    desk.invent_people(3).await;
     let (id, _) = desk.arrive(SHOP, "anna", "x").await;
     let path = format!("/api/v1/conversations/{id}");
     let cases = [

@@ -222,6 +222,7 @@ async fn an_answer_that_crosses_anothers_is_409_with_that_answer_and_nothing_is_
 #[tokio::test]
 async fn a_change_that_expects_another_assignee_changes_nothing() {
     let desk = desk().await;
+    desk.invent_people(3).await;
     let (id, _) = desk.arrive(SHOP, "anna", "x").await;
     let (one, two) = ("usr_0000000000001", "usr_0000000000002");
     let path = format!("/api/v1/conversations/{id}");

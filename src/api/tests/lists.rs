@@ -137,6 +137,7 @@ async fn messages_and_contacts_are_paged_whole() {
 #[tokio::test]
 async fn the_feed_filters() {
     let desk = desk().await;
+    desk.invent_people(3).await;
     let (first, _) = desk.arrive(SHOP, "anna", "one").await;
     desk.app.clock.turn_to(noon().plus_millis(60_000));
     desk.arrive(PAGE, "boris", "two").await;
@@ -236,6 +237,7 @@ async fn a_filter_that_fits_little_is_followed_to_the_end() {
 #[tokio::test]
 async fn the_inbox_filters() {
     let desk = desk().await;
+    desk.invent_people(3).await;
     let (anna, _) = desk.arrive(SHOP, "anna", "About the fern").await;
     let (boris, _) = desk.arrive(PAGE, "boris", "Tea, please").await;
     let change = json!({ "team_id": "tea_0000000000002", "labels": ["vip"], "subject": "Číslo 7", "status": "resolved" });

@@ -184,6 +184,7 @@ pub(super) struct Things {
     message: String,
     contact: String,
     attachment: String,
+    ring: String,
 }
 
 pub(super) async fn things(
@@ -204,9 +205,11 @@ pub(super) async fn things(
         .json(As::Admin, Method::POST, &format!("{path}/messages"), &note)
         .await;
     assert!(noted.status.is_success(), "{}", noted.text());
+    let ring = desk.ring_of(&conversation);
     Things {
         channel,
         canary,
+        ring,
         conversation,
         message: message.to_string(),
         contact: contact.as_str().expect("an id").to_owned(),
@@ -216,13 +219,14 @@ pub(super) async fn things(
 
 impl Things {
     /// The ids and words that nobody may see who does not see the channel.
-    fn hidden(&self) -> [&str; 5] {
+    fn hidden(&self) -> [&str; 6] {
         [
             self.canary,
             &self.conversation,
             &self.message,
             &self.contact,
             &self.attachment,
+            &self.ring,
         ]
     }
 }
@@ -236,6 +240,7 @@ fn nowhere() -> Things {
         message: "msg_0000000000001".to_owned(),
         contact: "cus_0000000000001".to_owned(),
         attachment: "att_0000000000001".to_owned(),
+        ring: "rng_0000000000001".to_owned(),
     }
 }
 
@@ -246,6 +251,7 @@ pub(super) fn path_of(route: &Route, things: &Things) -> String {
         "conversations" | "messages" => &things.conversation,
         "contacts" => &things.contact,
         "attachments" => &things.attachment,
+        "bell" => &things.ring,
         "channels" | "replay" => things.channel,
         _ => "nothing",
     };

@@ -99,7 +99,7 @@ impl Route {
         self.path.contains('{')
             && matches!(
                 self.tag.as_str(),
-                "conversations" | "messages" | "contacts" | "channels" | "attachments"
+                "bell" | "conversations" | "messages" | "contacts" | "channels" | "attachments"
             )
     }
 
@@ -111,6 +111,7 @@ impl Route {
             "contacts" => &things.contact,
             "channels" | "replay" => &things.channel,
             "attachments" => &things.attachment,
+            "bell" => &things.ring,
             "tokens" => &things.token,
             "users" => &things.user,
             "quarantine" => &things.quarantined,
@@ -139,6 +140,7 @@ struct Things {
     contact: String,
     channel: String,
     attachment: String,
+    ring: String,
     token: String,
     quarantined: String,
     user: String,
@@ -171,6 +173,8 @@ async fn things(desk: &Desk) -> Things {
     let (conversation, message) = desk.arrive(SHOP, "canary-visitor", "canary-words").await;
     give_picture(desk).await;
     let conversation = conversation.to_string();
+    // It rings until it is answered below.
+    let ring = desk.ring_of(&conversation);
     let seen = desk
         .found(As::Admin, &format!("/api/v1/conversations/{conversation}"))
         .await;
@@ -204,6 +208,7 @@ async fn things(desk: &Desk) -> Things {
     let team = desk.json(As::Admin, Method::POST, "/api/v1/teams", &team);
     let team = team.await.json()["id"].as_str().expect("an id").to_owned();
     Things {
+        ring,
         conversation,
         message: message.to_string(),
         contact: seen["contact"]["id"].as_str().expect("an id").to_owned(),

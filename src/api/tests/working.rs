@@ -28,6 +28,7 @@ async fn activities(desk: &Desk, id: ConversationId) -> Vec<Value> {
 #[tokio::test]
 async fn each_change_is_told_once_in_the_conversation_and_counts_nowhere() {
     let desk = desk().await;
+    desk.invent_people(3).await;
     let (id, question) = desk.arrive(SHOP, "anna", "Where is it?").await;
     let path = format!("/api/v1/conversations/{id}");
     let before = desk.found(As::Admin, &path).await;

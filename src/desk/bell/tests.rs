@@ -13,10 +13,46 @@ use crate::desk::properties::message;
 use crate::desk::replies::{Kind, Write};
 use crate::desk::testing::{BASE_MS, CHANNEL, Desk};
 use crate::id::WorkId;
+use crate::store::entry::{Role, UserEntry};
 use crate::store::record::AuthorRecord;
 use crate::store::{InboxPage, Read};
 
 const ANA: UserId = UserId(7);
+
+/// A desk with Ana.
+struct Hire;
+
+impl Decision for Hire {
+    type Answer = ();
+
+    fn decide(&self, draft: &mut Draft<'_>) -> Found<()> {
+        let now = draft.now();
+        let ana = UserEntry {
+            id: ANA,
+            email: "ana@shop.example".to_owned(),
+            name: "Ana".to_owned(),
+            role: Role::Agent,
+            channels: None,
+            password: None,
+            disabled: false,
+            joined_at: Some(now),
+            generation: 0,
+            invitation: None,
+            available: true,
+            created_at: now,
+            last_seen_at: None,
+            two_factor: false,
+        };
+        draft.put(ana.put(ANA.key().to_vec()));
+        Ok(())
+    }
+}
+
+fn desk() -> Desk {
+    let mut desk = Desk::new();
+    desk.decide(&[Hire]);
+    desk
+}
 
 fn rings(desk: &Desk) -> Vec<RingEntry> {
     let found = RingEntry::scan(&desk.store, &[], None, 10_000).expect("memory");
@@ -118,7 +154,7 @@ fn states(desk: &Desk) -> Vec<(RingState, Option<RingEnd>)> {
 
 #[test]
 fn a_message_rings_once_however_many_follow_and_being_assigned_takes_it() {
-    let mut desk = Desk::new();
+    let mut desk = desk();
     arrive(&mut desk, "t", 1);
     arrive(&mut desk, "t", 2);
     assert_eq!(states(&desk), [(RingState::Ringing, None)]);
@@ -143,7 +179,7 @@ fn a_message_rings_once_however_many_follow_and_being_assigned_takes_it() {
 
 #[test]
 fn what_was_taken_and_given_back_rings_anew() {
-    let mut desk = Desk::new();
+    let mut desk = desk();
     arrive(&mut desk, "t", 1);
     change(&mut desk, "t", |to| to.assignee = Some(Some(ANA)));
     change(&mut desk, "t", |to| to.assignee = Some(None));
@@ -155,7 +191,7 @@ fn what_was_taken_and_given_back_rings_anew() {
 
 #[test]
 fn an_answer_silences_at_once_ends_when_sent_and_rings_on_when_it_fails() {
-    let mut desk = Desk::new();
+    let mut desk = desk();
     arrive(&mut desk, "t", 1);
     let id = reply(&mut desk, "t");
     assert!(!rings(&desk)[0].sounds());
@@ -176,7 +212,7 @@ fn an_answer_silences_at_once_ends_when_sent_and_rings_on_when_it_fails() {
 
 #[test]
 fn resolving_and_snoozing_end_it_and_opening_again_rings() {
-    let mut desk = Desk::new();
+    let mut desk = desk();
     arrive(&mut desk, "t", 1);
     change(&mut desk, "t", |to| to.status = Some(Status::Resolved));
     assert_eq!(states(&desk), [(RingState::Ended, Some(RingEnd::Resolved))]);
@@ -189,7 +225,7 @@ fn resolving_and_snoozing_end_it_and_opening_again_rings() {
 
 #[test]
 fn what_is_older_than_news_is_shown_and_not_rung() {
-    let mut desk = Desk::new();
+    let mut desk = desk();
     let old = message("t", "old", Direction::Inbound, -100_000);
     desk.deliver(&[old]);
     assert!(conversation(&desk, "t").waiting_since.is_some());
@@ -198,7 +234,7 @@ fn what_is_older_than_news_is_shown_and_not_rung() {
 
 #[test]
 fn it_climbs_step_by_step_and_missed_steps_are_not_made_up_for() {
-    let mut desk = Desk::new();
+    let mut desk = desk();
     arrive(&mut desk, "t", 1);
     let mut seen = vec![rings(&desk)[0].step];
     for _ in 0..40 {
@@ -220,7 +256,7 @@ fn it_climbs_step_by_step_and_missed_steps_are_not_made_up_for() {
 
 #[test]
 fn two_take_at_once_and_one_has_it() {
-    let mut desk = Desk::new();
+    let mut desk = desk();
     arrive(&mut desk, "t", 1);
     let ring = rings(&desk)[0].id;
     let take = |user: u64| Take {
@@ -244,7 +280,7 @@ fn two_take_at_once_and_one_has_it() {
 
 #[test]
 fn the_ledger_has_a_line_for_each_telling() {
-    let mut desk = Desk::new();
+    let mut desk = desk();
     arrive(&mut desk, "t", 1);
     let ring = rings(&desk)[0].id;
     let told = |result, device| NoteAttempt {
@@ -340,7 +376,7 @@ proptest! {
     fn f34_whatever_happens_nobody_waits_unheard(
         deeds in proptest::collection::vec((0..10_u8, 0..3_u8, 0..4_000_i64), 1..60),
     ) {
-        let mut desk = Desk::new();
+        let mut desk = desk();
         let mut number = 0;
         let mut answers = Vec::new();
         for (deed, thread, seconds) in deeds {

@@ -134,17 +134,36 @@ impl Entry for InvitationEntry {
     const TABLE: Table = Table::Invitations;
 }
 
+/// What people set for themselves, by name.
+pub type Preferences = serde_json::Map<String, serde_json::Value>;
+
 /// What a person has set for themselves. Key: the person's id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreferencesEntry {
     /// A JSON object.
     pub json: String,
 }
 
 impl PreferencesEntry {
+    /// The same after a change, by name; `null` takes one away.
+    #[must_use]
+    pub fn merged(&self, changes: &Preferences) -> Self {
+        let mut all = self.object();
+        for (name, value) in changes {
+            if value.is_null() {
+                all.remove(name);
+            } else {
+                all.insert(name.clone(), value.clone());
+            }
+        }
+        Self {
+            json: serde_json::Value::Object(all).to_string(),
+        }
+    }
+
     /// As an object; what cannot be read is an empty one.
     #[must_use]
-    pub fn object(&self) -> serde_json::Map<String, serde_json::Value> {
+    pub fn object(&self) -> Preferences {
         serde_json::from_str(&self.json).unwrap_or_default()
     }
 }

@@ -44,7 +44,7 @@ export const router = new Router();
 
 /** A path of this desk to go to after signing in: never another site, never anything but the desk (S11). */
 export function safeReturn(wanted: string | null): string {
-  if (!wanted || !/^\/(desk(\/[\w\-./%]*)?)?(\?[\w\-.=&%]*)?$/.test(wanted) || wanted.includes('//')) return '/';
+  if (!wanted || !/^\/(desk(\/[\w\-./%]*)?)?(\?[\w\-.=&%]*)?$/.test(wanted) || /\/{2}/.test(wanted)) return '/';
   // A browser takes `..` and `%2e%2e` for a way out of the desk, and some a slash that is written as `%2f` for one.
   if (/(\.|%2e){2}|%2f|%5c/i.test(wanted)) return '/';
   try {

@@ -1,4 +1,5 @@
 import { api } from '../../lib/api/client';
+import { t } from '../../lib/i18n/index.svelte';
 import { router } from '../../lib/router.svelte';
 import { session } from '../../lib/state/session.svelte';
 import { stream } from '../../lib/stream/index.svelte';
@@ -64,6 +65,7 @@ class Hearing {
     const offs = [
       ...['conversation.created', 'conversation.updated', 'message.created', 'message.updated'].map((type) =>
         stream.on(type, ({ data }) => this.#take(data.conversation))),
+      stream.on('bell.rung', ({ data }) => void this.#told(data.ring)),
       stream.on('reset', () => void this.#read()),
       stream.on('contact.deleted', () => void this.#read()),
       stream.onAlarm(() => void this.#ring()),
@@ -160,6 +162,25 @@ class Hearing {
       this.#policy.hush(word.hushed, Date.now());
       this.#schedule();
     } else void this.#look();
+  }
+
+  /** What rings for this person stands on this desk, and the ledger hears so: to have been shown is not to have been taken. */
+  async #told(ring: unknown): Promise<void> {
+    if (typeof ring !== 'object' || ring === null) return;
+    const { id, conversation_id, state, silenced } = ring as Record<string, unknown>;
+    if (typeof id !== 'string' || typeof conversation_id !== 'string' || state !== 'ringing' || silenced) return;
+    if (!this.#policy.get(conversation_id) || !session.may('write')) return;
+    // One tab says it: the one that sounds, or where none does one that is looked at.
+    if (!this.#leads && (this.#elsewhere || document.hidden)) return;
+    const seen = this.stands === 'on' || !document.hidden;
+    try {
+      await api.POST('/api/v1/bell/{id}/shown', {
+        params: { path: { id } },
+        body: { device: 'desk', device_id: null, failed: !seen, detail: seen ? null : t('hearing.notShown') },
+      });
+    } catch {
+      // The ledger misses a line; who rings next does not depend on it.
+    }
   }
 
   #take(conversation: unknown): void {

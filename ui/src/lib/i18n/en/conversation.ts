@@ -212,6 +212,6 @@ export const conversation = {
   'person.heard.rang': 'rang {names}',
   'person.heard.shown': 'shown to {names}',
   'person.heard.taken': 'taken by {names}',
-  'person.heard.nobody': 'there was nobody to ring',
+  'person.heard.nobody': 'rang, and no desk has shown it yet',
   'person.messages': '{count, plural, one {# message} other {# messages}}',
 } as const;

@@ -31,4 +31,5 @@ export const hearing = {
   'hearing.away': 'Not connected since {time}. What you write is kept.',
   'hearing.tryNow': 'Try now',
   'hearing.back': 'Connected again.',
+  'hearing.notShown': 'The desk was in the background, and its sound was off.',
 } as const;
