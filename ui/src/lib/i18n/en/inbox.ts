@@ -72,17 +72,6 @@ export const inbox = {
   'list.failed': 'The conversations could not be read.',
   'list.arrived': '{name} wrote: {text}',
 
-  'attachment.image': 'Picture',
-  'attachment.audio': 'Voice message',
-  'attachment.video': 'Video',
-  'attachment.file': 'File',
-  'attachment.location': 'Place',
-  'attachment.sticker': 'Sticker',
-  'attachment.contact': 'Contact',
-  'attachment.link': 'Link',
-  'attachment.story': 'Story',
-  'attachment.template': 'Card',
-  'attachment.unsupported': 'Something this desk cannot show',
   'attachment.named': '{kind}: {name}',
 
   'select.one': 'Select {name}',
