@@ -40,9 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
-    if Command::new(npm).arg("--version").output().is_err() {
+    if !is_there(npm) || !node_is_new_enough() {
         tell(
-            "warning=npm was not found: the daemon is built without its desk (install Node.js 20.19 or later, or set DESKBELL_UI_DIST)",
+            "warning=npm of Node.js 20.19 or later was not found: the daemon is built without its desk (install it, or set DESKBELL_UI_DIST)",
         );
         return Ok(placeholder(&out)?);
     }
@@ -58,6 +58,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         fs::write(&stamp, &lock)?;
     }
     run(npm, ["run", "build"], &ui, &out)
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+/// Whether Node.js is 20.19 or later, which Vite wants.
+fn node_is_new_enough() -> bool {
+    let told = Command::new("node").arg("--version").output();
+    let told = told.map(|output| output.stdout).unwrap_or_default();
+    let version = String::from_utf8_lossy(&told).trim().replacen('v', "", 1);
+    let mut numbers = version
+        .split('.')
+        .map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(20), Some(19))
 }
 
 fn variable(name: &str) -> Result<std::ffi::OsString, String> {
@@ -103,7 +118,7 @@ fn run<'a>(
 
 fn placeholder(out: &Path) -> io::Result<()> {
     let page = "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Deskbell</title></head>\n<body>\n<h1>Deskbell</h1>\n\
-                <p>This program was built without its desk, because npm was not found. Install Node.js 20.19 or later and build \
+                <p>This program was built without its desk, because npm of Node.js 20.19 or later was not found. Install Node.js 20.19 or later and build \
                 again. The API works: see <a href=\"/docs\">/docs</a>.</p>\n</body>\n</html>\n";
     fs::create_dir_all(out)?;
     fs::write(out.join("index.html"), page)
