@@ -46,6 +46,7 @@ async fn fill(daemon: &Daemon) -> impl Fn(&str) -> String {
         text(&first("conversations").await["id"]),
         text(&first("contacts").await["id"]),
     );
+    let ring = text(&first("bell").await["id"]);
     let form = reqwest::multipart::Form::new().part(
         "file",
         reqwest::multipart::Part::text("a note").file_name("note.txt"),
@@ -69,6 +70,8 @@ async fn fill(daemon: &Daemon) -> impl Fn(&str) -> String {
             &person
         } else if path.contains("/conversations/") {
             &conversation
+        } else if path.contains("/bell/") {
+            &ring
         } else if path.contains("/contacts/") {
             &contact
         } else if path.contains("/attachments/") {
