@@ -17,6 +17,7 @@ const DUMB_MS = 10_000;
 class Stream {
   state = $state<LineState>('connecting');
   awaySince = $state<number | null>(null);
+  #wasLive = false;
   #hears = new Map<string, Set<Hear>>();
   #alarms = new Set<() => void>();
   #say: ((said: ToWorker) => void) | null = null;
@@ -136,6 +137,10 @@ class Stream {
   #stands(state: LineState, awaySince: number | null): void {
     this.state = state;
     this.awaySince = awaySince;
+    // The first time: what was read before the line was there may miss what came in between.
+    if (state !== 'live' || this.#wasLive) return;
+    this.#wasLive = true;
+    this.deliver(readAnew());
   }
 }
 
