@@ -61,7 +61,7 @@ for (const kind of DESKS) {
       const { conversation_id: id } = await desk.message("Can I pay on delivery?");
       const text = "Yes, by card <b>or</b> cash.\nSee you soon!";
       const answers = [];
-      for (let tries = 0; tries < 2; tries += 1) answers.push(await desk.ask("POST", `conversations/${id}/messages`, { text }, { "Idempotency-Key": "the same" }));
+      for (let tries = 0; tries < 2; tries += 1) answers.push(await desk.ask("POST", `conversations/${id}/messages`, { text }, { "Idempotency-Key": "the-same" }));
       assert.deepEqual(answers.map((answer) => answer.status), [202, 202]);
       assert.equal(answers[0].body.id, answers[1].body.id);
       await chat.turns.filter({ hasText: "Yes, by card <b>or</b> cash." }).waitFor();
