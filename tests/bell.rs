@@ -121,7 +121,7 @@ async fn a_kill_loses_no_ring_and_repeats_no_step() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let mut events = Events::open(&daemon, ADMIN, Some(0)).await;
-    let told = events.until_quiet(Duration::from_secs(3)).await;
+    let told = events.up_to_head(&daemon, PATIENCE).await;
     let mut steps: Vec<_> = told
         .iter()
         .filter(|told| told.kind == "bell.rung")

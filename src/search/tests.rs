@@ -24,7 +24,7 @@ use crate::writer::Writer;
 
 const SHOP: ChannelNo = ChannelNo(1);
 /// Longer than any machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A desk whose daemon may be started again.
 struct World {

@@ -322,7 +322,7 @@ pub(crate) async fn go(daemon: &Daemon, canaries: &mut Canaries, read: &mut Read
         .push(("a request that cannot be read".to_owned(), answer));
     let told = Events::open(daemon, &token, Some(0))
         .await
-        .until_quiet(Duration::from_millis(700))
+        .up_to_head(daemon, Duration::from_secs(60))
         .await;
     read.pages
         .push(("the stream".to_owned(), format!("{told:?}")));

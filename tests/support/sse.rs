@@ -88,7 +88,37 @@ impl Events {
         }
     }
 
-    /// Every event until nothing comes for `quiet`, or the end.
+    /// Every event up to the first that fits, with that one, each within `patience` of the one before.
+    pub(crate) async fn up_to(
+        &mut self,
+        patience: Duration,
+        fits: impl Fn(&Told) -> bool,
+    ) -> Vec<Told> {
+        let mut events = Vec::new();
+        loop {
+            match self.next(patience).await {
+                Heard::Event(told) => {
+                    let last = fits(&told);
+                    events.push(told);
+                    if last {
+                        return events;
+                    }
+                }
+                Heard::Comment => {}
+                other => panic!("the event never came after {}: {other:?}", events.len()),
+            }
+        }
+    }
+
+    /// Every event up to the newest that is in the log now, each within `patience` of the one before. Something of the log
+    /// must be still to come, and this reader must be one who may see the newest.
+    pub(crate) async fn up_to_head(&mut self, daemon: &Daemon, patience: Duration) -> Vec<Told> {
+        let head = daemon.head().await;
+        self.up_to(patience, |told| told.id >= Some(head)).await
+    }
+
+    /// Every event until nothing comes for `quiet`, or the end. Only to see that nothing comes: a loaded machine may pause
+    /// for longer than that in the middle of what is to come, for which there is [`Self::up_to`].
     pub(crate) async fn until_quiet(&mut self, quiet: Duration) -> Vec<Told> {
         let mut events = Vec::new();
         loop {

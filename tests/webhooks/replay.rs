@@ -18,7 +18,7 @@ async fn deliver_fifty_times(daemon: &Daemon, body: &str) {
 async fn created(daemon: &Daemon, mid: &str) -> usize {
     let mut stream = Events::open(daemon, ADMIN, Some(0)).await;
     let all = stream
-        .until_quiet(std::time::Duration::from_millis(700))
+        .up_to_head(daemon, std::time::Duration::from_secs(60))
         .await;
     let about =
         |told: &&crate::support::sse::Told| told.data["data"]["message"]["external_id"] == mid;

@@ -109,38 +109,62 @@ fn distance(mut one: Vec<Duration>, mut other: Vec<Duration>) -> f64 {
 
 #[tokio::test]
 async fn s02_whoever_cannot_sign_in_waits_as_long() {
+    // A difference that is there shows in every round; one that a busy machine made does not.
+    const ROUNDS: usize = 4;
     const EACH: usize = 120;
+    // p = 0.05 lies at 1.358 × √(2/n) for two samples of n. A loaded machine is loaded unevenly: twice that is still far
+    // from any difference worth knowing.
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let limit = 2.0 * 1.358 * (2.0 / EACH as f64).sqrt();
     let desk = desk().await;
+    let mut found = Vec::new();
+    for round in 0..ROUNDS {
+        let (of_known, of_unknown) = times_of_failures(&desk, round, EACH).await;
+        // The measure is tried against half of the times of one sample: what would be found if one of them returned
+        // before the hash.
+        let without_hash = of_unknown.iter().map(|time| *time / 2).collect();
+        assert!(
+            distance(of_known.clone(), without_hash) > limit,
+            "the measure sees nothing"
+        );
+        found.push(distance(of_known, of_unknown));
+        if found[round] < limit {
+            return;
+        }
+    }
+    panic!("{found:?}, each above {limit}");
+}
+
+/// How long it takes to fail to sign in: at accounts that are there, and at ones that are not.
+async fn times_of_failures(
+    desk: &Desk,
+    round: usize,
+    each: usize,
+) -> (Vec<Duration>, Vec<Duration>) {
     let mut known = Vec::new();
-    for number in 0..EACH {
-        let email = format!("known{number}@shop.example");
+    for number in 0..each {
+        let email = format!("known{round}-{number}@shop.example");
         desk.add_user(&email, Role::Agent, None).await;
         known.push(email);
     }
-    // One after the other in turn, so that what else the machine does falls on both alike.
+    // One after the other, each as often first as second: what else the machine does falls on both alike, and so does what
+    // a try leaves behind, since a failure at a known account is still being noted when the next one tries.
     let (mut of_known, mut of_unknown) = (Vec::new(), Vec::new());
     for (number, email) in known.iter().enumerate() {
-        let unknown = format!("nobody{number}@shop.example");
-        for (email, times) in [(email, &mut of_known), (&unknown, &mut of_unknown)] {
-            let browser = Browser::new(u32::try_from(number).expect("small"));
+        let unknown = format!("nobody{round}-{number}@shop.example");
+        let mut pair = [(email, &mut of_known), (&unknown, &mut of_unknown)];
+        if number % 2 == 1 {
+            pair.reverse();
+        }
+        for (email, times) in pair {
+            let browser = Browser::new(u32::try_from(round * each + number).expect("small"));
             let begun = Instant::now();
-            let answer = browser.sign_in(&desk, email, "a wrong password").await;
+            let answer = browser.sign_in(desk, email, "a wrong password").await;
             times.push(begun.elapsed());
             answer.problem(401);
         }
     }
-    let found = distance(of_known.clone(), of_unknown.clone());
-    // p = 0.05 lies at 1.358 × √(2/n) for two samples of n. A distance that begins to be seen by chance is tried against
-    // half of the times of one sample: what would be found if one of them returned before the hash.
-    #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let at_five_percent = 1.358 * (2.0 / EACH as f64).sqrt();
-    // A loaded machine is loaded unevenly: twice that is still far from any difference worth knowing.
-    assert!(found < 2.0 * at_five_percent, "{found}");
-    let without_hash = of_unknown.iter().map(|time| *time / 2).collect();
-    assert!(
-        distance(of_known, without_hash) > 2.0 * at_five_percent,
-        "the measure sees nothing"
-    );
+    (of_known, of_unknown)
 }
 
 #[tokio::test]

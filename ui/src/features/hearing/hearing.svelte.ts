@@ -36,7 +36,8 @@ class Hearing {
   #policy = new Policy();
   #words: BroadcastChannel | null = null;
   #started = false;
-  #reading = false;
+  /** What the stream has told since who waits was asked for; null where nothing is being read. */
+  #meanwhile: Waiting[] | null = null;
   #readAgain = false;
   #playing = false;
   #badge = -1;
@@ -185,6 +186,7 @@ class Hearing {
 
   #take(conversation: unknown): void {
     if (typeof conversation !== 'object' || conversation === null || !('id' in conversation)) return;
+    this.#meanwhile?.push(conversation as Waiting);
     this.#put(conversation as Waiting);
     this.#count();
     this.#schedule();
@@ -202,14 +204,16 @@ class Hearing {
 
   /** Reads who waits: at the start, and where the stream says that what is known is old. */
   async #read(): Promise<void> {
-    if (this.#reading) {
+    if (this.#meanwhile) {
       this.#readAgain = true;
       return;
     }
-    this.#reading = true;
+    this.#meanwhile = [];
     try {
       const found = await waitingConversations();
-      const rings = found.flatMap((one) => ringingOf(one, session.userId, this.preferences.others) ?? []);
+      // The answer may be older than what came while it was on its way.
+      const now = new Map([...found, ...this.#meanwhile].map((conversation) => [conversation.id, conversation]));
+      const rings = [...now.values()].flatMap((one) => ringingOf(one, session.userId, this.preferences.others) ?? []);
       this.#policy.set(rings, Date.now());
       this.noticed();
       this.#count();
@@ -218,7 +222,7 @@ class Hearing {
       // The line is away: it says `reset` or resumes, and what comes then is heard.
       setTimeout(() => { if (this.#started) void this.#read(); }, 15_000);
     } finally {
-      this.#reading = false;
+      this.#meanwhile = null;
       if (this.#readAgain) {
         this.#readAgain = false;
         void this.#read();
