@@ -417,7 +417,8 @@ pub const fn right_of(role: Role) -> Right {
     }
 }
 
-fn scope_of(channels: &Channels, slugs: Option<&BTreeSet<String>>) -> Scope {
+/// What somebody may see to whom these channels are open, by their slugs; `None`: all.
+pub fn scope_of(channels: &Channels, slugs: Option<&BTreeSet<String>>) -> Scope {
     match slugs {
         None => Scope::of_all_channels(),
         Some(slugs) => Scope::of_channels(slugs.iter().filter_map(|id| channels.number_of(id))),

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod desk;
 pub mod downloads;
+pub mod duty;
 pub mod erasure;
 pub mod export;
 pub mod figures;

@@ -7,12 +7,14 @@
 mod steps;
 #[cfg(test)]
 mod tests;
+mod whom;
 
 use std::sync::Arc;
 
 use deskbell_sdk::{DeliveryState, Direction, Time};
 
 pub use steps::Steps;
+pub use whom::{ESCALATION, EVERYBODY, ON_CALL, Person, whom};
 
 use super::Decision;
 use crate::id::{ConversationId, DeviceId, MessageId, RingId, UserId};
