@@ -418,6 +418,7 @@ pub(crate) fn daemon(
         search: crate::search::Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),
+        duty: crate::duty::Duty::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),
         held: crate::held::Held::new(false),

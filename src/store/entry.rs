@@ -4,6 +4,7 @@ mod audit;
 mod bell;
 mod erasure;
 mod factors;
+mod hours;
 mod people;
 mod teams;
 mod working;
@@ -18,9 +19,15 @@ use sha2::{Digest, Sha256};
 pub use audit::{
     Actor, ActorKind, AuditDetail, AuditEntry, AuditHead, AuditRecord, AuditTarget, AuditValue,
 };
-pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
+pub use bell::{
+    Alarm, AlarmEntry, AlarmKind, Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState,
+};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};
+pub use hours::{
+    AfterHours, AnswerBy, AutoAnsweredEntry, ChannelHoursEntry, Day, OnCallEntry, Span,
+    UserHoursEntry, WeekEntry,
+};
 pub use people::{
     EmailEntry, InvitationEntry, Preferences, PreferencesEntry, Role, SET_UP_KEY, SessionEntry,
     UserEntry, UserStatus, email_key,
