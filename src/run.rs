@@ -247,6 +247,8 @@ async fn serve_desk(
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(crate::bell::run(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::run(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::heartbeat(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),

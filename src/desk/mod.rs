@@ -7,6 +7,7 @@
 pub mod access;
 mod activities;
 pub mod after_hours;
+pub mod alarms;
 pub mod albums;
 pub mod arrivals;
 pub mod audit;

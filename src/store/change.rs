@@ -202,6 +202,8 @@ pub enum Table {
     AutoAnswered = 93,
     /// What is wrong.
     Alarms = 94,
+    /// When something usually comes in each channel.
+    Rhythms = 95,
     /// What people have begun to write.
     Unsent = 60,
     /// Canned replies.

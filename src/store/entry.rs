@@ -6,6 +6,7 @@ mod erasure;
 mod factors;
 mod hours;
 mod people;
+mod rhythm;
 mod teams;
 mod working;
 
@@ -32,6 +33,7 @@ pub use people::{
     EmailEntry, InvitationEntry, Preferences, PreferencesEntry, Role, SET_UP_KEY, SessionEntry,
     UserEntry, UserStatus, email_key,
 };
+pub use rhythm::RhythmEntry;
 pub use teams::TeamEntry;
 pub use working::{
     CannedReplyEntry, DeskSettings, LabelEntry, ReadPosition, UnreadUntil, UnsentEntry, ViewEntry,

@@ -45,6 +45,21 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "alarms",
+        &[
+            "app",
+            "bell",
+            "channels",
+            "desk",
+            "duty",
+            "http_client",
+            "id",
+            "intake",
+            "server",
+            "store",
+        ],
+    ),
+    (
         "app",
         &[
             "access",
@@ -202,6 +217,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "run",
         &[
             "access",
+            "alarms",
             "backup",
             "bell",
             "erasure",

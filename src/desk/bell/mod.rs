@@ -25,8 +25,8 @@ use crate::id::{ConversationId, DeviceId, MessageId, RingId, UserId};
 use crate::store::change::EventBody;
 use crate::store::draft::Draft;
 use crate::store::entry::{
-    AfterHours, Attempt, AttemptResult, ChannelHoursEntry, Entry, OpenRing, RingEnd, RingEntry,
-    RingState,
+    AfterHours, Alarm, Attempt, AttemptResult, ChannelHoursEntry, Entry, OpenRing, RingEnd,
+    RingEntry, RingState,
 };
 use crate::store::record::{ChannelNo, ConversationRecord, MessageKind, MessageRecord, Status};
 use crate::store::{Found, Scope};
@@ -293,6 +293,52 @@ fn finish(draft: &mut Draft<'_>, mut ring: RingEntry, state: RingState, end: Opt
     }
 }
 
+/// Begins the ring of an alarm.
+pub(super) fn begin_alarm(
+    draft: &mut Draft<'_>,
+    alarm: Alarm,
+    channel: Option<ChannelNo>,
+    steps: &Steps,
+) -> RingEntry {
+    let now = draft.now();
+    let ring = RingEntry {
+        id: RingId(draft.new_id()),
+        conversation: None,
+        message: None,
+        channel,
+        state: RingState::Ringing,
+        step: 1,
+        started_at: now,
+        next_step_at: Some(steps.after(1, now, now)),
+        taken_at: None,
+        taken_by: None,
+        ended: None,
+        ended_at: None,
+        silenced_by: None,
+        assignee: None,
+        attempts: Vec::new(),
+        held_until: None,
+        alarm: Some(alarm),
+    };
+    keep(draft, &ring);
+    draft.bell_rung(ring.clone());
+    ring
+}
+
+/// Ends the ring of an alarm, since nothing is wrong any more. Devices that sound hear it.
+pub(super) fn finish_alarm(draft: &mut Draft<'_>, ring: RingEntry) {
+    let id = ring.id;
+    finish(draft, ring, RingState::Ended, Some(RingEnd::Resolved));
+    if let Ok(Some(ring)) = draft.entry::<RingEntry>(&RingEntry::key(id)) {
+        draft.bell_acknowledged(ring);
+    }
+}
+
+/// Writes what is told of an alarm that rings; it does not ring anew for that.
+pub(super) fn keep_alarm(draft: &mut Draft<'_>, ring: &RingEntry) {
+    keep(draft, ring);
+}
+
 /// The next step of a ring is due.
 #[derive(Clone, Debug)]
 pub struct Climb {
@@ -316,7 +362,9 @@ impl Decision for Climb {
         if !goes_on || !ring.is_held() && !ring.next_step_at.is_some_and(is_due) {
             return Ok(None);
         }
-        let held_until = held_until(draft, ring.channel, now)?;
+        // An alarm waits for nothing.
+        let channel = ring.channel.filter(|_| ring.alarm.is_none());
+        let held_until = held_until(draft, channel, now)?;
         if ring.is_held() && held_until.is_some() && ring.held_until == held_until {
             return Ok(None);
         }
