@@ -1,0 +1,3 @@
+export const devices = {
+  'settings.devices': 'Your devices',
+} as const;
