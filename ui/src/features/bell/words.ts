@@ -27,6 +27,9 @@ export function whoOf(id: string | null | undefined): string {
   return people.name(id) ?? (id.startsWith('tok_') ? t('bell.aToken') : t('common.unknownPerson'));
 }
 
+/** The name that stands for a person, for their initials. */
+export const fullName = (id: string): string | null => (id === session.me?.id ? (session.me?.name ?? null) : people.name(id));
+
 const DEVICES: Record<string, Key> = {
   desk: 'bell.device.desk', 'web-push': 'bell.device.webPush', desktop: 'bell.device.desktop', hook: 'bell.device.hook', command: 'bell.device.command',
 };
