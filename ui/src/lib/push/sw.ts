@@ -1,11 +1,15 @@
 /// <reference lib="webworker" />
 import { Bell } from './bell';
 import { kept } from './kept';
+import { within } from './within';
 
 // The desk's service worker, built into one file at `/sw.js`. It rings while the desk is closed, and that is all: it
 // answers no request of a page and caches nothing, so that nobody sees yesterday's desk.
 
 const scope = self as unknown as ServiceWorkerGlobalScope;
+/** Nothing holds a push up for longer than this, in milliseconds: the next one waits behind it. */
+const ANSWER_MS = 10_000;
+const BROWSER_MS = 2_000;
 /** Made of the worker's own text when it is built. */
 const VERSION = '__WORKER_VERSION__';
 
@@ -14,10 +18,11 @@ const bell = new Bell({
   shown: (tag) => scope.registration.getNotifications(tag === undefined ? {} : { tag }),
   tabs: async () => [...(await scope.clients.matchAll({ type: 'window', includeUncontrolled: true }))],
   openTab: (url) => scope.clients.openWindow(url),
-  fetch: (...of) => scope.fetch(...of),
+  fetch: (input, init) => scope.fetch(input, { ...init, signal: AbortSignal.timeout(ANSWER_MS) }),
   memory: kept,
-  subscription: () => scope.registration.pushManager.getSubscription(),
-  subscribe: (key) => scope.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key }),
+  // Without its maker's push service a browser may never say whether it has a subscription.
+  subscription: () => within(BROWSER_MS, scope.registration.pushManager.getSubscription()),
+  subscribe: (key) => within(ANSWER_MS, scope.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key })),
   badge: (count) => void scope.navigator.setAppBadge?.(count).catch(() => {}),
   later: (milliseconds, what) => setTimeout(what, milliseconds),
   rest: (milliseconds) => new Promise((done) => setTimeout(done, milliseconds)),

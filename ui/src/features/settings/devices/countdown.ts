@@ -1,7 +1,8 @@
 /** How long a code is good for, as `9:05`; null once it has run out. */
 export function left(expiresAt: string, now: Date): string | null {
-  const seconds = Math.ceil((Date.parse(expiresAt) - now.getTime()) / 1000);
-  if (!(seconds > 0)) return null;
+  const rest = Date.parse(expiresAt) - now.getTime();
+  if (!(rest > 0)) return null;
+  const seconds = Math.floor(rest / 1000);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
 }
 
