@@ -42,21 +42,14 @@ pub fn people(app: &Daemon, channel: ChannelNo, now: Time) -> Found<Vec<Person>>
     Ok(roster(app)?.people(channel, slug, now))
 }
 
-/// Who is told of a ring at a time, by its step: nobody while it is silent. Of an alarm the administrators, and where
-/// there is none everybody who may answer.
+/// Who is told of a ring at a time, by its step.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn told(app: &Daemon, ring: &RingEntry, now: Time) -> Found<Vec<UserId>> {
-    if !ring.sounds() {
-        return Ok(Vec::new());
-    }
-    if ring.alarm.is_some() {
-        let people = administrators(app, now)?;
+    let people = people_of(app, ring, now)?;
+    let Some(conversation) = ring.conversation else {
         return Ok(whom(ring.step, None, &BTreeSet::new(), &people));
-    }
-    let (Some(channel), Some(conversation)) = (ring.channel, ring.conversation) else {
-        return Ok(Vec::new());
     };
     let conversation = app.store.conversation(&Scope::whole_desk(), conversation)?;
     let team = match conversation.and_then(|conversation| conversation.team) {
@@ -64,8 +57,20 @@ pub fn told(app: &Daemon, ring: &RingEntry, now: Time) -> Found<Vec<UserId>> {
         None => None,
     };
     let team = team.map(|team| team.members).unwrap_or_default();
-    let people = people(app, channel, now)?;
     Ok(whom(ring.step, ring.assignee, &team, &people))
+}
+
+/// Those who could be told of a ring: nobody while it is silent; of an alarm the administrators; else as [`people`].
+///
+/// # Errors
+/// The store cannot be read.
+pub fn people_of(app: &Daemon, ring: &RingEntry, now: Time) -> Found<Vec<Person>> {
+    match ring.channel {
+        _ if !ring.sounds() => Ok(Vec::new()),
+        _ if ring.alarm.is_some() => administrators(app, now),
+        Some(channel) => people(app, channel, now),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// All administrators, and how they stand at a time: who is told of what is wrong with the desk itself.
