@@ -233,7 +233,15 @@ async fn what_waits_for_its_channel_survives_a_kill_and_rings_when_the_hours_cha
     let folder = tempfile::tempdir().expect("a folder");
     let mut daemon = Daemon::start(folder.path(), &config(""));
     // Closed for at least a day, whatever day it is.
-    let days = ["thursday", "friday", "saturday", "sunday", "monday", "tuesday", "wednesday"];
+    let days = [
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "monday",
+        "tuesday",
+        "wednesday",
+    ];
     let today = usize::try_from(now_ms() / 86_400_000 % 7).expect("small");
     let span = json!({ "day": days[(today + 3) % 7], "from": "09:00", "to": "17:00" });
     let hours = json!({ "open": { "time_zone": "UTC", "spans": [span] }, "after_hours": "hold" });
@@ -251,7 +259,10 @@ async fn what_waits_for_its_channel_survives_a_kill_and_rings_when_the_hours_cha
     put(&daemon, &hours).await;
     arrives(&daemon, "p1", "m1", now_ms()).await;
     let held = rings(&daemon).await;
-    assert_eq!((&held[0]["step"], &held[0]["state"]), (&json!(0), &json!("ringing")));
+    assert_eq!(
+        (&held[0]["step"], &held[0]["state"]),
+        (&json!(0), &json!("ringing"))
+    );
     assert!(held[0]["held_until"].is_string());
     daemon.kill();
     daemon = Daemon::start_as_it_is(folder.path());
@@ -263,5 +274,8 @@ async fn what_waits_for_its_channel_survives_a_kill_and_rings_when_the_hours_cha
         (ring["step"] == 1).then_some(ring)
     };
     let ring = until("it rings", rung).await;
-    assert_eq!((&ring["held_until"], &ring["silenced"]), (&Value::Null, &json!(false)));
+    assert_eq!(
+        (&ring["held_until"], &ring["silenced"]),
+        (&Value::Null, &json!(false))
+    );
 }

@@ -19,7 +19,7 @@ use crate::app::{App, Daemon};
 use crate::desk::Decision;
 use crate::desk::alarms::{End, Raise};
 use crate::desk::bell::EVERYBODY;
-use crate::id::RingId;
+use crate::id::{ConversationId, RingId};
 use crate::store::change::EventBody;
 use crate::store::draft::Draft;
 use crate::store::entry::{AlarmEntry, Entry, OpenRing, RhythmEntry, RingEntry};
@@ -40,7 +40,7 @@ const BATCH: usize = 512;
 #[derive(Debug, Default)]
 struct Seen {
     /// The rings of conversations that sound: their channel and step.
-    ringing: HashMap<RingId, (ChannelNo, u32)>,
+    ringing: HashMap<ConversationId, (RingId, ChannelNo, u32)>,
     /// When something comes in each channel, and whether that is newer than what is kept.
     rhythms: BTreeMap<ChannelNo, (RhythmEntry, bool)>,
     /// Up to where the log was read.
@@ -175,6 +175,12 @@ fn follow(app: &Daemon, seen: &mut Seen) -> Found<bool> {
         };
         seen.position = last.seq;
         for event in &events {
+            // An answer, or whatever else ends a ring, tells it by the conversation.
+            if let Some(conversation) = event.body.conversation()
+                && conversation.ring.is_none()
+            {
+                seen.ringing.remove(&conversation.id);
+            }
             match &event.body {
                 EventBody::BellRung { ring } | EventBody::BellAcknowledged { ring } => {
                     seen.ring(ring);
@@ -195,33 +201,35 @@ fn follow(app: &Daemon, seen: &mut Seen) -> Found<bool> {
 
 impl Seen {
     fn ring(&mut self, ring: &RingEntry) {
-        match ring.channel {
-            Some(channel) if ring.sounds() && ring.alarm.is_none() => {
-                self.ringing.insert(ring.id, (channel, ring.step));
-            }
-            _ => {
-                self.ringing.remove(&ring.id);
-            }
+        let (Some(channel), Some(conversation)) = (ring.channel, ring.conversation) else {
+            return;
+        };
+        if ring.sounds() {
+            let known = (ring.id, channel, ring.step);
+            self.ringing.insert(conversation, known);
+        } else if self
+            .ringing
+            .get(&conversation)
+            .is_some_and(|(id, ..)| *id == ring.id)
+        {
+            self.ringing.remove(&conversation);
         }
     }
 
-    /// How far the rings of a channel have climbed that still sound; those that have ended are forgotten.
-    fn highest_step(&mut self, store: &dyn Store, channel: ChannelNo) -> Found<u32> {
-        let mut over = Vec::new();
+    /// How far the rings of a channel have climbed that still sound, up to the step at which everybody is told.
+    fn highest_step(&self, store: &dyn Store, channel: ChannelNo) -> Found<u32> {
         let mut highest = 0;
-        for (id, (of, step)) in &self.ringing {
+        for (id, of, step) in self.ringing.values() {
             if *of == channel && *step > highest {
-                match RingEntry::get(store, &RingEntry::key(*id))? {
-                    Some(ring) if ring.sounds() => highest = ring.step.max(highest),
-                    _ => over.push(*id),
+                // An answer that is on its way silences it without an event of the bell.
+                let ring = RingEntry::get(store, &RingEntry::key(*id))?;
+                if ring.is_some_and(|ring| ring.sounds()) {
+                    highest = *step;
                 }
             }
             if highest >= EVERYBODY {
                 break;
             }
-        }
-        for id in over {
-            self.ringing.remove(&id);
         }
         Ok(highest)
     }

@@ -22,7 +22,8 @@ pub struct Ring {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub message_id: Option<MessageId>,
-    /// The channel's slug; `null` for an alarm of the whole desk.
+    /// The channel's slug; an alarm of the whole desk has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub channel_id: Option<String>,
     /// How it stands.
     pub state: RingState,

@@ -229,6 +229,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "desk",
+            "duty",
             "downloads",
             "figures",
             "http_client",
