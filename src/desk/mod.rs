@@ -20,6 +20,7 @@ mod claims;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;
+pub mod devices;
 pub mod erasure;
 pub mod identities;
 pub mod import;
@@ -40,6 +41,7 @@ mod revisions;
 pub mod sweep;
 pub mod taking;
 pub mod teams;
+pub mod telling;
 #[cfg(test)]
 mod testing;
 pub mod two_factor;

@@ -190,6 +190,16 @@ pub enum Table {
     Rings = 70,
     /// The rings that have not ended.
     OpenRings = 71,
+    /// The devices of people.
+    Devices = 72,
+    /// Whose device an endpoint of a push service is.
+    Endpoints = 73,
+    /// Codes that give a companion its token.
+    Pairings = 74,
+    /// What devices are still to be told.
+    Tellings = 75,
+    /// The key by which push services know the daemon.
+    PushKeys = 76,
     /// What people have begun to write.
     Unsent = 60,
     /// Canned replies.

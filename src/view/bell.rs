@@ -43,6 +43,9 @@ pub struct Ring {
     pub silenced: bool,
     /// Who was told, on what, and what came of it, oldest first.
     pub attempts: Vec<RingAttempt>,
+    /// Who is told at this step: `usr_…`. A companion sounds where its own person is among them.
+    #[schema(value_type = Vec<String>)]
+    pub told: Vec<UserId>,
 }
 
 /// Somebody was told on a device.
@@ -83,6 +86,7 @@ impl View<'_> {
             ended: ring.ended,
             silenced: ring.silenced_by.is_some(),
             attempts: ring.attempts.iter().map(attempt).collect(),
+            told: ring.told.clone(),
         }
     }
 }

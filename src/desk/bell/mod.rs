@@ -165,6 +165,7 @@ fn begin_where_due(
         silenced_by: happened.under_way,
         assignee: conversation.assignee,
         attempts: Vec::new(),
+        told: Vec::new(),
     };
     let id = ring.id;
     draft.amend_conversation(conversation.id, |conversation| conversation.ring = Some(id));
@@ -258,6 +259,7 @@ fn finish(draft: &mut Draft<'_>, mut ring: RingEntry, state: RingState, end: Opt
     }
     draft.put(ring.put(RingEntry::key(ring.id)));
     draft.put(OpenRing::remove(ring.id.key().to_vec()));
+    super::telling::over(draft, &ring);
     draft.amend_conversation(ring.conversation, |conversation| conversation.ring = None);
     if state == RingState::Taken {
         draft.bell_acknowledged(ring);
@@ -377,12 +379,13 @@ impl Decision for NoteAttempt {
         };
         note(&mut ring, &self.attempt);
         draft.put(ring.put(RingEntry::key(ring.id)));
+        super::devices::says(draft, &self.attempt)?;
         Ok(Some(ring))
     }
 }
 
 /// Puts an attempt into the ledger of a ring: what a device says again, or further of the same attempt, is one line.
-fn note(ring: &mut RingEntry, attempt: &Attempt) {
+pub(super) fn note(ring: &mut RingEntry, attempt: &Attempt) {
     let same = |known: &&mut Attempt| {
         known.device_id.is_some()
             && known.device_id == attempt.device_id

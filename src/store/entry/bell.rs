@@ -67,6 +67,9 @@ pub struct RingEntry {
     pub assignee: Option<UserId>,
     /// Who was told, on what, and what came of it, oldest first.
     pub attempts: Vec<Attempt>,
+    /// Who is told at this step.
+    #[serde(default)]
+    pub told: Vec<UserId>,
 }
 
 impl Entry for RingEntry {
