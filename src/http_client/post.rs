@@ -17,7 +17,7 @@ use super::builder;
 use super::guard::{CheckedResolver, Hosts, Rules, SystemResolver, check, in_words};
 
 /// The longest that one call takes in all.
-pub const TIME: Duration = Duration::from_secs(15);
+const TIME: Duration = Duration::from_secs(15);
 
 /// What was answered.
 #[derive(Clone, Debug)]
