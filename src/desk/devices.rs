@@ -23,6 +23,8 @@ pub const MOST_DEVICES: usize = 20;
 const MOST_CODES: usize = 5;
 /// How long a code works: 10 minutes, in milliseconds.
 pub const CODE_MS: i64 = 10 * 60 * 1000;
+/// How long after a browser was added it is tested, in milliseconds: it has to know its id to answer.
+const SETTLES_MS: i64 = 2_000;
 /// How long a test is tried to be told: 10 minutes, in milliseconds.
 const TEST_MS: i64 = 10 * 60 * 1000;
 
@@ -177,7 +179,7 @@ impl Decision for AddBrowser {
         keep(draft, self.user, &devices);
         audit(draft, &self.by, told("device.added", &device))?;
         // Whether it can be reached is seen at once, and not only when a customer waits.
-        let device = begin_test(draft, self.user, device.id, true)?.unwrap_or(device);
+        let device = begin_test(draft, self.user, device.id, true, SETTLES_MS)?.unwrap_or(device);
         Ok(Ok((device, true)))
     }
 
@@ -336,7 +338,7 @@ impl Decision for Test {
     type Answer = Result<DeviceEntry, Refused>;
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Self::Answer> {
-        let begun = begin_test(draft, self.user, self.device, self.silent)?;
+        let begun = begin_test(draft, self.user, self.device, self.silent, 0)?;
         Ok(begun.ok_or(Refused::Unknown))
     }
 }
@@ -346,6 +348,7 @@ fn begin_test(
     user: UserId,
     device: DeviceId,
     silent: bool,
+    after_ms: i64,
 ) -> Found<Option<DeviceEntry>> {
     let now = draft.now();
     let id = WorkId(draft.new_id());
@@ -367,7 +370,7 @@ fn begin_test(
             device,
             what: Telling::Test { silent },
             tries: 0,
-            due_at: now,
+            due_at: now.plus_millis(after_ms),
             until: now.plus_millis(TEST_MS),
             created_at: now,
         };
