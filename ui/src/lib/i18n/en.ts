@@ -2,8 +2,10 @@ import { common } from './en/common';
 import { conversation } from './en/conversation';
 import { hearing } from './en/hearing';
 import { inbox } from './en/inbox';
+import { problems } from './en/problems';
+import { review } from './en/review';
 import { settings } from './en/settings';
 import { signin } from './en/signin';
 
 /** The desk's words in English: short, friendly, exact. One file a part, so that each part is read as a whole. */
-export const en = { ...common, ...inbox, ...conversation, ...settings, ...signin, ...hearing };
+export const en = { ...common, ...inbox, ...conversation, ...settings, ...signin, ...hearing, ...problems, ...review };

@@ -1,5 +1,5 @@
 import { t, type Key } from '../../../lib/i18n/index.svelte';
-import { clock, short } from '../../../lib/time';
+import { clock, sentence, short } from '../../../lib/time';
 
 /** The daemon's names of what it looks at. */
 const FINDINGS = new Map<string, Key>([
@@ -26,7 +26,7 @@ export const readable = (text: string, now: Date, locale: string): string => {
     const clocked = clock(at, locale);
     return at.toDateString() === now.toDateString() ? t('channel.at', { time: clocked }) : t('channel.on', { day: short(at, now, locale), time: clocked });
   });
-  return told.charAt(0).toLocaleUpperCase(locale) + told.slice(1);
+  return sentence(told, locale);
 };
 
 export function findingName(what: string): string | null {
