@@ -19,8 +19,8 @@ const list = (value: unknown): string[] => (Array.isArray(value) ? value.filter(
  */
 export function activityWords(message: Pick<Message, 'text' | 'metadata' | 'author'>, known: Known): string {
   const told = message.text ?? '';
-  const details = metadataOf(message);
-  const [what, from, to, until] = ['what', 'from', 'to', 'until'].map((name) => details.get(name));
+  const activity = metadataOf(message).get('activity');
+  const { what, from, to, until } = (typeof activity === 'object' && activity !== null ? activity : {}) as Partial<Record<string, unknown>>;
   const author = message.author;
   const name = author.type === 'system' ? 'Deskbell' : (author.name ?? t('common.unknownPerson'));
   switch (what) {

@@ -36,7 +36,7 @@ export const problems = {
   'problem.two-factor-off': 'Účet nemá druhý faktor.',
   'problem.two-factor-on': 'Účet už má druhý faktor. Nejdřív ho vypněte.',
   'problem.unauthorized': 'Nejste přihlášeni. Přihlaste se znovu.',
-  'problem.unavailable': 'Server teď nic nepřijímá. Zkuste to za chvíli.',
+  'problem.unavailable': 'Server teď nic nepřijímá. Zkuste to za chvíli. ({detail})',
   'problem.user-disabled': 'Tento účet je deaktivovaný. Znovu ho může aktivovat správce.',
   'problem.virus': 'Antivirus našel v souboru virus. Soubor se neuložil.',
   'problem.wrong-code': 'Kód není správný, nebo už byl použit. Kódy se mění každých 30 sekund.',

@@ -36,7 +36,7 @@ export const problems = {
   'problem.two-factor-off': 'Das Konto hat keinen zweiten Faktor.',
   'problem.two-factor-on': 'Das Konto hat schon einen zweiten Faktor. Schalten Sie ihn zuerst aus.',
   'problem.unauthorized': 'Sie sind abgemeldet. Melden Sie sich wieder an.',
-  'problem.unavailable': 'Der Server nimmt gerade nichts an. Versuchen Sie es gleich noch einmal.',
+  'problem.unavailable': 'Der Server nimmt gerade nichts an. Versuchen Sie es gleich noch einmal. ({detail})',
   'problem.user-disabled': 'Dieses Konto ist deaktiviert. Ein Administrator kann es wieder aktivieren.',
   'problem.virus': 'Die Virenprüfung fand in der Datei einen Virus. Sie wurde nicht gespeichert.',
   'problem.wrong-code': 'Der Code stimmt nicht oder wurde schon verwendet. Codes wechseln alle 30 Sekunden.',

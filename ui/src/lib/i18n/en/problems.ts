@@ -40,7 +40,7 @@ export const problems = {
   'problem.two-factor-off': 'The account has no second factor.',
   'problem.two-factor-on': 'The account has a second factor already. Turn it off first.',
   'problem.unauthorized': 'You are signed out. Sign in again.',
-  'problem.unavailable': 'The daemon takes nothing just now. Try again in a moment.',
+  'problem.unavailable': '{detail}',
   'problem.user-disabled': 'This account is disabled. An administrator can enable it again.',
   'problem.virus': 'The virus check found a virus in the file. It was not kept.',
   'problem.wrong-code': 'This code is not right, or was used already. Codes change every 30 seconds.',

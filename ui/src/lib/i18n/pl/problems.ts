@@ -36,7 +36,7 @@ export const problems = {
   'problem.two-factor-off': 'Konto nie ma drugiego składnika.',
   'problem.two-factor-on': 'Konto ma już drugi składnik. Najpierw go wyłącz.',
   'problem.unauthorized': 'Sesja wygasła. Zaloguj się ponownie.',
-  'problem.unavailable': 'Serwer teraz niczego nie przyjmuje. Spróbuj za chwilę.',
+  'problem.unavailable': 'Serwer teraz niczego nie przyjmuje. Spróbuj za chwilę. ({detail})',
   'problem.user-disabled': 'To konto jest wyłączone. Może je włączyć administrator.',
   'problem.virus': 'Program antywirusowy znalazł w pliku wirusa. Pliku nie zapisano.',
   'problem.wrong-code': 'Kod jest nieprawidłowy albo już go użyto. Kody zmieniają się co 30 sekund.',

@@ -36,7 +36,7 @@ export const problems = {
   'problem.two-factor-off': 'Účet nemá druhý faktor.',
   'problem.two-factor-on': 'Účet už má druhý faktor. Najprv ho vypnite.',
   'problem.unauthorized': 'Nie ste prihlásení. Prihláste sa znova.',
-  'problem.unavailable': 'Server teraz nič neprijíma. Skúste to o chvíľu.',
+  'problem.unavailable': 'Server teraz nič neprijíma. Skúste to o chvíľu. ({detail})',
   'problem.user-disabled': 'Tento účet je deaktivovaný. Znova ho môže aktivovať správca.',
   'problem.virus': 'Antivírus našiel v súbore vírus. Súbor sa neuložil.',
   'problem.wrong-code': 'Kód nie je správny alebo už bol použitý. Kódy sa menia každých 30 sekúnd.',
