@@ -18,13 +18,16 @@ const FINDINGS = new Map<string, Key>([
   ['fields', 'channel.finding.updates'],
 ]);
 
-/** The daemon's sentences with their times as people read them: it writes `2026-11-28T05:50:19.722Z`. */
+/**
+ * The daemon's sentences with their times as people read them: it writes `2026-11-28T05:50:19.722Z`. They are English, and
+ * so are the words that are put in them.
+ */
 export const readable = (text: string, now: Date, locale: string): string => {
   const told = text.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (time) => {
     const at = new Date(time);
     if (Number.isNaN(at.getTime())) return time;
     const clocked = clock(at, locale);
-    return at.toDateString() === now.toDateString() ? t('channel.at', { time: clocked }) : t('channel.on', { day: short(at, now, locale), time: clocked });
+    return at.toDateString() === now.toDateString() ? `at ${clocked}` : `on ${short(at, now, locale)} at ${clocked}`;
   });
   return sentence(told, locale);
 };

@@ -26,6 +26,10 @@ export const inbox = {
   'nav.compact': 'Kompakt',
   'nav.keys': 'Tastenkürzel',
   'nav.menu': 'Menü',
+  'nav.tab.unanswered': 'Unbeantwortet',
+  'nav.tab.mine': 'Meine',
+  'nav.tab.open': 'Offene',
+  'nav.tab.stream': 'Feed',
   'nav.health.token': 'Token!',
   'nav.health.broken': 'gestört',
 
@@ -41,8 +45,8 @@ export const inbox = {
   'view.gone': 'Diese Ansicht gibt es nicht mehr',
 
   'list.label': 'Unterhaltungen: {view}',
-  'list.sort.waiting': 'Längste Wartezeit zuerst',
-  'list.sort.activity': 'Letzte Aktivität zuerst',
+  'list.sort.waiting': 'Längste Wartezeit',
+  'list.sort.activity': 'Letzte Aktivität',
   'list.sortBy': 'Reihenfolge',
   'list.new': '{count, plural, one {# neue} other {# neue}}',
   'list.showNew': 'Neue anzeigen',

@@ -26,6 +26,10 @@ export const inbox = {
   'nav.compact': 'Gęste wiersze',
   'nav.keys': 'Skróty klawiszowe',
   'nav.menu': 'Menu',
+  'nav.tab.unanswered': 'Bez odpowiedzi',
+  'nav.tab.mine': 'Moje',
+  'nav.tab.open': 'Otwarte',
+  'nav.tab.stream': 'Przegląd',
   'nav.health.token': 'token!',
   'nav.health.broken': 'nie działa',
 
