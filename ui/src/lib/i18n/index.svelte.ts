@@ -1,5 +1,6 @@
 import { IntlMessageFormat } from 'intl-messageformat';
 
+import { keptLanguage } from '../push/kept';
 import { chosen, keep, onChoice, spoken, type Code } from './choice';
 import { en } from './en';
 
@@ -36,6 +37,7 @@ class Language {
   /** Keeps what the person chose, and speaks it; `null` follows the browser. */
   async choose(code: Code | null): Promise<void> {
     keep(code);
+    void keptLanguage.set(code);
     this.chosen = code;
     await this.speak(code ?? spoken(navigator.languages));
   }

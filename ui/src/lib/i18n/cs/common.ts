@@ -29,6 +29,8 @@ export const common = {
   'time.minutes': '{minutes} min',
   'time.hours': '{hours} h',
   'time.hoursMinutes': '{hours} h {minutes} min',
+  'time.tookMinutes': '{minutes} min {seconds} s',
+  'time.daysHours': '{days} d {hours} h',
   'time.days': '{days, plural, one {# den} few {# dny} many {# dne} other {# dní}}',
   'common.unknownPerson': 'Někdo',
   'connector.comments': 'Komentáře',

@@ -29,6 +29,8 @@ export const common = {
   'time.minutes': '{minutes} min',
   'time.hours': '{hours} Std.',
   'time.hoursMinutes': '{hours} Std. {minutes} min',
+  'time.tookMinutes': '{minutes} min {seconds} s',
+  'time.daysHours': '{days} T. {hours} Std.',
   'time.days': '{days, plural, one {# Tag} other {# Tage}}',
   'common.unknownPerson': 'Jemand',
   'connector.comments': 'Kommentare',

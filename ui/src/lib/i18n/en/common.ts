@@ -19,6 +19,8 @@ export const common = {
   'time.minutes': '{minutes} min',
   'time.hours': '{hours} h',
   'time.hoursMinutes': '{hours} h {minutes} min',
+  'time.tookMinutes': '{minutes} min {seconds} s',
+  'time.daysHours': '{days} d {hours} h',
   'time.days': '{days} d',
   'common.unknownPerson': 'Somebody',
   'connector.comments': 'Comments',

@@ -30,6 +30,8 @@ export const common = {
   'time.minutes': '{minutes} min',
   'time.hours': '{hours} godz.',
   'time.hoursMinutes': '{hours} godz. {minutes} min',
+  'time.tookMinutes': '{minutes} min {seconds} s',
+  'time.daysHours': '{days} d {hours} godz.',
   'time.days': '{days, plural, one {# dzień} few {# dni} many {# dni} other {# dnia}}',
   'common.unknownPerson': 'Ktoś',
   'connector.comments': 'Komentarze',

@@ -29,6 +29,8 @@ export const common = {
   'time.minutes': '{minutes} min',
   'time.hours': '{hours} h',
   'time.hoursMinutes': '{hours} h {minutes} min',
+  'time.tookMinutes': '{minutes} min {seconds} s',
+  'time.daysHours': '{days} d {hours} h',
   'time.days': '{days, plural, one {# deň} few {# dni} many {# dňa} other {# dní}}',
   'common.unknownPerson': 'Niekto',
   'connector.comments': 'Komentáre',
