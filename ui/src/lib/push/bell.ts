@@ -1,3 +1,4 @@
+import { bytesOf } from './bytes';
 import type { Memory } from './kept';
 import { addressOf, isDesk, payloadOf, tagOf, type Carried, type Payload } from './payload';
 import { wordsFor, type PushWords } from './words';
@@ -320,10 +321,4 @@ async function hears(tab: Tab, path: string): Promise<boolean> {
   } finally {
     port1.close();
   }
-}
-
-/** The bytes of base64url. */
-export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
-  const plain = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
-  return Uint8Array.from(plain, (sign) => sign.codePointAt(0) ?? 0);
 }

@@ -29,7 +29,7 @@ export const bell = {
   'bell.alarmUntitled': 'Zvonek vás potřebuje',
   'bell.aCustomer': 'Zákazník',
   'bell.erased': 'Smazaný zákazník',
-  'bell.now.ringing': 'Zvoní od {time}',
+  'bell.now.ringing': 'Zvoní už {time}',
   'bell.now.silenced': 'Odpověď je na cestě',
   'bell.now.taken': 'Převzato po {time}: {who}',
   'bell.now.answered': 'Zodpovězeno',

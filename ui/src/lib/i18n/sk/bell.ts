@@ -29,7 +29,7 @@ export const bell = {
   'bell.alarmUntitled': 'Zvonček vás potrebuje',
   'bell.aCustomer': 'Zákazník',
   'bell.erased': 'Vymazaný zákazník',
-  'bell.now.ringing': 'Zvoní od {time}',
+  'bell.now.ringing': 'Zvoní už {time}',
   'bell.now.silenced': 'Odpoveď je na ceste',
   'bell.now.taken': 'Prevzaté po {time}: {who}',
   'bell.now.answered': 'Zodpovedané',
