@@ -26,7 +26,7 @@ export const inbox = {
   'nav.compact': 'Gęste wiersze',
   'nav.keys': 'Skróty klawiszowe',
   'nav.menu': 'Menu',
-  'nav.tab.unanswered': 'Bez odpowiedzi',
+  'nav.tab.unanswered': 'Czekający',
   'nav.tab.mine': 'Moje',
   'nav.tab.open': 'Otwarte',
   'nav.tab.stream': 'Przegląd',
