@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -11,14 +10,10 @@ use support::ear::{Ear, is_silent};
 use support::{ADMIN, Daemon, Desktop, has_a_desktop, wait_for};
 
 /// One desktop after another: each is five programs, and what is heard has its time.
-static ONE: Mutex<()> = Mutex::new(());
+static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const BELL: f64 = 784.0;
 const ALARM: f64 = 587.0;
-
-fn alone() -> std::sync::MutexGuard<'static, ()> {
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Says on the terminal what a test measured; the test runner does not swallow it.
 fn say(words: &str) {
@@ -29,7 +24,7 @@ fn say(words: &str) {
 
 #[tokio::test]
 async fn a_message_is_seen_and_heard_until_somebody_takes_it_at_the_desk() {
-    let _alone = alone();
+    let _alone = ONE.lock().await;
     if !has_a_desktop() {
         return;
     }
@@ -104,7 +99,7 @@ async fn a_message_is_seen_and_heard_until_somebody_takes_it_at_the_desk() {
 
 #[tokio::test]
 async fn the_buttons_take_and_open() {
-    let _alone = alone();
+    let _alone = ONE.lock().await;
     if !has_a_desktop() {
         return;
     }
@@ -151,7 +146,7 @@ async fn the_buttons_take_and_open() {
 
 #[tokio::test]
 async fn f35_f36_a_daemon_that_is_killed_is_missed_loudly_and_nothing_is_rung_twice() {
-    let _alone = alone();
+    let _alone = ONE.lock().await;
     if !has_a_desktop() {
         return;
     }
@@ -228,7 +223,7 @@ async fn f35_f36_a_daemon_that_is_killed_is_missed_loudly_and_nothing_is_rung_tw
 
 #[tokio::test]
 async fn f34_a_missing_sound_card_and_missing_notifications_are_told_and_break_nothing() {
-    let _alone = alone();
+    let _alone = ONE.lock().await;
     if !has_a_desktop() {
         return;
     }
@@ -274,7 +269,7 @@ async fn f34_a_missing_sound_card_and_missing_notifications_are_told_and_break_n
 
 #[tokio::test]
 async fn what_shows_notifications_may_be_restarted() {
-    let _alone = alone();
+    let _alone = ONE.lock().await;
     if !has_a_desktop() {
         return;
     }

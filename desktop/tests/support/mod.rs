@@ -29,18 +29,29 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("parec", "pulseaudio-utils"),
 ];
 
-/// Whether everything is there that a desktop needs; says what is not. Sound also needs `libasound2-plugins`.
+/// Whether everything is there that a desktop needs; says what is not.
 pub(crate) fn has_a_desktop() -> bool {
     let found = |program: &str| {
         ["/usr/bin", "/usr/local/bin", "/bin"]
             .iter()
             .any(|folder| Path::new(folder).join(program).exists())
     };
-    let missing: Vec<&str> = PROGRAMS
+    let mut missing: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(program, _)| !found(program))
         .map(|(_, package)| *package)
         .collect();
+    let plugin = |folder: fs::DirEntry| {
+        folder
+            .path()
+            .join("alsa-lib/libasound_module_pcm_pulse.so")
+            .exists()
+    };
+    if !fs::read_dir("/usr/lib")
+        .is_ok_and(|mut folders| folders.any(|folder| folder.is_ok_and(plugin)))
+    {
+        missing.push("libasound2-plugins");
+    }
     if !missing.is_empty() {
         // Where nobody listens, nobody misses it.
         let _ = writeln!(
