@@ -7,6 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::sync::mpsc;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::client::{self, Daemon, Failure};
 use crate::keeping::{Account, Lock};
@@ -63,7 +68,10 @@ struct Pair {
     #[arg(long, env = "DESKBELL_SERVER")]
     server: String,
     /// The code that the desk shows; it asks for it where it is left out
-    #[arg(long)]
+    #[arg(value_name = "CODE")]
+    shown: Option<String>,
+    /// The same, by its name
+    #[arg(long, conflicts_with = "shown")]
     code: Option<String>,
     /// What the desk is to call this computer [default: its own name]
     #[arg(long)]
@@ -78,10 +86,15 @@ struct Pair {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = paths::log_filter().and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(level.unwrap_or(tracing::level_filters::LevelFilter::INFO))
+        .with_ansi(std::io::stderr().is_terminal());
+    // What libraries find worth a word at their finest is nobody's business here, and may hold more than it should.
+    let own = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("deskbell_desktop", level.unwrap_or(LevelFilter::INFO));
+    tracing_subscriber::registry()
+        .with(log.with_filter(own))
         .init();
     let done = Paths::find().and_then(|paths| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -135,7 +148,7 @@ async fn command(command: Command, paths: Paths) -> Result<ExitCode> {
 
 async fn pair(wanted: Pair, paths: &Paths) -> Result<ExitCode> {
     let server = client::address(&wanted.server, wanted.plain_http)?;
-    let code = match wanted.code {
+    let code = match wanted.shown.or(wanted.code) {
         Some(code) => code,
         None => tokio::task::spawn_blocking(ask_for_code).await??,
     };

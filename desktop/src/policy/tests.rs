@@ -190,16 +190,22 @@ fn only_who_is_told_hears_it() {
         told: told("usr_other"),
         ..ring(1, 1, 1)
     }));
-    policy.hear(rung(Ring {
-        told: Some(Vec::new()),
-        ..ring(2, 2, 1)
-    }));
     assert_eq!(policy.decide(&settings, at(0)), []);
     policy.hear(rung(Ring {
         told: told("usr_me"),
         ..ring(1, 1, 2)
     }));
     assert_eq!(policy.decide(&settings, at(0)).len(), 2);
+    // Nobody is told: it is everybody's.
+    policy.hear(rung(Ring {
+        told: Some(Vec::new()),
+        ..ring(2, 2, 1)
+    }));
+    assert!(
+        policy
+            .decide(&settings, at(0))
+            .contains(&show(2, 2, 1, true))
+    );
     // A program's token is nobody: it hears all.
     let mut program = Policy::new(None, at(0));
     program.up();

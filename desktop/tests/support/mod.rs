@@ -9,7 +9,7 @@
 pub(crate) mod ear;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -479,7 +479,7 @@ impl Daemon {
         let program = Program::start(&mut command);
         let address = url.trim_start_matches("http://").to_owned();
         let begun = Instant::now();
-        while std::net::TcpStream::connect(&address).is_err() {
+        while !is_ready(&address) {
             let log = || fs::read_to_string(folder.join("daemon.log")).unwrap_or_default();
             assert!(
                 begun.elapsed() < Duration::from_secs(180),
@@ -593,6 +593,22 @@ impl Daemon {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Whether a daemon says that it is ready.
+fn is_ready(address: &str) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut socket = std::net::TcpStream::connect(address)?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(
+            socket,
+            "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
 /// A visitor of the website.
