@@ -397,20 +397,19 @@ impl Daemon {
         self.call(Method::GET, "/api/v1/me", None).await
     }
 
-    /// Where the desk shows a conversation, or what waits.
+    /// Where the desk shows a conversation, an alarm, or what waits.
     #[must_use]
-    pub fn desk_url(&self, conversation: Option<&str>) -> String {
+    pub fn desk_url(&self, id: Option<&str>) -> String {
         let server = self.account.server.as_str().trim_end_matches('/');
-        match conversation {
-            // Ids come from the daemon and are no part of a path of ours unless they look like ids.
-            Some(id)
-                if id
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') =>
-            {
-                format!("{server}/desk/inbox/unanswered/{id}")
-            }
-            _ => format!("{server}/desk/inbox/unanswered"),
+        // Ids come from the daemon and are no part of a path of ours unless they look like ids.
+        let is_id = |id: &&str| {
+            id.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        match id.filter(is_id) {
+            Some(id) if id.starts_with("rng_") => format!("{server}/desk/bell/{id}"),
+            Some(id) => format!("{server}/desk/inbox/unanswered/{id}"),
+            None => format!("{server}/desk/inbox/unanswered"),
         }
     }
 }
@@ -463,6 +462,10 @@ mod tests {
         assert_eq!(
             daemon.desk_url(Some("cnv_1")),
             "https://example.com/shop/desk/inbox/unanswered/cnv_1"
+        );
+        assert_eq!(
+            daemon.desk_url(Some("rng_1")),
+            "https://example.com/shop/desk/bell/rng_1"
         );
         assert_eq!(
             daemon.desk_url(Some("../evil")),

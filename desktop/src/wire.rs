@@ -4,16 +4,23 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-/// A ring: a customer waits.
+/// A ring: a customer waits, or something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Ring {
     /// `rng_…`; they sort by time.
     pub id: String,
-    /// `cnv_…`
-    pub conversation_id: String,
-    /// The channel's slug.
+    /// `cnv_…`; an alarm has none.
     #[serde(default)]
-    pub channel_id: String,
+    pub conversation_id: Option<String>,
+    /// The channel's slug; an alarm of the whole desk has none.
+    #[serde(default)]
+    pub channel_id: Option<String>,
+    /// What is wrong in a few words, where it is an alarm.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What was found and what to do, where it is an alarm.
+    #[serde(default)]
+    pub detail: Option<String>,
     /// `ringing`, `taken`, `ended`.
     pub state: String,
     /// The step that it came to.
@@ -34,6 +41,14 @@ pub struct Ring {
     /// Who took it.
     #[serde(default)]
     pub taken_by: Option<String>,
+}
+
+impl Ring {
+    /// What it rings for: a conversation has one ring at a time, and each alarm is its own.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        self.conversation_id.as_deref().unwrap_or(&self.id)
+    }
 }
 
 /// A conversation.
@@ -238,6 +253,17 @@ mod tests {
                 .data
                 .test
                 .is_some_and(|test| test.silent && test.device_id == "dev_1")
+        );
+    }
+
+    #[test]
+    fn an_alarm_has_no_conversation() {
+        let text = r#"{"id":"rng_2","state":"ringing","step":1,"started_at":"2026-11-21T17:20:32.003Z","kind":"channel",
+            "title":"The Page is silent","detail":"Sign in again.","silenced":false,"held_until":null,"attempts":[]}"#;
+        let ring: Ring = serde_json::from_str(text).expect("understood");
+        assert_eq!(
+            (ring.place(), ring.title.as_deref()),
+            ("rng_2", Some("The Page is silent"))
         );
     }
 

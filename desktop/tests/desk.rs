@@ -29,7 +29,7 @@ async fn a_message_is_seen_and_heard_until_somebody_takes_it_at_the_desk() {
         return;
     }
     let desktop = Desktop::start();
-    let daemon = Daemon::start(desktop.folder.path());
+    let daemon = Daemon::start(desktop.folder.path()).await;
     let ear = Ear::open(&desktop);
     desktop.signs_in_as_a_program(&daemon.url, ADMIN);
     let companion = desktop.start_companion();
@@ -104,7 +104,7 @@ async fn the_buttons_take_and_open() {
         return;
     }
     let desktop = Desktop::start();
-    let daemon = Daemon::start(desktop.folder.path());
+    let daemon = Daemon::start(desktop.folder.path()).await;
     let ear = Ear::open(&desktop);
     desktop.signs_in_as_a_program(&daemon.url, ADMIN);
     let _companion = desktop.start_companion();
@@ -151,7 +151,7 @@ async fn f35_f36_a_daemon_that_is_killed_is_missed_loudly_and_nothing_is_rung_tw
         return;
     }
     let desktop = Desktop::start();
-    let mut daemon = Daemon::start(desktop.folder.path());
+    let mut daemon = Daemon::start(desktop.folder.path()).await;
     let ear = Ear::open(&desktop);
     desktop.signs_in_as_a_program(&daemon.url, ADMIN);
     let mut companion = desktop.start_companion();
@@ -228,7 +228,7 @@ async fn f34_a_missing_sound_card_and_missing_notifications_are_told_and_break_n
         return;
     }
     let mut desktop = Desktop::start();
-    let daemon = Daemon::start(desktop.folder.path());
+    let daemon = Daemon::start(desktop.folder.path()).await;
     desktop.unplug_sound();
     desktop.signs_in_as_a_program(&daemon.url, ADMIN);
     let mut companion = desktop.start_companion();
@@ -274,7 +274,7 @@ async fn what_shows_notifications_may_be_restarted() {
         return;
     }
     let mut desktop = Desktop::start();
-    let daemon = Daemon::start(desktop.folder.path());
+    let daemon = Daemon::start(desktop.folder.path()).await;
     desktop.set("sound = false\n");
     desktop.signs_in_as_a_program(&daemon.url, ADMIN);
     let _companion = desktop.start_companion();

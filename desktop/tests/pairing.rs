@@ -100,7 +100,7 @@ async fn s01_a_code_lets_a_computer_in_and_deleting_it_shuts_it_out() {
         return;
     }
     let desktop = Desktop::start();
-    let daemon = Daemon::start(desktop.folder.path());
+    let daemon = Daemon::start(desktop.folder.path()).await;
     let anna = Person::comes(&daemon, "anna@example.com").await;
     let (status, words) = run(&desktop, &["run"]);
     assert!(status == 1 && words.contains("not paired yet"), "{words}");

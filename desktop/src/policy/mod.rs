@@ -157,7 +157,7 @@ pub struct Policy {
     /// Conversations by what is known of their connectors; forgotten with the conversation.
     letters: HashMap<String, bool>,
     /// The last step of each ring of which the daemon heard that it was shown.
-    told: HashMap<String, Place>,
+    told: HashMap<String, Reached>,
     /// What was heard since rings are being read; `None` where they are not.
     meanwhile: Option<Vec<Heard>>,
     wants_look: bool,
@@ -270,7 +270,7 @@ impl Policy {
         match heard {
             Heard::Rung { ring, old } => self.rung(ring, old),
             Heard::Taken(ring) => {
-                self.drop_where(&ring.conversation_id, |known| known.id <= ring.id);
+                self.drop_where(ring.place(), |known| known.id <= ring.id);
             }
             Heard::Conversation(conversation) => {
                 if conversation.waits() {
@@ -295,17 +295,17 @@ impl Policy {
 
     /// A ring, or a step of it. One that is silenced sounds no more; one that is not for us neither.
     fn rung(&mut self, ring: Ring, old: bool) {
-        let conversation = ring.conversation_id.clone();
+        let conversation = ring.place().to_owned();
         if !old
             && !self.waiting.contains_key(&conversation)
             && let Some(before) = self.before.remove(&conversation)
         {
             self.waiting.insert(conversation, before);
         }
-        let known = self.waiting.get(&ring.conversation_id);
+        let known = self.waiting.get(ring.place());
         let is_older = known.is_some_and(|known| {
             known.ring.id > ring.id
-                || (known.ring.id == ring.id && place(&known.ring) > place(&ring))
+                || (known.ring.id == ring.id && reached(&known.ring) > reached(&ring))
         });
         if is_older {
             return;
@@ -316,20 +316,21 @@ impl Policy {
             _ => true,
         };
         if ring.state != "ringing" || ring.silenced || !mine {
-            return self.drop_where(&ring.conversation_id, |_| true);
+            return self.drop_where(ring.place(), |_| true);
         }
         if old && known.is_none() {
             // It may be over: only the daemon knows.
             self.wants_look = true;
             return;
         }
-        let same = known
-            .is_some_and(|known| known.ring.id == ring.id && place(&known.ring) == place(&ring));
+        let same = known.is_some_and(|known| {
+            known.ring.id == ring.id && reached(&known.ring) == reached(&ring)
+        });
         let is_new = self
             .told
             .get(&ring.id)
-            .is_none_or(|told| *told < place(&ring));
-        if let Some(waiting) = self.waiting.get_mut(&ring.conversation_id) {
+            .is_none_or(|told| *told < reached(&ring));
+        if let Some(waiting) = self.waiting.get_mut(ring.place()) {
             if !same {
                 waiting.due_to_show = true;
                 waiting.again_at = None;
@@ -341,13 +342,9 @@ impl Policy {
             return;
         }
         let waiting = Waiting {
-            letter: self
-                .letters
-                .get(&ring.conversation_id)
-                .copied()
-                .unwrap_or(false),
+            letter: self.letters.get(ring.place()).copied().unwrap_or(false),
             due_to_show: true,
-            alone: self.alone.contains(&ring.conversation_id),
+            alone: self.alone.contains(ring.place()),
             again_at: None,
             hushed_until: 0,
             fresh: is_new,
@@ -355,7 +352,7 @@ impl Policy {
             ring,
         };
         self.waiting
-            .insert(waiting.ring.conversation_id.clone(), waiting);
+            .insert(waiting.ring.place().to_owned(), waiting);
     }
 
     fn drop_where(&mut self, conversation: &str, is_over: impl FnOnce(&Ring) -> bool) {
@@ -462,13 +459,13 @@ impl Policy {
             }
             waiting.due_to_show = false;
             waiting.alone = true;
-            self.alone.insert(waiting.ring.conversation_id.clone());
+            self.alone.insert(waiting.ring.place().to_owned());
             let tell = std::mem::take(&mut waiting.tell);
             if tell {
                 note(&mut self.told, &waiting.ring);
             }
             actions.push(Action::Show {
-                conversation: waiting.ring.conversation_id.clone(),
+                conversation: waiting.ring.place().to_owned(),
                 ring: waiting.ring.id.clone(),
                 step: waiting.ring.step,
                 tell,
@@ -546,16 +543,16 @@ impl Policy {
 }
 
 /// How far a ring has come. The last step repeats, and then only the time of the next one tells one from the other.
-type Place = (u32, Option<Timestamp>);
+type Reached = (u32, Option<Timestamp>);
 
-fn place(ring: &Ring) -> Place {
+fn reached(ring: &Ring) -> Reached {
     (ring.step, ring.next_step_at)
 }
 
 /// Remembers that the daemon hears of a step. Where too many are remembered they are forgotten: a step may be told twice.
-fn note(told: &mut HashMap<String, Place>, ring: &Ring) {
+fn note(told: &mut HashMap<String, Reached>, ring: &Ring) {
     if told.len() >= REMEMBERED {
         told.clear();
     }
-    told.insert(ring.id.clone(), place(ring));
+    told.insert(ring.id.clone(), reached(ring));
 }

@@ -10,7 +10,7 @@ use crate::wire::Ring;
 
 #[derive(Clone, Debug)]
 enum Happens {
-    Hear(Heard),
+    Hear(Box<Heard>),
     Down,
     Up,
     Read(Vec<Ring>),
@@ -23,9 +23,9 @@ enum Happens {
 fn happens() -> impl Strategy<Value = Happens> {
     let small = || 0_u32..8;
     prop_oneof![
-        4 => (small(), 0_u32..20, 1_u32..5, any::<bool>()).prop_map(|(one, number, step, old)| Happens::Hear(Heard::Rung { ring: ring(one, number, step), old })),
-        2 => (small(), 0_u32..20).prop_map(|(one, number)| Happens::Hear(Heard::Taken(ring(one, number, 1)))),
-        1 => (small(), any::<bool>(), any::<bool>()).prop_map(|(one, mail, waits)| Happens::Hear(conversation(one, if mail { "email" } else { "webchat" }, waits))),
+        4 => (small(), 0_u32..20, 1_u32..5, any::<bool>()).prop_map(|(one, number, step, old)| Happens::Hear(Box::new(Heard::Rung { ring: ring(one, number, step), old }))),
+        2 => (small(), 0_u32..20).prop_map(|(one, number)| Happens::Hear(Box::new(Heard::Taken(ring(one, number, 1))))),
+        1 => (small(), any::<bool>(), any::<bool>()).prop_map(|(one, mail, waits)| Happens::Hear(Box::new(conversation(one, if mail { "email" } else { "webchat" }, waits)))),
         1 => Just(Happens::Down),
         2 => Just(Happens::Up),
         1 => proptest::collection::vec((small(), 0_u32..20), 0..6).prop_map(|rings| Happens::Read(rings.into_iter().map(|(one, number)| ring(one, number, 1)).collect())),
@@ -51,7 +51,7 @@ proptest! {
         let mut reading = false;
         for one in all {
             match one {
-                Happens::Hear(heard) => policy.hear(heard),
+                Happens::Hear(heard) => policy.hear(*heard),
                 Happens::Down => policy.down(at(now)),
                 Happens::Up => {
                     policy.up();

@@ -10,8 +10,10 @@ pub(super) fn at(ms: u64) -> Moment {
 pub(super) fn ring(conversation: u32, number: u32, step: u32) -> Ring {
     Ring {
         id: format!("rng_{number:08}"),
-        conversation_id: format!("cnv_{conversation:08}"),
-        channel_id: "site".to_owned(),
+        conversation_id: Some(format!("cnv_{conversation:08}")),
+        channel_id: Some("site".to_owned()),
+        title: None,
+        detail: None,
         state: "ringing".to_owned(),
         step,
         started_at: None,
@@ -314,6 +316,28 @@ fn an_old_word_that_ended_a_ring_is_healed_by_its_next_one() {
     policy.begin_reading();
     policy.read(vec![ring(1, 2, 1)]);
     assert_eq!(strikes(&policy.decide(&settings, at(100))), []);
+    assert_eq!(policy.waiting(), 1);
+}
+
+#[test]
+fn an_alarm_rings_as_a_message_does_and_alone() {
+    let (mut policy, settings) = (up(), Settings::default());
+    let alarm = |number| Ring {
+        conversation_id: None,
+        ..ring(0, number, 1)
+    };
+    policy.hear(rung(alarm(1)));
+    policy.hear(rung(alarm(2)));
+    assert_eq!(
+        policy.decide(&settings, at(0)).len(),
+        3,
+        "each is shown, and one stroke"
+    );
+    policy.hear(Heard::Taken(alarm(1)));
+    let close = Action::Close {
+        conversation: "rng_00000001".to_owned(),
+    };
+    assert_eq!(policy.decide(&settings, at(100)), [close]);
     assert_eq!(policy.waiting(), 1);
 }
 

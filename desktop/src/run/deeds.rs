@@ -92,14 +92,17 @@ impl Runner {
 
     /// Shows that somebody waits, and tells the daemon what came of it.
     fn show(&mut self, id: &str, ring: &str, step: u32, tell: bool) {
-        let since = self.policy.ring_of(id).and_then(|ring| ring.started_at);
+        let known_ring = self.policy.ring_of(id);
+        let since = known_ring.and_then(|ring| ring.started_at);
+        let alarm = known_ring.filter(|ring| ring.conversation_id.is_none());
+        let text = |text: &Option<String>| text::clean(text.as_deref().unwrap_or_default(), 400);
+        let alarm = alarm.map(|ring| (text(&ring.title), text(&ring.detail)));
         let frame = Frame {
             channels: self.channels.clone(),
-            channel: self
-                .policy
-                .ring_of(id)
-                .map(|ring| ring.channel_id.clone())
+            channel: known_ring
+                .and_then(|ring| ring.channel_id.clone())
                 .unwrap_or_default(),
+            alarm,
             key: id.to_owned(),
             since: since.map(|since| self.clock.hour_of(since)),
             step,
@@ -119,7 +122,7 @@ impl Runner {
             if let Some(heard) = heard {
                 tokio::spawn(tell_shown(daemon.clone(), ring, result, heard));
             }
-            if known.is_some() {
+            if known.is_some() || frame.alarm.is_some() {
                 return Done::Showed(id);
             }
             match daemon.conversation(&id).await {
@@ -286,6 +289,8 @@ impl Runner {
 struct Frame {
     channels: std::collections::HashMap<String, String>,
     channel: String,
+    /// What is wrong, where it is an alarm: in a few words, and in more.
+    alarm: Option<(String, String)>,
     key: String,
     since: Option<String>,
     step: u32,
@@ -300,10 +305,17 @@ impl Frame {
             .get(slug)
             .filter(|name| !name.is_empty())
             .unwrap_or(slug);
+        let (title, body) = match &self.alarm {
+            Some((title, detail)) => (format!("Deskbell: {title}"), detail.clone()),
+            None => (
+                text::title(conversation, channel),
+                text::body(conversation, self.since.as_deref(), self.step, self.preview),
+            ),
+        };
         Notice {
             key: self.key.clone(),
-            title: text::title(conversation, channel),
-            body: text::body(conversation, self.since.as_deref(), self.step, self.preview),
+            title,
+            body,
             // Somebody has waited for a step already: it stays on the screen, whatever else is shown.
             critical: self.step > 1,
             passing: false,
