@@ -7,20 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::ear::{Ear, is_silent};
-use support::{ADMIN, Daemon, Desktop, has_a_desktop, wait_for};
+use support::{ADMIN, Daemon, Desktop, has_a_desktop, say, wait_for};
 
 /// One desktop after another: each is five programs, and what is heard has its time.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const BELL: f64 = 784.0;
 const ALARM: f64 = 587.0;
-
-/// Says on the terminal what a test measured; the test runner does not swallow it.
-fn say(words: &str) {
-    use std::io::Write as _;
-    // Where nobody listens, nobody misses it.
-    let _ = writeln!(std::io::stderr(), "{words}");
-}
 
 #[tokio::test]
 async fn a_message_is_seen_and_heard_until_somebody_takes_it_at_the_desk() {

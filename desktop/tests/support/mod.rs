@@ -63,6 +63,12 @@ pub(crate) fn has_a_desktop() -> bool {
     missing.is_empty()
 }
 
+/// Says on the terminal what a test found out; the test runner does not swallow it.
+pub(crate) fn say(words: &str) {
+    // Where nobody listens, nobody misses it.
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
 /// Waits until something is so.
 pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
