@@ -221,6 +221,7 @@ async fn serve_desk(
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),
         chat_limits: ChatLimits::default(),
+        hooks: crate::hooks::Hooks::new(&config.hooks).context("there is no HTTP client")?,
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
         metrics: crate::figures::handle(),
@@ -231,6 +232,12 @@ async fn serve_desk(
     if unopened > 0 {
         notes.push(format!(
             "{unopened} people's second factors are encrypted with a key that is not here: put it into `[secrets] previous_keys` and start again, or they need recovery codes."
+        ));
+    }
+    let unopened = crate::hooks::reseal_all(&app).await?;
+    if unopened > 0 {
+        notes.push(format!(
+            "The secrets of {unopened} hooks are encrypted with a key that is not here: put it into `[secrets] previous_keys` and start again, or rotate them."
         ));
     }
     build_inbox(&app).await?;
@@ -246,6 +253,8 @@ async fn serve_desk(
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(crate::bell::run(Arc::clone(&app))),
+        tokio::spawn(crate::hooks::run(Arc::clone(&app))),
+        tokio::spawn(crate::hooks::upkeep(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),

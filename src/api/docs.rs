@@ -51,6 +51,7 @@ const TAGS: &[(&str, &str)] = &[
     ("events", "Every change, live."),
     ("channels", "Where messages come from, and how that does."),
     ("bell", "Who was rung, on what, and who took it."),
+    ("hooks", "Programs that are told what happens."),
     ("attachments", "Files."),
     ("tokens", "API tokens."),
     ("session", "Signing in and out, and who is signed in."),

@@ -30,6 +30,8 @@ pub mod failures;
 pub mod feed;
 pub mod filters;
 pub mod headers;
+pub mod hook_deliveries;
+pub mod hooks;
 pub mod idempotency;
 pub mod imports;
 pub mod inbox;
@@ -133,6 +135,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(audit::router())
         .merge(two_factor::router())
         .merge(oidc::router())
+        .merge(hooks::router())
+        .merge(hook_deliveries::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -21,6 +21,7 @@ pub mod contacts;
 pub mod conversations;
 pub mod deletions;
 pub mod erasure;
+pub mod hooks;
 pub mod identities;
 pub mod import;
 pub mod labels;

@@ -4,6 +4,7 @@ mod audit;
 mod bell;
 mod erasure;
 mod factors;
+mod hooks;
 mod people;
 mod teams;
 mod working;
@@ -21,6 +22,10 @@ pub use audit::{
 pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};
+pub use hooks::{
+    HookAttempt, HookCursor, HookDeliveryEntry, HookDeliveryState, HookEntry, HookKind,
+    OpenHookDelivery,
+};
 pub use people::{
     EmailEntry, InvitationEntry, Preferences, PreferencesEntry, Role, SET_UP_KEY, SessionEntry,
     UserEntry, UserStatus, email_key,

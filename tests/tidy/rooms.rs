@@ -246,6 +246,20 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["app", "desk", "id", "store", "watch", "writer"],
     ),
     ("held", &[]),
+    (
+        "hooks",
+        &[
+            "app",
+            "bell",
+            "config",
+            "desk",
+            "http_client",
+            "id",
+            "seal",
+            "secrets",
+            "store",
+        ],
+    ),
     ("html", &[]),
     ("server", &[]),
     (
