@@ -137,12 +137,7 @@ async fn replies(
             .filter_map(|entry| seen(app, &caller, entry))
             .take(limit + 1)
             .collect();
-        let more = data.len() > limit;
-        data.truncate(limit);
-        let next = data
-            .last()
-            .filter(|_| more)
-            .map(|last| app.cursors.write(&last.id));
+        let next = paging::end(&mut data, limit, |last| app.cursors.write(&last.id));
         Ok(List { data, next })
     });
     list.await.map(axum::Json)

@@ -22,7 +22,7 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
 use crate::channels::Channels;
-use crate::id::{ConversationId, TeamId, UserId};
+use crate::id::{ContactId, ConversationId, TeamId, UserId};
 use crate::inbox::{Order, Statuses, Wanted};
 use crate::store::record::{ChannelNo, ConversationRecord, Status};
 use crate::store::{Found, InboxPage};
@@ -81,6 +81,8 @@ pub struct InboxQuery {
     /// Words in the contact's name, the subject or the last message; upper and lower case are alike.
     #[param(max_length = 200)]
     q: Option<String>,
+    /// Only those of this contact, by their id: also resolved ones.
+    contact: Option<String>,
 }
 
 /// What is wanted, understood: of a request, or of a saved view.
@@ -108,6 +110,8 @@ pub(super) struct Search {
     pub(super) spam: bool,
     /// Words, in lower case.
     pub(super) words: Option<String>,
+    /// Only those of this contact.
+    pub(super) contact: Option<ContactId>,
 }
 
 impl InboxQuery {
@@ -151,6 +155,11 @@ impl InboxQuery {
                 .q
                 .as_deref()
                 .map_or(Ok(None), |text| filters::words("q", text))?,
+            contact: self
+                .contact
+                .as_deref()
+                .map(|text| filters::id::<ContactId>("contact", text, "cus_…"))
+                .transpose()?,
         })
     }
 }
@@ -250,9 +259,10 @@ async fn inbox(
             .map(|place| (place.0, place.1)),
     };
     let list = paging::read(&app, move |app| {
-        let (data, next) = match search.in_memory() {
-            Some(wanted) => from_memory(app, &caller, &search, &wanted, start, limit)?,
-            None => from_store(app, &caller, &search, start, limit)?,
+        let (data, next) = match (search.contact, search.in_memory()) {
+            (Some(contact), _) => of_contact(app, &caller, &search, contact, start, limit)?,
+            (None, Some(wanted)) => from_memory(app, &caller, &search, &wanted, start, limit)?,
+            (None, None) => from_store(app, &caller, &search, start, limit)?,
         };
         let next = next.map(|(time, id)| match search.sort {
             Sort::Activity => app.cursors.write(&(time, id)),
@@ -301,6 +311,47 @@ fn from_memory(
         })
     };
     paging::fill(limit, start, fetch, |stand| *stand, look)
+}
+
+/// One contact has few conversations: all are read, and put in order here.
+fn of_contact(
+    app: &Daemon,
+    caller: &Caller,
+    search: &Search,
+    contact: ContactId,
+    start: Option<(Time, ConversationId)>,
+    limit: usize,
+) -> Found<Page> {
+    let (view, filter) = (app.view(), search.filter());
+    let mut found = Vec::new();
+    for id in app.store.conversations_of(&caller.scope, contact)? {
+        let Some(record) = app.store.conversation(&caller.scope, id)? else {
+            continue;
+        };
+        let channels = search.channels.as_ref();
+        let is_in_channel = channels.is_none_or(|channels| channels.contains(&record.channel));
+        if is_in_channel && filter.fits(&record) {
+            let time = match search.sort {
+                Sort::Activity => record.last_activity_at,
+                Sort::Waiting => record.waiting_since.unwrap_or(record.last_activity_at),
+            };
+            found.push(((time, id), record));
+        }
+    }
+    found.sort_unstable_by_key(|(place, _)| *place);
+    if search.sort == Sort::Activity {
+        found.reverse();
+    }
+    let is_behind = |place: (Time, ConversationId)| {
+        start.is_none_or(|start| match search.sort {
+            Sort::Activity => place < start,
+            Sort::Waiting => place > start,
+        })
+    };
+    found.retain(|(place, _)| is_behind(*place));
+    let next = paging::end(&mut found, limit, |(place, _)| *place);
+    let data = found.iter().map(|(_, record)| view.conversation(record));
+    Ok((data.collect(), next))
 }
 
 fn from_store(

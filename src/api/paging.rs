@@ -51,6 +51,14 @@ pub fn limit(text: Option<&str>) -> Result<usize, Problem> {
     }
 }
 
+/// Ends a page of what was found from its start on: the place of its last item, where there is more behind it. One item
+/// more than fits is enough to tell.
+pub fn end<T, P>(found: &mut Vec<T>, limit: usize, place_of: impl Fn(&T) -> P) -> Option<P> {
+    let is_more = found.len() > limit;
+    found.truncate(limit);
+    found.last().filter(|_| is_more).map(place_of)
+}
+
 /// Reads the store on a thread where waiting for a disk holds nobody up.
 pub async fn read<T: Send + 'static>(
     app: &App,

@@ -74,14 +74,8 @@ async fn quarantine(
     let limit = paging::limit(query.limit.as_deref())?;
     let start: Option<QuarantineId> = app.cursors.read(query.cursor.as_deref())?;
     let list = paging::read(&app, move |app| {
-        // One more than fits tells whether there is a next page.
         let mut found = newest_before(app, &caller, start, limit + 1)?;
-        let more = found.len() > limit;
-        found.truncate(limit);
-        let next = found
-            .last()
-            .filter(|_| more)
-            .map(|last| app.cursors.write(&last.id));
+        let next = paging::end(&mut found, limit, |last| app.cursors.write(&last.id));
         let data = found.into_iter().map(|entry| shown(app, entry)).collect();
         Ok(List { data, next })
     });

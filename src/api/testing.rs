@@ -652,3 +652,16 @@ pub(super) fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
     let items = list["data"].as_array().expect("a list");
     items.iter().map(|item| &item[field]).collect()
 }
+
+/// How much of something a test does: `short`, or what an environment variable says for its long form.
+pub(crate) fn how_many(variable: &str, short: usize) -> usize {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a switch of the tests, not of the daemon"
+    )]
+    let wanted = std::env::var(variable);
+    wanted
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(short)
+}

@@ -132,6 +132,7 @@ impl ViewFilter {
                 .q
                 .as_deref()
                 .map_or(Ok(None), |text| filters::words("q", text))?,
+            contact: None,
         })
     }
 
@@ -340,12 +341,7 @@ async fn views(
     let list = paging::read(&app, move |app| {
         let mut data = visible(app, &caller)?;
         data.retain(|view| start.is_none_or(|start| view.id > start));
-        let more = data.len() > limit;
-        data.truncate(limit);
-        let next = data
-            .last()
-            .filter(|_| more)
-            .map(|last| app.cursors.write(&last.id));
+        let next = paging::end(&mut data, limit, |last| app.cursors.write(&last.id));
         Ok(List { data, next })
     });
     list.await.map(axum::Json)

@@ -10,7 +10,7 @@ import { deliver, visitor, written } from "./seed.mjs";
 
 /** Text that runs something, or calls somewhere, where it is taken for anything but text. */
 const RUN = "window.ran=(window.ran||0)+1";
-const PAYLOADS = [
+const KINDS = [
   `<img src=x onerror=${RUN}>`, `<script>${RUN}</script>`, `"><svg onload=${RUN}>`, `'><svg/onload=${RUN}>`, `javascript:${RUN}`, `JaVaScRiPt:${RUN}`,
   `<a href="javascript:${RUN}">x</a>`, `{{constructor.constructor('${RUN}')()}}`, `\${${RUN}}`, `#{${RUN}}`, `<%= ${RUN} %>`, `{@html ${RUN}}`,
   `<iframe srcdoc='<script>parent.ran=1</script>'>`, `<iframe src="javascript:parent.ran=1">`, `<details open ontoggle=${RUN}>`,
@@ -27,8 +27,15 @@ const PAYLOADS = [
   `\u202e<img src=x onerror=${RUN}>`, `\u0000<script>${RUN}</script>`, `\ufeff<script>${RUN}</script>`, `＜script＞${RUN}＜/script＞`,
   `__proto__`, `constructor`, `toString`, `{"__proto__":{"ran":1}}`, `{count, plural, other {${RUN}}}`, `{name}`, `'{`, `%s%n%x`, `\u001b]8;;https://evil.example\u0007x`,
 ];
+/** What else is put around them, to get out of wherever they stand; `DESKBELL_POISON=600` tries so many of them. */
+const AROUND = [
+  (one) => one, (one) => `"${one}`, (one) => `'>${one}`, (one) => `-->${one}<!--`, (one) => `</script>${one}`, (one) => one.toUpperCase().replaceAll(RUN.toUpperCase(), RUN),
+  (one) => one.replaceAll("<", "&lt;").replaceAll(">", "&gt;"), (one) => `\`${one}\``, (one) => `]]>${one}`, (one) => one.replaceAll(" ", "\t"), (one) => `*/${one}/*`,
+];
+const ALL = AROUND.flatMap((around) => KINDS.map(around));
+const PAYLOADS = ALL.slice(0, Number(process.env.DESKBELL_POISON) || KINDS.length);
 
-describe("poison", { skip: WITHOUT_DAEMON, timeout: 1_200_000 }, () => {
+describe("poison", { skip: WITHOUT_DAEMON, timeout: 1_200_000 + PAYLOADS.length * 30_000 }, () => {
   let browser;
   let desk;
   let ana;

@@ -73,6 +73,72 @@ async fn who_waits_longest_comes_first_and_who_is_answered_is_not_there() {
 }
 
 #[tokio::test]
+async fn t03_the_conversations_of_a_contact_are_found_as_far_as_one_may_see_them() {
+    let desk = desk().await;
+    let (in_shop, _) = desk.arrive(SHOP, "anna", "x").await;
+    let (on_page, _) = desk.arrive(PAGE, "anka", "x").await;
+    desk.arrive(SHOP, "boris", "x").await;
+    let mut contacts = Vec::new();
+    for id in [in_shop, on_page] {
+        let found = desk
+            .found(As::Admin, &format!("/api/v1/conversations/{id}"))
+            .await;
+        contacts.push(found["contact"]["id"].as_str().expect("an id").to_owned());
+    }
+    let merge = format!("/api/v1/contacts/{}/merge", contacts[0]);
+    let other = json!({ "contact_id": contacts[1] });
+    let answer = desk.json(As::Admin, Method::POST, &merge, &other).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    change(&desk, on_page, &json!({ "status": "resolved" })).await;
+    answered(&desk, in_shop).await;
+
+    let theirs = format!("/api/v1/conversations?contact={}", contacts[0]);
+    let of = |path: String| {
+        let desk = &desk;
+        async move { ids(desk, As::Admin, &path).await }
+    };
+    let both = [in_shop.to_string(), on_page.to_string()];
+    let mut found = of(theirs.clone()).await;
+    // Page by page, each once, the newest first.
+    let whole = desk.found(As::Admin, &theirs).await;
+    assert!(each(&whole, "id").into_iter().eq(&found), "{whole}");
+    let times = each(&whole, "last_activity_at");
+    assert!(times[0].as_str() >= times[1].as_str(), "{times:?}");
+    found.sort();
+    assert_eq!(found, both);
+    let one_by_one = desk.found(As::Admin, &format!("{theirs}&limit=1")).await;
+    let cursor = one_by_one["next"].as_str().expect("more");
+    let second = desk
+        .found(As::Admin, &format!("{theirs}&limit=1&cursor={cursor}"))
+        .await;
+    assert_eq!(
+        (&second["data"][0]["id"], &second["next"]),
+        (&whole["data"][1]["id"], &Value::Null)
+    );
+    // Other filters hold as well.
+    assert_eq!(
+        of(format!("{theirs}&status=resolved")).await,
+        [on_page.to_string()]
+    );
+    assert_eq!(
+        of(format!("{theirs}&channel=shop")).await,
+        [in_shop.to_string()]
+    );
+    assert!(of(format!("{theirs}&waiting=true")).await.is_empty());
+    assert_eq!(
+        ids(&desk, As::PageReader, &theirs).await,
+        [on_page.to_string()]
+    );
+    assert!(
+        of("/api/v1/conversations?contact=cus_0000000000001".to_owned())
+            .await
+            .is_empty()
+    );
+    let wrong = "/api/v1/conversations?contact=anna";
+    desk.get(As::Admin, wrong).await.problem(400);
+}
+
+#[tokio::test]
 async fn t07_a_cursor_of_the_one_order_does_not_do_for_the_other() {
     let desk = desk().await;
     for person in ["anna", "boris"] {

@@ -57,12 +57,10 @@ class Contacts {
 export const contacts = new Contacts();
 
 /** The other conversations of a person, newest first, as far as the caller may see them. */
-export async function othersOf(contact: { id: string; name?: string | null }, but: string): Promise<Conversation[]> {
-  const query = contact.name?.trim();
-  if (!query) return [];
+export async function othersOf(contact: { id: string }, but: string): Promise<Conversation[]> {
   const stamp = conversations.stamp;
-  const found = await ask<{ data: Conversation[] }>('GET', `/api/v1/conversations?limit=200&q=${encodeURIComponent(query)}`);
-  const theirs = found.data.filter((one) => one.contact.id === contact.id);
+  const { data } = await api.GET('/api/v1/conversations', { params: { query: { limit: 200, contact: contact.id } } });
+  const theirs = data?.data ?? [];
   conversations.received(theirs, stamp);
   return theirs.filter((one) => one.id !== but);
 }

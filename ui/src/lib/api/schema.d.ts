@@ -6423,6 +6423,8 @@ export interface operations {
                 spam?: boolean;
                 /** @description Words in the contact's name, the subject or the last message; upper and lower case are alike. */
                 q?: string;
+                /** @description Only those of this contact, by their id: also resolved ones. */
+                contact?: string;
             };
             header?: never;
             path?: never;
