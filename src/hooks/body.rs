@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 pub const MAX_BODY_BYTES: usize = 20_000;
 /// Texts that are cut keep so many characters.
 const KEPT_CHARS: usize = 500;
+/// Long lists keep so many items where the body would be too long.
+const KEPT_ITEMS: usize = 20;
 /// How often something is cut before only the ids are told.
 const MOST_CUTS: usize = 200;
 
@@ -22,6 +24,7 @@ pub fn of(kind: &str, at: Time, data: &impl Serialize) -> String {
         return text;
     }
     let mut cut: Vec<String> = Vec::new();
+    shorten_lists(&mut body["data"], "/data", &mut cut);
     for _ in 0..MOST_CUTS {
         let excess = text.len().saturating_sub(MAX_BODY_BYTES);
         let Some(pointer) = cut_longest(&mut body["data"], excess) else {
@@ -40,6 +43,28 @@ pub fn of(kind: &str, at: Time, data: &impl Serialize) -> String {
     body["data"] = json!({});
     body["cut"] = json!(["/data"]);
     body.to_string()
+}
+
+/// Cuts every list that is long, so that no list of long texts has to be cut text by text.
+fn shorten_lists(value: &mut Value, pointer: &str, cut: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            if items.len() > KEPT_ITEMS {
+                items.truncate(KEPT_ITEMS);
+                cut.push(pointer.to_owned());
+            }
+            for (place, item) in items.iter_mut().enumerate() {
+                shorten_lists(item, &format!("{pointer}/{place}"), cut);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                shorten_lists(field, &format!("{pointer}/{name}"), cut);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Cuts the longest text, else the longest list; gives its pointer. `None`: there is nothing left to cut.
