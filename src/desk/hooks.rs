@@ -364,6 +364,8 @@ pub enum Outcome {
     Taken,
     /// It was not; it may be later, not before so many milliseconds where the other end says so.
     Later(Option<i64>),
+    /// It never will be: it is given up.
+    Never,
     /// There is nobody any more: the hook is switched off for this reason, and what waits for it stays.
     Off(String),
 }
@@ -411,9 +413,16 @@ impl Decision for SettleAttempt {
                 entry.state = HookDeliveryState::Dead;
                 self.next(&entry, now, *after_ms)
             }
+            Outcome::Never => {
+                entry.state = HookDeliveryState::Dead;
+                None
+            }
             // It waits for whoever switches the hook on again.
             Outcome::Off(_) if entry.seq.is_some() => Some(now),
-            Outcome::Off(_) => None,
+            Outcome::Off(_) => {
+                entry.state = HookDeliveryState::Dead;
+                None
+            }
         };
         if let Some(due_at) = due_at {
             wait(draft, entry, Some(due_at));
@@ -454,7 +463,9 @@ impl SettleAttempt {
         let before = hook.clone();
         match &self.outcome {
             Outcome::Taken => hook.failing_since = None,
-            Outcome::Later(_) => hook.failing_since = hook.failing_since.or(Some(now)),
+            Outcome::Later(_) | Outcome::Never => {
+                hook.failing_since = hook.failing_since.or(Some(now))
+            }
             Outcome::Off(why) => {
                 hook.failing_since = hook.failing_since.or(Some(now));
                 if hook.enabled {

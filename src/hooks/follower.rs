@@ -7,7 +7,7 @@ use crate::desk::bell::ESCALATION;
 use crate::desk::hooks::NewDelivery;
 use crate::id::HookId;
 use crate::store::change::{EventBody, LogEvent};
-use crate::store::entry::{Entry, HookCursor, HookEntry, OpenHookDelivery};
+use crate::store::entry::{Entry, HookCursor, HookEntry, HookKind, OpenHookDelivery, RingEntry};
 use crate::store::record::ChannelNo;
 use crate::store::{Found, Scope};
 
@@ -194,10 +194,18 @@ impl Follower {
         let shown = app.view().event(&*app.store, &scope, event);
         let data = serde_json::to_value(&shown.data).unwrap_or_default();
         let desk = app.public_url();
+        let rung = match (&event.body, hook.kind) {
+            // The event names the message; people want its words.
+            (EventBody::BellRung { ring }, HookKind::Ntfy | HookKind::Slack) => {
+                rung_message(app, &scope, ring)
+            }
+            _ => None,
+        };
         let body = target::of(hook.kind).render(&Event {
             kind,
             at: event.at,
             data: &data,
+            message: rung.as_ref(),
             desk: &desk,
         });
         let mut delivery = NewDelivery {
@@ -250,6 +258,17 @@ impl Follower {
         self.advance(looked);
         self.kept = self.kept.max(looked.to.unwrap_or(0));
     }
+}
+
+/// The message that rings, as the stream shows messages.
+fn rung_message(app: &App, scope: &Scope, ring: &RingEntry) -> Option<serde_json::Value> {
+    let message = app
+        .store
+        .message(scope, ring.channel, ring.message)
+        .ok()??;
+    let conversation = app.store.conversation(scope, ring.conversation).ok()??;
+    let shown = app.view().message(&*app.store, &message, &conversation);
+    serde_json::to_value(shown).ok()
 }
 
 /// The type of an event, as the stream names it.

@@ -364,7 +364,7 @@ async fn carry_out(app: App, hook: HookId, lane: u64, delivery: DeliveryId) -> D
     let ended = match &tried.verdict {
         Verdict::Taken => Ended::Taken,
         Verdict::Trouble { after_ms } => Ended::Trouble(*after_ms),
-        Verdict::Refused | Verdict::Off(_) => Ended::Refused,
+        Verdict::Refused | Verdict::Never | Verdict::Off(_) => Ended::Refused,
     };
     let outcome = send::outcome(&tried.verdict);
     let switched_off = matches!(outcome, Outcome::Off(_));

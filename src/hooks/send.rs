@@ -71,6 +71,7 @@ pub fn test_body(app: &Daemon, hook: &HookEntry) -> String {
         kind: TEST,
         at: app.clock.now(),
         data: &data,
+        message: None,
         desk: &app.public_url(),
     })
 }
@@ -82,6 +83,7 @@ pub fn outcome(verdict: &Verdict) -> Outcome {
         Verdict::Taken => Outcome::Taken,
         Verdict::Trouble { after_ms } => Outcome::Later(*after_ms),
         Verdict::Refused => Outcome::Later(None),
+        Verdict::Never => Outcome::Never,
         Verdict::Off(why) => Outcome::Off(why.clone()),
     }
 }

@@ -1,7 +1,10 @@
 //! What speaks at the other end of a hook: one file each. A target makes words of an event, a request of the words, and
 //! understands the answer.
 
+mod ntfy;
+mod slack;
 mod webhook;
+mod words;
 
 use axum::body::Bytes;
 use deskbell_sdk::{Secret, Time};
@@ -21,6 +24,8 @@ pub struct Event<'a> {
     pub at: Time,
     /// What it is about, as the stream shows it.
     pub data: &'a Value,
+    /// The message that it is about, where that is not in `data`: the one that rings.
+    pub message: Option<&'a Value>,
     /// Where people reach this desk, without a slash at its end.
     pub desk: &'a str,
 }
@@ -63,6 +68,8 @@ pub enum Verdict {
     },
     /// The other end works and does not take this; it may take it later.
     Refused,
+    /// The other end works and will never take this.
+    Never,
     /// There is nobody any more: why, in words that say what to do.
     Off(String),
 }
@@ -94,11 +101,14 @@ pub trait Target: Sync {
 #[must_use]
 pub fn of(kind: HookKind) -> &'static dyn Target {
     match kind {
-        HookKind::Webhook | HookKind::Ntfy | HookKind::Slack | HookKind::Command => {
-            &webhook::StandardWebhook
-        }
+        HookKind::Webhook | HookKind::Command => &webhook::StandardWebhook,
+        HookKind::Ntfy => &ntfy::Ntfy,
+        HookKind::Slack => &slack::Slack,
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// How long the other end asks for, in milliseconds.
 fn after_ms(answer: &PostAnswer) -> Option<i64> {
