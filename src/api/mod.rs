@@ -31,6 +31,8 @@ pub mod failures;
 pub mod feed;
 pub mod filters;
 pub mod headers;
+pub mod hook_deliveries;
+pub mod hooks;
 pub mod hours;
 pub mod idempotency;
 pub mod imports;
@@ -137,6 +139,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(audit::router())
         .merge(two_factor::router())
         .merge(oidc::router())
+        .merge(hooks::router())
+        .merge(hook_deliveries::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -101,6 +101,31 @@ const MEANINGS: &[Meaning] = &[
          make a token that has it.",
     ),
     meaning(
+        "held",
+        "409",
+        "This desk was restored from a backup, and nothing goes out of it until `deskbell resume` says so.",
+    ),
+    meaning(
+        "hook-gone",
+        "409",
+        "The request with this Idempotency-Key made a hook that was deleted or has another secret since. Take a new key for a new hook.",
+    ),
+    meaning(
+        "hook-of-the-configuration",
+        "409",
+        "This hook stands in the configuration file and is changed there.",
+    ),
+    meaning(
+        "hook-off",
+        "409",
+        "The hook is switched off: nothing is told to it. Switch it on first.",
+    ),
+    meaning(
+        "hook-signs-nothing",
+        "409",
+        "Hooks of this kind have no secret that could be changed.",
+    ),
+    meaning(
         "idempotency-key-reused",
         "422",
         "The Idempotency-Key was used before for another request. Take a new key for each new thing, and the same key \
@@ -181,6 +206,11 @@ const MEANINGS: &[Meaning] = &[
          missing, is no https address, or cannot be reached from the internet.",
     ),
     meaning(
+        "replay-under-way",
+        "409",
+        "The hook is being told events again already. Wait until that has ended.",
+    ),
+    meaning(
         "reply-window-closed",
         "409",
         "The platform lets a shop answer only for some time after the customer's last message, and that time is over. \
@@ -237,6 +267,11 @@ const MEANINGS: &[Meaning] = &[
         "too-many-devices",
         "409",
         "The person has as many devices as there can be. Remove one that is not used first.",
+    ),
+    meaning(
+        "too-many-hooks",
+        "409",
+        "There are as many hooks as there may be. Delete one that is used no longer.",
     ),
     meaning(
         "too-many-requests",

@@ -236,6 +236,14 @@ pub enum Table {
     Audit = 50,
     /// Where the audit log ends.
     AuditHead = 51,
+    /// Outgoing hooks.
+    Hooks = 80,
+    /// What hooks were or are to be told.
+    HookDeliveries = 81,
+    /// What of it still waits.
+    OpenHookDeliveries = 82,
+    /// Up to which event hooks have heard.
+    HookCursors = 83,
     /// Teams.
     Teams = 52,
     /// The second factors of people.

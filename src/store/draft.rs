@@ -218,6 +218,12 @@ impl<'a> Draft<'a> {
         self.group.removed.push(Removed::Conversation(id));
     }
 
+    /// The number of the newest event, with those of this draft.
+    #[must_use]
+    pub const fn head(&self) -> u64 {
+        self.next_seq - 1
+    }
+
     /// How many events there are so far.
     #[must_use]
     pub const fn event_count(&self) -> usize {
