@@ -16,6 +16,8 @@ export interface Ring {
   ended?: string | null;
   silenced?: boolean;
   attempts: Attempt[];
+  /** Who is told at this step: `usr_…`; a daemon may not tell it. */
+  told?: string[];
   /** Of an alarm: what it is about, in one word and in words. */
   kind?: string | null;
   title?: string | null;

@@ -63,6 +63,7 @@ export const bell = {
   'bell.ended': 'Ended',
   'bell.reached': 'Came to',
   'bell.reachedStep': 'step {step}',
+  'bell.told': 'Rings for',
   'bell.next': 'Next step',
   'bell.story': 'Whom it reached',
   'bell.storyNone': 'Nobody was told on any device. Either nobody is there to be told, or no device of theirs is known.',
