@@ -220,6 +220,7 @@ async fn serve_desk(
         search: Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),
+        duty: crate::duty::Duty::default(),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
@@ -246,6 +247,8 @@ async fn serve_desk(
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(crate::bell::run(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::run(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::heartbeat(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
