@@ -80,7 +80,7 @@ describe("whom the bell reaches", { skip: WITHOUT_DAEMON, timeout: 900_000 }, ()
     await eventually(() => got.some(({ body }) => body.includes("A message that a hook hears")), "the hook hears of it");
     await page.reload();
     const one = page.getByRole("listitem").filter({ hasText: "New messages" }).first();
-    await one.getByText("Taken").waitFor();
+    await one.getByText("Taken", { exact: true }).waitFor();
     await one.locator("summary").click();
     await one.getByText(/"A message that a hook hears"/).waitFor();
     await clean(page);
