@@ -217,6 +217,12 @@ const MEANINGS: &[Meaning] = &[
          The detail says what can still be done. The customer's next message opens it again.",
     ),
     meaning(
+        "ring-over",
+        "409",
+        "Somebody else has taken the ring, or it has ended: nobody waits there any more. The detail says which. There is \
+         nothing left to do.",
+    ),
+    meaning(
         "sending-unavailable",
         "409",
         "This channel only receives. Answer where the customer wrote.",

@@ -108,4 +108,7 @@ export const bell = {
   'bell.more': 'Podle hodiny a kanálu',
   'bell.cannot': 'Tento server ještě nemá záznam zvonění',
   'bell.cannotLead': 'Novější server zaznamenává, komu zazvonilo a kdo to převzal.',
+  'bell.now.held': 'Čeká do {when}, kdy se otevře jeho kanál',
+  'bell.told': 'Zvoní pro',
+  'bell.storyHeld': 'Zatím nikoho: začne zvonit, až se otevře jeho kanál.',
 } as const;

@@ -64,4 +64,6 @@ export const devices = {
   'devices.of': 'Zařízení všech',
   'devices.ofLead': 'Koho lze jak zastihnout. Pokud má někdo službu a nemá fungující zařízení, je to poplach.',
   'devices.whose': '{name}',
+  'devices.pairStart': 'Ať se spouští spolu s počítačem:',
+  'devices.pairStartCommand': 'Příkaz ke spouštění',
 } as const;

@@ -108,4 +108,7 @@ export const bell = {
   'bell.more': 'Nach Stunde und Kanal',
   'bell.cannot': 'Dieser Server zeichnet das Klingeln noch nicht auf',
   'bell.cannotLead': 'Ein neuerer Server zeichnet auf, bei wem es klingelte und wer übernahm.',
+  'bell.now.held': 'Wartet bis {when}, wenn der Kanal öffnet',
+  'bell.told': 'Klingelt für',
+  'bell.storyHeld': 'Noch niemanden: Es klingelt, sobald der Kanal öffnet.',
 } as const;

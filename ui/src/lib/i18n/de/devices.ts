@@ -64,4 +64,6 @@ export const devices = {
   'devices.of': 'Geräte aller Personen',
   'devices.ofLead': 'Wer wie erreichbar ist. Wer Dienst hat und kein funktionierendes Gerät, ist ein Alarm.',
   'devices.whose': 'von {name}',
+  'devices.pairStart': 'Damit es mit dem Computer startet:',
+  'devices.pairStartCommand': 'Befehl zum Starten',
 } as const;

@@ -108,4 +108,7 @@ export const bell = {
   'bell.more': 'Według godziny i kanału',
   'bell.cannot': 'Ten serwer nie ma jeszcze dziennika dzwonka',
   'bell.cannotLead': 'Nowszy serwer zapisuje, komu zadzwoniło i kto to przejął.',
+  'bell.now.held': 'Czeka do {when}, gdy otworzy się jego kanał',
+  'bell.told': 'Dzwoni dla',
+  'bell.storyHeld': 'Na razie nikogo: zacznie dzwonić, gdy otworzy się jego kanał.',
 } as const;

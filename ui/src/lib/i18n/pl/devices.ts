@@ -64,4 +64,6 @@ export const devices = {
   'devices.of': 'Urządzenia wszystkich',
   'devices.ofLead': 'Do kogo i jak można dotrzeć. Osoba na dyżurze bez działającego urządzenia to alarm.',
   'devices.whose': '{name}',
+  'devices.pairStart': 'Niech uruchamia się razem z komputerem:',
+  'devices.pairStartCommand': 'Polecenie uruchamiania',
 } as const;

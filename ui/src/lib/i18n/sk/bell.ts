@@ -108,4 +108,7 @@ export const bell = {
   'bell.more': 'Podľa hodiny a kanála',
   'bell.cannot': 'Tento server ešte nemá záznam zvonení',
   'bell.cannotLead': 'Novší server zaznamenáva, komu zazvonilo a kto to prevzal.',
+  'bell.now.held': 'Čaká do {when}, keď sa otvorí jeho kanál',
+  'bell.told': 'Zvoní pre',
+  'bell.storyHeld': 'Zatiaľ nikoho: začne zvoniť, keď sa otvorí jeho kanál.',
 } as const;

@@ -64,4 +64,6 @@ export const devices = {
   'devices.of': 'Zariadenia všetkých',
   'devices.ofLead': 'Koho možno ako zastihnúť. Ak má niekto službu a nemá fungujúce zariadenie, je to poplach.',
   'devices.whose': '{name}',
+  'devices.pairStart': 'Nech sa spúšťa spolu s počítačom:',
+  'devices.pairStartCommand': 'Príkaz na spúšťanie',
 } as const;
