@@ -220,6 +220,7 @@ async fn serve_desk(
         search: Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),
+        duty: crate::duty::Duty::default(),
         chat_limits: ChatLimits::default(),
         hooks: crate::hooks::Hooks::new(&config.hooks).context("there is no HTTP client")?,
         held: Held::new(restored.is_some()),
@@ -255,6 +256,8 @@ async fn serve_desk(
         tokio::spawn(crate::bell::run(Arc::clone(&app))),
         tokio::spawn(crate::hooks::run(Arc::clone(&app))),
         tokio::spawn(crate::hooks::upkeep(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::run(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::heartbeat(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),

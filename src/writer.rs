@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use deskbell_sdk::Time;
@@ -14,10 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::desk::Decision;
+use crate::desk::after_hours;
 use crate::desk::bell::{self, Steps as BellSteps};
 use crate::id::Ids;
 use crate::store::draft::Draft;
-use crate::store::{Found, Store, StoreError};
+use crate::store::{Found, Store, StoreError, Table};
 
 /// The most decisions in one group: a larger one shuts readers out for longer (measured: p99 5 ms at 64, 22 ms at 512).
 const GROUP_COMMANDS: usize = 64;
@@ -49,7 +50,16 @@ pub enum WriteError {
 #[derive(Debug, Default)]
 struct State {
     refusing: AtomicBool,
+    duty: AtomicU64,
 }
+
+/// The tables that say who works when and may see what.
+const DUTY: [Table; 4] = [
+    Table::Users,
+    Table::UserHours,
+    Table::ChannelHours,
+    Table::OnCall,
+];
 
 /// Gives decisions to the writer; cheap to clone.
 #[derive(Clone)]
@@ -232,6 +242,13 @@ impl Writer {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
+    /// How often it has changed who works when, or who may see what: another number says that it is to be read anew. What
+    /// was changed before the number was asked for is in the store.
+    #[must_use]
+    pub fn changes_of_duty(&self) -> u64 {
+        self.state.duty.load(Ordering::SeqCst)
+    }
+
     /// Whether the last commit worked.
     #[must_use]
     pub fn accepts(&self) -> bool {
@@ -340,8 +357,9 @@ impl Steps {
             draft.set_hops(job.hops);
             let deciding = || {
                 job.pending.decide(&mut draft)?;
-                // In the same step: no message can be without its ring.
-                bell::follow(&mut draft, from, bell)
+                // In the same step: no message can be without its ring, and none gets two automatic answers.
+                bell::follow(&mut draft, from, bell)?;
+                after_hours::follow(&mut draft, from, bell)
             };
             match catch_unwind(AssertUnwindSafe(deciding)) {
                 Ok(Ok(())) => decided += 1,
@@ -373,12 +391,18 @@ impl Steps {
             return Ok(());
         }
         let changes = group.events.len() + group.puts.len() + group.removed.len();
+        let is_of_duty = group.puts.iter().any(|put| DUTY.contains(&put.table));
         let started = std::time::Instant::now();
         let result = self.store.commit(group);
+        if is_of_duty {
+            self.state.duty.fetch_add(1, Ordering::SeqCst);
+        }
         metrics::histogram!("deskbell_commit_seconds").record(started.elapsed().as_secs_f64());
         match result {
             Ok(()) => {
                 if self.state.refusing.swap(false, Ordering::Relaxed) {
+                    // What was refused may have been durable, and shows only now.
+                    self.state.duty.fetch_add(1, Ordering::SeqCst);
                     tracing::info!("the store takes changes again");
                 }
                 metrics::histogram!("deskbell_commit_changes")

@@ -253,6 +253,10 @@ async fn write(
             let detail = "There is no such upload of yours, or it is in a message already.";
             return Err(Problem::field(&format!("/attachment_ids/{place}"), detail));
         }
+        Written::NoMention(place) => {
+            let detail = "There is no such person, or their account is disabled.";
+            return Err(Problem::field(&format!("/mentions/{place}"), detail));
+        }
         Written::KeyReused => return Err(key_reused()),
         Written::Crossed(channel, id) => {
             let by = paging::read(&app, move |app| shown(app, &caller, channel, id)).await?;

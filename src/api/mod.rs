@@ -33,6 +33,7 @@ pub mod headers;
 pub mod hook_deliveries;
 pub mod hooks;
 pub mod hops;
+pub mod hours;
 pub mod idempotency;
 pub mod imports;
 pub mod inbox;
@@ -109,6 +110,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(canned_replies::router())
         .merge(labels::router())
         .merge(settings::router())
+        .merge(hours::router())
         .merge(messages::router())
         .merge(retry::router())
         .merge(contacts::router())

@@ -10,7 +10,7 @@ use super::{Decision, conversations};
 use crate::id::{AttachmentId, ConversationId, MessageId, UserId, WorkId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
-    AttachmentEntry, Entry, IdempotencyEntry, PartRecord, WorkEntry, WorkState,
+    AttachmentEntry, Entry, IdempotencyEntry, PartRecord, UserEntry, WorkEntry, WorkState,
 };
 use crate::store::metadata::mentioning;
 use crate::store::record::{
@@ -69,6 +69,8 @@ pub enum Written {
     NoReplyTo,
     /// The upload with this place in the list is not there, not the caller's, or in a message already.
     NoAttachment(usize),
+    /// Whoever is mentioned at this place is nobody, or their account is disabled.
+    NoMention(usize),
     /// The `Idempotency-Key` was used for another request.
     KeyReused,
     /// A colleague has answered meanwhile, by this message; nothing was written.
@@ -135,6 +137,12 @@ impl Decision for Write {
                     uploads.push(entry)
                 }
                 _ => return Ok(Written::NoAttachment(place)),
+            }
+        }
+        for (place, id) in self.mentions.iter().enumerate() {
+            let person = draft.entry::<UserEntry>(&id.key())?;
+            if person.is_none_or(|person| person.disabled) {
+                return Ok(Written::NoMention(place));
             }
         }
         let id = MessageId(draft.new_id());

@@ -3,7 +3,7 @@
 use deskbell_sdk::{Event, Time};
 
 use super::arrivals::{Arrivals, Outcome};
-use super::{Decision, bell};
+use super::{Decision, after_hours, bell};
 use crate::id::Ids;
 use crate::store::draft::Draft;
 use crate::store::memory::MemoryStore;
@@ -39,7 +39,9 @@ impl Desk {
             .map(|decision| {
                 let from = draft.event_count();
                 let answer = decision.decide(&mut draft).expect("memory");
-                bell::follow(&mut draft, from, &bell::Steps::default()).expect("memory");
+                let steps = bell::Steps::default();
+                bell::follow(&mut draft, from, &steps).expect("memory");
+                after_hours::follow(&mut draft, from, &steps).expect("memory");
                 answer
             })
             .collect();

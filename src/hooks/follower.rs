@@ -240,8 +240,9 @@ impl Follower {
             EventBody::ChannelHealth { channel, .. } => delivery.lane = u64::from(channel.0),
             EventBody::BellRung { ring } | EventBody::BellAcknowledged { ring } => {
                 delivery.ring = Some(ring.id);
-                delivery.conversation = Some(ring.conversation);
-                delivery.lane = ring.conversation.0;
+                delivery.conversation = ring.conversation;
+                // An alarm is of no conversation.
+                delivery.lane = ring.conversation.map_or(ring.id.0, |id| id.0);
             }
             _ => {}
         }
@@ -264,9 +265,9 @@ impl Follower {
 fn rung_message(app: &App, scope: &Scope, ring: &RingEntry) -> Option<serde_json::Value> {
     let message = app
         .store
-        .message(scope, ring.channel, ring.message)
+        .message(scope, ring.channel?, ring.message?)
         .ok()??;
-    let conversation = app.store.conversation(scope, ring.conversation).ok()??;
+    let conversation = app.store.conversation(scope, ring.conversation?).ok()??;
     let shown = app.view().message(&*app.store, &message, &conversation);
     serde_json::to_value(shown).ok()
 }

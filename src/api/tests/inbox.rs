@@ -322,6 +322,10 @@ async fn a_note_mentions_people_and_they_find_it() {
     desk.arrive(SHOP, "boris", "x").await;
     let user = "usr_0000000000001";
     let path = format!("/api/v1/conversations/{id}/messages");
+    desk.invent_people(2).await;
+    let strange = json!({ "text": "x", "private": true, "mentions": [user, "usr_0000000000009"] });
+    let refused = desk.json(As::Admin, Method::POST, &path, &strange).await;
+    assert_eq!(refused.bad_field(), "/mentions/1");
     let note = json!({ "text": "Look here.", "private": true, "mentions": [user, user] });
     let answer = desk.json(As::Admin, Method::POST, &path, &note).await;
     assert_eq!(answer.status, 201, "{}", answer.text());

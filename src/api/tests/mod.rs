@@ -7,6 +7,7 @@ mod channel_changes;
 mod exports;
 mod files;
 mod flips;
+mod hours;
 mod http;
 mod inbox;
 mod lists;

@@ -17,6 +17,7 @@ export interface SettingsPage {
 /** All pages in the order of the list. */
 export const PAGES: readonly SettingsPage[] = [
   { id: 'you', title: 'settings.you', group: 'yours', right: 'read', load: () => import('./you/You.svelte') },
+  { id: 'devices', title: 'settings.devices', group: 'yours', right: 'write', load: () => import('./devices/Devices.svelte') },
   { id: 'views', title: 'settings.views', group: 'yours', right: 'read', load: () => import('./lists/Views.svelte') },
   { id: 'channels', title: 'settings.channels', group: 'shop', right: 'admin', load: () => import('./channels/Channels.svelte') },
   { id: 'people', title: 'settings.people', group: 'shop', right: 'admin', load: () => import('./people/People.svelte') },

@@ -1,9 +1,12 @@
+import { bell } from './en/bell';
 import { common } from './en/common';
 import { conversation } from './en/conversation';
+import { devices } from './en/devices';
 import { hearing } from './en/hearing';
 import { inbox } from './en/inbox';
+import { push } from './en/push';
 import { settings } from './en/settings';
 import { signin } from './en/signin';
 
 /** The desk's words in English: short, friendly, exact. One file a part, so that each part is read as a whole. */
-export const en = { ...common, ...inbox, ...conversation, ...settings, ...signin, ...hearing };
+export const en = { ...common, ...inbox, ...conversation, ...settings, ...signin, ...hearing, ...push, ...bell, ...devices };

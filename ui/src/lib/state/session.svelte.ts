@@ -38,6 +38,9 @@ class Session {
 
   /** Signs out, here and on the daemon. */
   async end(): Promise<void> {
+    // Before the session ends: what rings for this person must not show on a browser that they have left.
+    const { browser } = await import('../push/browser.svelte');
+    await browser.leave();
     await api.DELETE('/api/v1/session');
     this.me = null;
     this.status = 'out';

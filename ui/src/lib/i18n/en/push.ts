@@ -1,0 +1,20 @@
+/** The words of the worker, which rings while the desk is closed. None of them has a place to fill in: it has no ICU. */
+export const push = {
+  'push.take': 'I take it',
+  'push.answer': 'Answer',
+  'push.open': 'Open',
+  'push.untitled': 'A customer waits',
+  'push.unread': 'Something rings',
+  'push.unreadBody': 'Open the desk to see what.',
+  'push.test': 'The bell reaches you here',
+  'push.testBody': 'This was a test. Real ones stay until somebody takes them.',
+  'push.checking': 'The bell checks that it reaches you',
+  'push.taken': 'Taken',
+  'push.late': 'Somebody was faster',
+  'push.lateBody': 'A colleague has it, or nobody waits there any more.',
+  'push.notTaken': 'Not taken',
+  'push.signedOut': 'You are signed out. Sign in, and take it in the desk.',
+  'push.notAllowed': 'You may not take this.',
+  'push.unreachable': 'The desk could not be reached. Try again.',
+  'push.hidden': 'The browser did not show it.',
+} as const;

@@ -1,0 +1,60 @@
+/** What this browser knows of itself as a device of the desk, for its pages and for its worker, which has no other memory. */
+export interface ThisDevice {
+  /** `dev_…` */
+  id: string;
+  /** Whose it is: `usr_…` */
+  user: string;
+  /** What the daemon is told that this browser is, as `Firefox on Linux`. */
+  name: string;
+}
+
+export interface Memory {
+  get(): Promise<ThisDevice | null>;
+  set(device: ThisDevice | null): Promise<void>;
+}
+
+const DATABASE = 'deskbell';
+const STORE = 'device';
+const ONE = 'this';
+
+async function open(): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const asked = indexedDB.open(DATABASE, 1);
+    asked.onupgradeneeded = () => asked.result.createObjectStore(STORE);
+    asked.onsuccess = () => resolve(asked.result);
+    asked.onerror = () => reject(asked.error ?? new Error('The browser keeps nothing.'));
+  });
+}
+
+async function run(mode: IDBTransactionMode, what: (store: IDBObjectStore) => IDBRequest): Promise<unknown> {
+  const database = await open();
+  try {
+    return await new Promise((resolve, reject) => {
+      const change = database.transaction(STORE, mode);
+      const asked = what(change.objectStore(STORE));
+      change.oncomplete = () => resolve(asked.result);
+      change.onabort = () => reject(change.error ?? new Error('The browser keeps nothing.'));
+    });
+  } finally {
+    database.close();
+  }
+}
+
+/** In the browser's own database. A browser that keeps nothing is a device that is made known anew each time. */
+export const kept: Memory = {
+  async get() {
+    try {
+      const found = ((await run('readonly', (store) => store.get(ONE))) as ThisDevice | undefined) ?? null;
+      return found && typeof found.id === 'string' && typeof found.user === 'string' ? found : null;
+    } catch {
+      return null;
+    }
+  },
+  async set(device) {
+    try {
+      await run('readwrite', (store) => (device ? store.put(device, ONE) : store.delete(ONE)));
+    } catch {
+      // It is made known anew.
+    }
+  },
+};
