@@ -98,7 +98,17 @@ impl WriterThread {
     }
 }
 
+tokio::task_local! {
+    static HOPS: u8;
+}
+
+/// Runs something whose decisions bear this number: how many hooks led to it, one after the other.
+pub async fn with_hops<T>(hops: u8, work: impl Future<Output = T>) -> T {
+    HOPS.scope(hops, work).await
+}
+
 pub(crate) struct Job {
+    hops: u8,
     pending: Box<dyn Pending>,
     _memory: OwnedSemaphorePermit,
 }
@@ -203,6 +213,8 @@ impl Writer {
             .map_err(|_| WriteError::Busy)?;
         let (caller, answer) = oneshot::channel();
         let job = Job {
+            // Outside of a call that a hook led to there is none.
+            hops: HOPS.try_with(|hops| *hops).unwrap_or(0),
             pending: Box::new(Asked {
                 decision,
                 answer: None,
@@ -357,6 +369,7 @@ impl Steps {
         for job in jobs {
             let from = draft.event_count();
             let bell = &self.bell;
+            draft.set_hops(job.hops);
             let deciding = || {
                 job.pending.decide(&mut draft)?;
                 // In the same step: no message can be without its ring, none gets two automatic answers, and whom a ring

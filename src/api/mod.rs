@@ -33,6 +33,7 @@ pub mod filters;
 pub mod headers;
 pub mod hook_deliveries;
 pub mod hooks;
+pub mod hops;
 pub mod hours;
 pub mod idempotency;
 pub mod imports;
@@ -93,7 +94,7 @@ pub fn router(app: App) -> axum::Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
         .with_state(app);
-    headers::around(router)
+    headers::around(router.layer(axum::middleware::from_fn(hops::counted)))
 }
 
 /// The resources below `/api/v1`, with their description.

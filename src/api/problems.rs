@@ -111,6 +111,11 @@ const MEANINGS: &[Meaning] = &[
         "The request with this Idempotency-Key made a hook that was deleted or has another secret since. Take a new key for a new hook.",
     ),
     meaning(
+        "hook-loop",
+        "508",
+        "The change was caused by a hook that was caused by a change, four times over: the program behind the hook answers to itself. Let it leave out what it did itself.",
+    ),
+    meaning(
         "hook-of-the-configuration",
         "409",
         "This hook stands in the configuration file and is changed there.",

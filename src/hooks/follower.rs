@@ -221,7 +221,7 @@ impl Follower {
             contact: None,
             ring: None,
             message: None,
-            hops: 0,
+            hops: event.hops,
             body,
         };
         delivery.lane = delivery

@@ -19,6 +19,9 @@ pub struct LogEvent {
     pub at: Time,
     /// What happened.
     pub body: EventBody,
+    /// How many hooks led to it, one after the other, as the callers of the API said.
+    #[serde(default)]
+    pub hops: u8,
 }
 
 /// What happened.

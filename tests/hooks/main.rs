@@ -494,3 +494,43 @@ async fn whoever_is_erased_is_in_no_log_of_deliveries() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+#[tokio::test]
+async fn o09_a_program_that_answers_itself_is_stopped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(folder.path(), &hooks_config("\"1s\""));
+    let receiver = Receiver::start().await;
+    hook(&daemon, &receiver, &json!({})).await;
+    arrives(&daemon, "p1", "hello").await;
+    for round in 1..=4_usize {
+        let calls = receiver
+            .until("the next round", |calls| calls.len() == round)
+            .await;
+        let last = calls.last().expect("a call");
+        assert_eq!(last.hops, round.to_string());
+        let conversation = last.conversation();
+        let answer = client()
+            .post(format!(
+                "{}/api/v1/conversations/{conversation}/messages",
+                daemon.url
+            ))
+            .bearer_auth(ADMIN)
+            .header("deskbell-hops", &last.hops)
+            .json(&json!({ "text": format!("note {round}"), "private": true }))
+            .send()
+            .await
+            .expect("an answer");
+        let wanted = if round < 4 { 201..=202 } else { 508..=508 };
+        assert!(
+            wanted.contains(&answer.status().as_u16()),
+            "round {round}: {}",
+            answer.status()
+        );
+    }
+    // What people do begins anew.
+    arrives(&daemon, "p1", "still there?").await;
+    let calls = receiver
+        .until("a new round", |calls| calls.len() == 5)
+        .await;
+    assert_eq!(calls[4].hops, "1");
+}
