@@ -14,10 +14,10 @@ use deskbell_sdk::{Secret, Time, webhook};
 use self::guessing::{Guessing, Try};
 use self::passwords::Passwords;
 use crate::channels::Channels;
-use crate::id::{SessionId, UserId};
+use crate::id::{DeviceId, SessionId, UserId};
 use crate::store::entry::{
-    Actor, ActorKind, Entry, Right, Role, SET_UP_KEY, SessionEntry, SettingEntry, TokenEntry,
-    UserEntry, UserStatus, secret_hash,
+    Actor, ActorKind, DevicesEntry, Entry, Right, Role, SET_UP_KEY, SessionEntry, SettingEntry,
+    TokenEntry, UserEntry, UserStatus, secret_hash,
 };
 use crate::store::record::AuthorRecord;
 use crate::store::{Found, Read, Scope};
@@ -70,6 +70,16 @@ pub enum Who {
         /// `ses_…`
         session: SessionId,
     },
+    /// A device of a person of the shop: it acts as that person, and does nothing that is an administrator's or changes
+    /// by what that person gets in.
+    Device {
+        /// `usr_…`
+        id: UserId,
+        /// The person's name.
+        name: String,
+        /// `dev_…`
+        device: DeviceId,
+    },
     /// A program with an API token.
     Token {
         /// `tok_…`
@@ -101,7 +111,7 @@ impl Caller {
     #[must_use]
     pub fn owner(&self) -> String {
         match &self.who {
-            Who::User { id, .. } => id.to_string(),
+            Who::User { id, .. } | Who::Device { id, .. } => id.to_string(),
             Who::Token { id, .. } | Who::SetupSession { id } => id.clone(),
             Who::Bootstrap => "bootstrap".to_owned(),
             Who::Local => "local".to_owned(),
@@ -112,7 +122,16 @@ impl Caller {
     #[must_use]
     pub const fn user(&self) -> Option<UserId> {
         match &self.who {
-            Who::User { id, .. } => Some(*id),
+            Who::User { id, .. } | Who::Device { id, .. } => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// The device, where it is one.
+    #[must_use]
+    pub const fn device(&self) -> Option<DeviceId> {
+        match &self.who {
+            Who::Device { device, .. } => Some(*device),
             _ => None,
         }
     }
@@ -121,7 +140,9 @@ impl Caller {
     #[must_use]
     pub fn name(&self) -> String {
         match &self.who {
-            Who::User { name, .. } | Who::Token { name, .. } => name.clone(),
+            Who::User { name, .. } | Who::Device { name, .. } | Who::Token { name, .. } => {
+                name.clone()
+            }
             Who::Bootstrap => "Bootstrap token".to_owned(),
             Who::Local => "This machine".to_owned(),
             Who::SetupSession { .. } => "Administrator".to_owned(),
@@ -139,7 +160,7 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         Actor {
             kind: match &self.who {
-                Who::User { .. } => ActorKind::User,
+                Who::User { .. } | Who::Device { .. } => ActorKind::User,
                 Who::Token { .. } => ActorKind::Token,
                 Who::Bootstrap => ActorKind::Bootstrap,
                 Who::Local => ActorKind::Local,
@@ -349,6 +370,10 @@ fn by_token_hash(
     hash: Vec<u8>,
 ) -> Found<Option<Caller>> {
     let entry = TokenEntry::get(store, &hash)?.filter(|entry| works(entry.expires_at, now));
+    if let Some((user, device)) = entry.as_ref().and_then(|entry| entry.device) {
+        let used_at = entry.and_then(|entry| entry.last_used_at);
+        return by_device(store, channels, now, (user, device), used_at, hash);
+    }
     Ok(entry.map(|entry| Caller {
         who: Who::Token {
             id: entry.id.to_string(),
@@ -359,6 +384,34 @@ fn by_token_hash(
         address: None,
         credential: Some((Door::Token, hash)),
         noted_again_at: noted_again_at(entry.last_used_at, USED_MS, now),
+    }))
+}
+
+/// A device acts as its person as they are now. It ends with either of them.
+fn by_device(
+    store: &dyn Read,
+    channels: &Channels,
+    now: Time,
+    (user, device): (UserId, DeviceId),
+    used_at: Option<Time>,
+    hash: Vec<u8>,
+) -> Found<Option<Caller>> {
+    let devices = DevicesEntry::get(store, &user.key())?;
+    let is_here = devices.is_some_and(|devices| devices.device(device).is_some());
+    let user = UserEntry::get(store, &user.key())?
+        .filter(|user| is_here && user.status() == UserStatus::Active);
+    Ok(user.map(|user| Caller {
+        // What only administrators may do is not for a token that lies on a desktop.
+        rights: BTreeSet::from([right_of(user.role).min(Right::Write)]),
+        scope: scope_of(channels, user.channels.as_ref()),
+        who: Who::Device {
+            id: user.id,
+            name: user.name,
+            device,
+        },
+        address: None,
+        credential: Some((Door::Token, hash)),
+        noted_again_at: noted_again_at(used_at, SEEN_MS, now),
     }))
 }
 

@@ -18,6 +18,7 @@ use crate::mail::Mailer;
 use crate::oidc::Oidc;
 use crate::presence::Presence;
 use crate::provision::Provisioner;
+use crate::push::Push;
 use crate::search::Search;
 use crate::store::Store;
 use crate::view::View;
@@ -47,6 +48,8 @@ pub struct Daemon {
     pub oidc: Option<Oidc>,
     /// What carries invitations.
     pub mailer: Option<Mailer>,
+    /// What reaches browsers.
+    pub push: Push,
     /// The bytes of attachments.
     pub blobs: Blobs,
     /// Who checks files for viruses before they are kept.

@@ -114,5 +114,14 @@ fn install() -> PrometheusHandle {
         "deskbell_work_oldest_seconds",
         "How old the oldest of them is."
     );
+    metrics::describe_gauge!("deskbell_devices", "Devices that ring, by how they stand.");
+    metrics::describe_counter!(
+        "deskbell_tellings_total",
+        "Attempts to tell browsers, by what came of them."
+    );
+    metrics::describe_counter!(
+        "deskbell_rings_unheard_total",
+        "Steps of rings that had nobody to tell, or that nobody had shown by the next."
+    );
     handle
 }

@@ -26,12 +26,12 @@ pub mod intake;
 pub mod live;
 pub mod mail;
 pub mod media;
-
 pub mod oidc;
 pub mod outbox;
 pub mod presence;
 pub mod profiles;
 pub mod provision;
+pub mod push;
 pub mod registration;
 pub mod registry;
 pub mod run;
@@ -42,6 +42,7 @@ pub mod server;
 #[cfg(test)]
 mod simulation;
 pub mod store;
+pub mod telling;
 pub mod totp;
 pub mod upkeep;
 pub mod view;

@@ -34,6 +34,8 @@ use crate::mail::Mailer;
 use crate::oidc::Oidc;
 use crate::outbox::Outbox;
 use crate::provision::Provisioner;
+use crate::push::Push;
+use crate::seal::Sealer;
 use crate::search::{self, Search, SearchThread};
 use crate::secrets::{random_seed, random_text, webhook_secret};
 use crate::server::{self, TlsFiles, check_tls};
@@ -185,6 +187,7 @@ async fn serve_desk(
     let oidc = config.auth.oidc.clone().map(Oidc::new).transpose();
     let oidc = oidc.context("there is no HTTP client")?;
     let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
+    let push = open_push(&config, &*store, &writer, provisioner.sealer(), &mut notes).await?;
     let downloads = Downloads::new(fetcher, blobs.clone(), virus_check.clone());
     let local = random_text();
     let setup = crate::api::setup::has_no_admin(&*store)?.then(random_text);
@@ -214,6 +217,7 @@ async fn serve_desk(
         writer,
         channels,
         provisioner,
+        push,
         blobs,
         virus_check,
         live: Live::default(),
@@ -234,6 +238,7 @@ async fn serve_desk(
             "{unopened} people's second factors are encrypted with a key that is not here: put it into `[secrets] previous_keys` and start again, or they need recovery codes."
         ));
     }
+    ask_duty(&app);
     build_inbox(&app).await?;
     crate::profiles::note(&app).await;
     let search = search::start(&app)
@@ -249,6 +254,9 @@ async fn serve_desk(
         tokio::spawn(crate::bell::run(Arc::clone(&app))),
         tokio::spawn(crate::alarms::run(Arc::clone(&app))),
         tokio::spawn(crate::alarms::heartbeat(Arc::clone(&app))),
+        tokio::spawn(crate::telling::run(Arc::clone(&app))),
+        tokio::spawn(crate::telling::tests(Arc::clone(&app))),
+        tokio::spawn(crate::telling::unheard(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
@@ -301,6 +309,57 @@ async fn serve_desk(
         thread,
         search,
     })
+}
+
+/// Opens what reaches browsers. A key that does not open is told; everything else goes on without Web Push.
+async fn open_push(
+    config: &Config,
+    store: &dyn Store,
+    writer: &Writer,
+    sealer: &Sealer,
+    notes: &mut Vec<String>,
+) -> Result<Push> {
+    // Push services want to know whom to ask; Apple's takes no address of this machine.
+    let url = config.public_url.as_ref();
+    let url = url.filter(|url| url.scheme() == "https");
+    let subject = url.map_or_else(
+        || env!("CARGO_PKG_REPOSITORY").to_owned(),
+        |url| url.as_str().trim_end_matches('/').to_owned(),
+    );
+    let key = crate::push::key(store, writer, sealer, &subject).await?;
+    let key = key
+        .inspect_err(|why| {
+            notes.push(format!(
+                "Browsers cannot be told by Web Push: the key for it {why}."
+            ));
+        })
+        .ok();
+    let lost = crate::push::seal_anew(store, writer, sealer).await?;
+    if lost > 0 {
+        notes.push(format!(
+            "{lost} browsers' subscriptions are encrypted with a key that is not here: put it into `[secrets] previous_keys` and start again, or turn notifications off and on again in those browsers."
+        ));
+    }
+    Push::new(config.hooks.allow_private_addresses, key).context("there is no HTTP client")
+}
+
+/// Lets the writer ask who works, so that each ring says whom it tells. A fault there keeps no message out.
+fn ask_duty(app: &App) {
+    // The daemon holds the writer: a strong reference would keep both for ever.
+    let weak = Arc::downgrade(app);
+    app.writer.ask(Box::new(move |channel, now| {
+        let Some(app) = weak.upgrade() else {
+            return Ok(Vec::new());
+        };
+        let people = || match channel {
+            Some(channel) => crate::duty::people(&app, channel, now),
+            None => crate::duty::administrators(&app, now),
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(people)).unwrap_or_else(|_| {
+            tracing::error!("it could not be found out who works: a fault of Deskbell's");
+            Ok(Vec::new())
+        })
+    }));
 }
 
 /// Builds the inbox before anybody asks for it.

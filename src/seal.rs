@@ -85,6 +85,21 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The private key by which push services know the daemon.
+    pub const PUSH_KEY: Place<'static> = Place {
+        channel: "web push",
+        setting: "vapid",
+    };
+
+    /// The subscription of a browser, by the hash of its endpoint in hex.
+    #[must_use]
+    pub const fn subscription(endpoint: &'a str) -> Self {
+        Self {
+            channel: "a push subscription",
+            setting: endpoint,
+        }
+    }
+
     /// Its bytes; lengths keep two places from meeting by where their parts end.
     fn bytes(self) -> Vec<u8> {
         let mut bytes = b"deskbell channel secret 1".to_vec();

@@ -5,8 +5,8 @@
 //! queued while the last commit ran is the next group. When the queue is full the caller is told so at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use deskbell_sdk::Time;
@@ -15,9 +15,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::desk::Decision;
 use crate::desk::after_hours;
-use crate::desk::bell::{self, Steps as BellSteps};
+use crate::desk::bell::{self, Person, Steps as BellSteps};
+use crate::desk::telling::{self, Around};
 use crate::id::Ids;
 use crate::store::draft::Draft;
+use crate::store::record::ChannelNo;
 use crate::store::{Found, Store, StoreError, Table};
 
 /// The most decisions in one group: a larger one shuts readers out for longer (measured: p99 5 ms at 64, 22 ms at 512).
@@ -46,11 +48,16 @@ pub enum WriteError {
     Poison,
 }
 
-/// What the writer tells of itself.
-#[derive(Debug, Default)]
+/// Says who may see a channel and answer there, and how they stand at a time; without a channel the administrators.
+pub type Duty = Box<dyn Fn(Option<ChannelNo>, Time) -> Found<Vec<Person>> + Send + Sync>;
+
+/// What the writer tells of itself, and what it is told.
+#[derive(Default)]
 struct State {
     refusing: AtomicBool,
-    duty: AtomicU64,
+    /// How often what says who is on duty has changed.
+    duty_changes: AtomicU64,
+    duty: OnceLock<Duty>,
 }
 
 /// The tables that say who works when and may see what.
@@ -180,6 +187,13 @@ impl Writer {
         (writer, steps)
     }
 
+    /// Says whom to ask who works: from then on each ring says whom it tells, and their devices are told. To be called
+    /// once; before it rings tell nobody.
+    pub fn ask(&self, duty: Duty) {
+        // A second one is not taken: there is one desk.
+        let _ = self.state.duty.set(duty);
+    }
+
     /// Decides, makes it durable, and answers. Where the queue is full it fails at once with [`WriteError::Busy`].
     pub async fn write<D: Decision>(&self, decision: D) -> Result<D::Answer, WriteError> {
         let kib = u32::try_from(decision.weight().div_ceil(1024).clamp(1, QUEUE_KIB)).unwrap_or(1);
@@ -234,7 +248,7 @@ impl Writer {
     /// was changed before the number was asked for is in the store.
     #[must_use]
     pub fn changes_of_duty(&self) -> u64 {
-        self.state.duty.load(Ordering::SeqCst)
+        self.state.duty_changes.load(Ordering::SeqCst)
     }
 
     /// Whether the last commit worked.
@@ -338,15 +352,21 @@ impl Steps {
     ) -> Result<(usize, crate::store::Group), Failed> {
         let company = jobs.len() > 1;
         let mut draft = Draft::new(&*self.store, &mut self.ids, now);
+        let mut around = self.state.duty.get().map(|duty| Around::new(&**duty));
         let mut decided = 0;
         for job in jobs {
             let from = draft.event_count();
             let bell = &self.bell;
             let deciding = || {
                 job.pending.decide(&mut draft)?;
-                // In the same step: no message can be without its ring, and none gets two automatic answers.
+                // In the same step: no message can be without its ring, none gets two automatic answers, and whom a ring
+                // tells is decided with it.
                 bell::follow(&mut draft, from, bell)?;
-                after_hours::follow(&mut draft, from, bell)
+                after_hours::follow(&mut draft, from, bell)?;
+                match &mut around {
+                    Some(around) => telling::address(&mut draft, from, around),
+                    None => Ok(()),
+                }
             };
             match catch_unwind(AssertUnwindSafe(deciding)) {
                 Ok(Ok(())) => decided += 1,
@@ -382,14 +402,14 @@ impl Steps {
         let started = std::time::Instant::now();
         let result = self.store.commit(group);
         if is_of_duty {
-            self.state.duty.fetch_add(1, Ordering::SeqCst);
+            self.state.duty_changes.fetch_add(1, Ordering::SeqCst);
         }
         metrics::histogram!("deskbell_commit_seconds").record(started.elapsed().as_secs_f64());
         match result {
             Ok(()) => {
                 if self.state.refusing.swap(false, Ordering::Relaxed) {
                     // What was refused may have been durable, and shows only now.
-                    self.state.duty.fetch_add(1, Ordering::SeqCst);
+                    self.state.duty_changes.fetch_add(1, Ordering::SeqCst);
                     tracing::info!("the store takes changes again");
                 }
                 metrics::histogram!("deskbell_commit_changes")

@@ -28,11 +28,23 @@ impl FromRequestParts<App> for Signed {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let mut caller = caller(app, parts)?;
-        caller.address = address_of(&parts.extensions);
-        note_use(app, &caller);
+        let caller = came(app, parts)?;
+        // By what a person gets in is changed by the person, and not by a token that lies on a desktop.
+        if caller.device().is_some() && !parts.method.is_safe() {
+            return Err(Problem::forbidden(
+                "A device does not do that. Sign in to the desk for it.",
+            ));
+        }
         Ok(Self(caller))
     }
+}
+
+/// Who calls, by whatever door.
+pub(super) fn came(app: &App, parts: &Parts) -> Result<Caller, Problem> {
+    let mut caller = caller(app, parts)?;
+    caller.address = address_of(&parts.extensions);
+    note_use(app, &caller);
+    Ok(caller)
 }
 
 /// A request that no page of another origin sent: for what may be asked without a session, which a page of another origin

@@ -51,6 +51,10 @@ const TAGS: &[(&str, &str)] = &[
     ("events", "Every change, live."),
     ("channels", "Where messages come from, and how that does."),
     ("bell", "Who was rung, on what, and who took it."),
+    (
+        "devices",
+        "What rings for people: browsers by Web Push, and companions on their desktops.",
+    ),
     ("attachments", "Files."),
     ("tokens", "API tokens."),
     ("session", "Signing in and out, and who is signed in."),

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use super::auth::Signed;
+use super::auth::{Signed, came};
 use super::body::{Json, MAX_JSON_BYTES, read_limited};
 use super::problem::Problem;
 use crate::access::Caller;
@@ -32,8 +32,7 @@ macro_rules! caller_who_may {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-                let signed = Signed::from_request_parts(parts, app).await?;
-                signed.with($right).map(Self)
+                Signed(came(app, parts)?).with($right).map(Self)
             }
         }
     };

@@ -53,6 +53,8 @@ pub enum CallerType {
     Local,
     /// A session of the desk.
     Session,
+    /// A device of a person, by its token.
+    Device,
 }
 
 /// Who is signed in.
@@ -110,6 +112,7 @@ pub fn shown(app: &Daemon, caller: Caller) -> Result<Me, Problem> {
     Ok(Me {
         r#type: match caller.who {
             Who::Token { .. } => CallerType::Token,
+            Who::Device { .. } => CallerType::Device,
             Who::Bootstrap => CallerType::Bootstrap,
             Who::Local => CallerType::Local,
             Who::User { .. } | Who::SetupSession { .. } => CallerType::Session,

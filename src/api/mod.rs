@@ -22,6 +22,7 @@ pub mod conversation_changes;
 pub mod conversations;
 pub mod cursor;
 pub mod deletions;
+pub mod devices;
 pub mod docs;
 pub mod drafts;
 pub mod exports;
@@ -129,6 +130,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(deletions::router())
         .merge(backups::router())
         .merge(bell::router())
+        .merge(devices::router())
         .merge(exports::router())
         .merge(imports::router())
         .merge(teams::router())

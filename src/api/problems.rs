@@ -208,6 +208,11 @@ const MEANINGS: &[Meaning] = &[
         "The request with this Idempotency-Key made a team that has been deleted since. Take a new key for a new team.",
     ),
     meaning(
+        "test-over",
+        "409",
+        "Another test of the device was begun since. Answer the one that was told last.",
+    ),
+    meaning(
         "token-revoked",
         "409",
         "The request with this Idempotency-Key made a token that has been revoked since. Take a new key for a new \
@@ -227,6 +232,11 @@ const MEANINGS: &[Meaning] = &[
         "too-many-channels",
         "409",
         "There are as many channels as one Deskbell can have. Remove one first.",
+    ),
+    meaning(
+        "too-many-devices",
+        "409",
+        "The person has as many devices as there can be. Remove one that is not used first.",
     ),
     meaning(
         "too-many-requests",
@@ -299,6 +309,11 @@ const MEANINGS: &[Meaning] = &[
         "401",
         "There is no account with this e-mail address and password, or it may not sign in: Deskbell does not tell which. An \
          administrator can make a link for a new password.",
+    ),
+    meaning(
+        "wrong-pairing-code",
+        "409",
+        "The code that a companion showed is wrong, was used already, or is older than ten minutes. Make a new one in the desk.",
     ),
 ];
 

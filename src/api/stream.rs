@@ -69,7 +69,7 @@ async fn events(
     let after = position(&headers, from.after)?;
     let limits = &app.config.limits;
     let most = match caller.who {
-        Who::User { .. } | Who::SetupSession { .. } => limits.streams_per_user,
+        Who::User { .. } | Who::Device { .. } | Who::SetupSession { .. } => limits.streams_per_user,
         Who::Token { .. } | Who::Bootstrap | Who::Local => limits.streams_per_token,
     };
     let Some(place) = Live::place(&app, caller.owner(), most as usize) else {

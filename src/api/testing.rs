@@ -413,6 +413,14 @@ pub(crate) fn daemon(
         writer,
         channels,
         provisioner: Provisioner::new(&[CHAT, PLATFORM], Secret::new("canary-server-key"), &[]),
+        push: crate::push::Push::new(
+            config.hooks.allow_private_addresses,
+            crate::push::Vapid::from_private(
+                &crate::push::Vapid::new_private(),
+                "mailto:desk@shop.example".to_owned(),
+            ),
+        )
+        .expect("a client"),
         blobs: Blobs::open(&config.data_dir.join("attachments")).expect("a folder"),
         virus_check: crate::virus_check::VirusCheck::new(None),
         live: Live::default(),
@@ -480,6 +488,7 @@ impl Desk {
             created_at: noon(),
             expires_at: None,
             last_used_at: None,
+            device: None,
         };
         self.app
             .writer

@@ -258,6 +258,7 @@ impl NewToken {
             created_at: Time::default(),
             expires_at,
             last_used_at: None,
+            device: None,
         })
     }
 }
@@ -425,6 +426,8 @@ fn all(app: &Daemon) -> Found<Vec<(Vec<u8>, TokenEntry)>> {
         let more = stretch.len() == STRETCH;
         all.extend(stretch);
         if !more {
+            // Those of devices are seen, and end, with their devices.
+            all.retain(|(_, token)| token.device.is_none());
             return Ok(all);
         }
     }

@@ -22,6 +22,7 @@ mod claims;
 pub mod contacts;
 pub mod conversations;
 pub mod deletions;
+pub mod devices;
 pub mod duty;
 pub mod erasure;
 pub mod hours;
@@ -44,6 +45,7 @@ mod revisions;
 pub mod sweep;
 pub mod taking;
 pub mod teams;
+pub mod telling;
 #[cfg(test)]
 mod testing;
 pub mod two_factor;

@@ -20,6 +20,8 @@ pub(super) struct Desk {
     pub(super) store: MemoryStore,
     ids: Ids,
     pub(super) now: i64,
+    /// Who works and sees the channel.
+    pub(super) people: Vec<bell::Person>,
 }
 
 impl Desk {
@@ -28,11 +30,15 @@ impl Desk {
             store: MemoryStore::new(),
             ids: Ids::after(0, 1),
             now: BASE_MS + 3_600_000,
+            people: Vec::new(),
         }
     }
 
     pub(super) fn decide<D: Decision>(&mut self, decisions: &[D]) -> Vec<D::Answer> {
         self.now += 1;
+        let people = self.people.clone();
+        let duty = move |_, _| Ok(people.clone());
+        let mut around = super::telling::Around::new(&duty);
         let mut draft = Draft::new(&self.store, &mut self.ids, Time::from_millis(self.now));
         let answers = decisions
             .iter()
@@ -42,6 +48,7 @@ impl Desk {
                 let steps = bell::Steps::default();
                 bell::follow(&mut draft, from, &steps).expect("memory");
                 after_hours::follow(&mut draft, from, &steps).expect("memory");
+                super::telling::address(&mut draft, from, &mut around).expect("memory");
                 answer
             })
             .collect();

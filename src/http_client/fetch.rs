@@ -16,7 +16,7 @@ use reqwest::dns::Resolve;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::guard::{CheckedResolver, Hosts, LeadsAstray, Rules, SystemResolver, check, checked};
+use super::guard::{CheckedResolver, Hosts, Rules, SystemResolver, check, checked, in_words};
 use super::{builder, file_name};
 
 /// How long and how slow a download may be.
@@ -194,7 +194,7 @@ impl Fetcher {
             value.set_sensitive(true);
             request = request.header(header::AUTHORIZATION, value);
         }
-        request.send().await.map_err(|error| in_words(&error, url))
+        request.send().await.map_err(|error| failed(&error, url))
     }
 
     fn judge(
@@ -285,7 +285,7 @@ impl Download {
                     return Ok(Some(bytes));
                 }
                 Ok(Ok(None)) => return Ok(None),
-                Ok(Err(error)) => return Err(in_words(&error, &self.url)),
+                Ok(Err(error)) => return Err(failed(&error, &self.url)),
                 Err(_) if Instant::now() >= self.ends => {}
                 Err(_) if self.window_bytes < self.pace.window_bytes => {
                     return Err(too_slow(&self.url));
@@ -322,27 +322,8 @@ fn host(url: &Url) -> &str {
     url.host_str().unwrap_or("the host")
 }
 
-/// What went wrong, with the host and nothing else of the address.
-fn in_words(error: &reqwest::Error, url: &Url) -> FetchError {
-    let host = host(url);
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(one) = cause {
-        if one.is::<LeadsAstray>() {
-            // It may be a captive portal or an operator's mistake, so it is looked at again later.
-            return FetchError::failed(format!("{host} is refused: {LeadsAstray}"));
-        }
-        cause = one.source();
-    }
-    let why = if error.is_timeout() {
-        "did not answer in time"
-    } else if error.is_connect() {
-        "cannot be reached"
-    } else if error.is_decode() {
-        "sent something that cannot be unpacked"
-    } else {
-        "broke off"
-    };
-    FetchError::failed(format!("{host} {why}"))
+fn failed(error: &reqwest::Error, url: &Url) -> FetchError {
+    FetchError::failed(in_words(error, url))
 }
 
 #[cfg(test)]

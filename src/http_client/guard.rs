@@ -1,6 +1,7 @@
 //! Which addresses of strangers are fetched at all: what the URL says is checked here, where its name leads when the
 //! connection is made.
 
+use std::error::Error as StdError;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -157,6 +158,29 @@ impl Resolve for SystemResolver {
             Ok(found)
         })
     }
+}
+
+/// What went wrong, with the host and nothing else of the address.
+pub(super) fn in_words(error: &reqwest::Error, url: &Url) -> String {
+    let host = url.host_str().unwrap_or("the host");
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(one) = cause {
+        if one.is::<LeadsAstray>() {
+            // It may be a captive portal or an operator's mistake, so it is looked at again later.
+            return format!("{host} is refused: {LeadsAstray}");
+        }
+        cause = one.source();
+    }
+    let why = if error.is_timeout() {
+        "did not answer in time"
+    } else if error.is_connect() {
+        "cannot be reached"
+    } else if error.is_decode() {
+        "sent something that cannot be unpacked"
+    } else {
+        "broke off"
+    };
+    format!("{host} {why}")
 }
 
 #[cfg(test)]

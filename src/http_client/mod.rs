@@ -6,12 +6,14 @@ pub mod addresses;
 mod fetch;
 mod file_name;
 mod guard;
+mod post;
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 pub use fetch::{Download, FetchError, Fetcher, Pace, Wish};
 pub use guard::{Hosts, Rules};
+pub use post::{PostAnswer, Poster};
 
 use axum::body::Bytes;
 use deskbell_sdk::client::{BoxFuture, Http, HttpFailure};

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 
 use crate::access::Caller;
 use crate::app::App;
-use crate::id::ConversationId;
+use crate::id::{ConversationId, DeviceId, UserId, WorkId};
 use crate::presence::Present;
 use crate::store::change::{EventBody, LogEvent};
 use crate::store::record::ChannelNo;
@@ -232,6 +232,31 @@ impl Live {
             personal: None,
         };
         // Nobody listens: nobody misses it.
+        let _ = self.frames.send(Arc::new(frame));
+    }
+
+    /// Tells the companions of a person that one of them is tested. It is not in the log.
+    pub fn device_test(
+        &self,
+        now: Time,
+        user: UserId,
+        device: DeviceId,
+        test: WorkId,
+        silent: bool,
+    ) {
+        let kind = "device.test";
+        let data = json!({ "device_id": device, "test": test, "silent": silent });
+        let frame = Frame {
+            seq: None,
+            audience: Audience::Owner(user.to_string()),
+            text: framed(
+                None,
+                kind,
+                &json!({ "type": kind, "at": now, "data": data }),
+            ),
+            personal: None,
+        };
+        // Nobody listens: it stays unanswered, which is what the test is for.
         let _ = self.frames.send(Arc::new(frame));
     }
 

@@ -192,6 +192,16 @@ pub enum Table {
     Rings = 70,
     /// The rings that have not ended.
     OpenRings = 71,
+    /// The devices of people.
+    Devices = 72,
+    /// Whose device an endpoint of a push service is.
+    Endpoints = 73,
+    /// Codes that give a companion its token.
+    Pairings = 74,
+    /// What devices are still to be told.
+    Tellings = 75,
+    /// The key by which push services know the daemon.
+    PushKeys = 76,
     /// When people work.
     UserHours = 90,
     /// When channels are open, and what becomes of messages outside.

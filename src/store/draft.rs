@@ -265,6 +265,27 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// Completes a ring in the event that told of it since there were `from` events. Nothing happens where none did.
+    pub fn amend_rung(&mut self, from: usize, ring: RingEntry) {
+        let events = self.group.events.get_mut(from..).unwrap_or_default();
+        let told = events
+            .iter_mut()
+            .rev()
+            .find_map(|event| match &mut event.body {
+                EventBody::BellRung { ring: told } if told.id == ring.id => Some(told),
+                _ => None,
+            });
+        if let Some(told) = told {
+            *told = Arc::new(ring);
+        }
+    }
+
+    /// Whether an entry of a side table is written or removed by this draft.
+    #[must_use]
+    pub fn changes(&self, table: Table, key: &[u8]) -> bool {
+        self.entries.contains_key(&(table, key.to_vec()))
+    }
+
     /// Writes that somebody has taken a ring.
     pub fn bell_acknowledged(&mut self, ring: RingEntry) {
         self.log(EventBody::BellAcknowledged {

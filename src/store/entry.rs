@@ -2,6 +2,7 @@
 
 mod audit;
 mod bell;
+mod devices;
 mod erasure;
 mod factors;
 mod hours;
@@ -23,6 +24,10 @@ pub use audit::{
 pub use bell::{
     Alarm, AlarmEntry, AlarmKind, Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState,
 };
+pub use devices::{
+    DeviceEntry, DeviceKind, DeviceTest, DevicesEntry, EndpointEntry, PairingEntry, PushKeyEntry,
+    Telling, TellingEntry, endpoint_hash,
+};
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};
 pub use hours::{
@@ -43,7 +48,8 @@ use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
 use super::{Found, Read, StoreError};
 use crate::id::{
-    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, TokenId, WorkId,
+    AttachmentId, ContactId, ConversationId, DeviceId, MessageId, QuarantineId, TokenId, UserId,
+    WorkId,
 };
 
 /// An entry of a side table. Written as a MessagePack array: fields are only appended, with a default.
@@ -304,6 +310,9 @@ pub struct TokenEntry {
     /// When it was last used, as it is known: at most an hour too early.
     #[serde(default)]
     pub last_used_at: Option<Time>,
+    /// The device whose token it is, and whose device: it acts as that person, whatever the other fields say.
+    #[serde(default)]
+    pub device: Option<(UserId, DeviceId)>,
 }
 
 impl Entry for TokenEntry {

@@ -58,6 +58,9 @@ pub struct Ring {
     pub detail: Option<String>,
     /// Who was told, on what, and what came of it, oldest first.
     pub attempts: Vec<RingAttempt>,
+    /// Who is told at this step: `usr_…`. A companion sounds where its own person is among them.
+    #[schema(value_type = Vec<String>)]
+    pub told: Vec<UserId>,
 }
 
 /// Somebody was told on a device.
@@ -102,6 +105,7 @@ impl View<'_> {
             title: ring.alarm.as_ref().map(|alarm| alarm.title.clone()),
             detail: ring.alarm.as_ref().map(|alarm| alarm.detail.clone()),
             attempts: ring.attempts.iter().map(attempt).collect(),
+            told: ring.told.clone(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The desk as the API shows it: the JSON of the contract, the same in answers and on the stream.
 
 mod bell;
+pub mod devices;
 mod shapes;
 
 use std::collections::BTreeMap;

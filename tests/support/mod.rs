@@ -11,6 +11,7 @@ pub(crate) mod clamd;
 pub(crate) mod command;
 pub(crate) mod graph;
 pub(crate) mod proxy;
+pub(crate) mod push_service;
 pub(crate) mod raw;
 pub(crate) mod sse;
 

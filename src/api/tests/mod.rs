@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod changing;
 mod channel_changes;
+mod devices;
 mod exports;
 mod files;
 mod flips;

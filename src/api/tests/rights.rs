@@ -73,7 +73,7 @@ impl Route {
         let is_read = self.method == Method::GET;
         match (self.method.as_str(), path) {
             ("GET", "setup" | "session/providers")
-            | ("POST", "session" | "invitations/look" | "invitations/accept") => {
+            | ("POST", "session" | "invitations/look" | "invitations/accept" | "devices/claim") => {
                 return Needs::Nothing;
             }
             ("POST", "setup")
@@ -86,7 +86,7 @@ impl Route {
             _ => {}
         }
         match self.tag.as_str() {
-            "session" => Needs::SignedIn,
+            "session" | "devices" => Needs::SignedIn,
             "tokens" | "quarantine" | "data-deletions" | "exports" | "backup" | "replay"
             | "audit" => Needs::Right(Right::Admin),
             "users" | "teams" | "labels" | "settings" if !is_read => Needs::Right(Right::Admin),

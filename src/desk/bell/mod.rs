@@ -178,6 +178,7 @@ fn begin_where_due(
         attempts: Vec::new(),
         held_until,
         alarm: None,
+        told: Vec::new(),
     };
     let id = ring.id;
     draft.amend_conversation(conversation.id, |conversation| conversation.ring = Some(id));
@@ -285,6 +286,7 @@ fn finish(draft: &mut Draft<'_>, mut ring: RingEntry, state: RingState, end: Opt
     }
     draft.put(ring.put(RingEntry::key(ring.id)));
     draft.put(OpenRing::remove(ring.id.key().to_vec()));
+    super::telling::over(draft, &ring);
     if let Some(conversation) = ring.conversation {
         draft.amend_conversation(conversation, |conversation| conversation.ring = None);
     }
@@ -319,6 +321,7 @@ pub(super) fn begin_alarm(
         attempts: Vec::new(),
         held_until: None,
         alarm: Some(alarm),
+        told: Vec::new(),
     };
     keep(draft, &ring);
     draft.bell_rung(ring.clone());
@@ -482,12 +485,13 @@ impl Decision for NoteAttempt {
         };
         note(&mut ring, &self.attempt);
         draft.put(ring.put(RingEntry::key(ring.id)));
+        super::devices::says(draft, &self.attempt)?;
         Ok(Some(ring))
     }
 }
 
 /// Puts an attempt into the ledger of a ring: what a device says again, or further of the same attempt, is one line.
-fn note(ring: &mut RingEntry, attempt: &Attempt) {
+pub(super) fn note(ring: &mut RingEntry, attempt: &Attempt) {
     let same = |known: &&mut Attempt| {
         known.device_id.is_some()
             && known.device_id == attempt.device_id

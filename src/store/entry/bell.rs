@@ -74,6 +74,9 @@ pub struct RingEntry {
     /// What is wrong, where it is an alarm.
     #[serde(default)]
     pub alarm: Option<Alarm>,
+    /// Who is told at this step.
+    #[serde(default)]
+    pub told: Vec<UserId>,
 }
 
 /// What kind of thing is wrong.

@@ -1,0 +1,160 @@
+//! What a browser is told: little, and only what its person may see at this moment.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use deskbell_sdk::{Secret, Time};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::access::scope_of;
+use crate::app::App;
+use crate::desk::telling::Trouble;
+use crate::id::DeviceId;
+use crate::push::{Note, Urgency};
+use crate::seal::Place;
+use crate::store::StoreError;
+use crate::store::entry::{
+    DeviceEntry, DevicesEntry, Entry, RingEntry, Role, Telling, TellingEntry, UserEntry, UserStatus,
+};
+
+/// The longest title, in characters.
+const TITLE_CHARS: usize = 120;
+/// The longest body, in characters.
+const BODY_CHARS: usize = 240;
+/// How long a push service keeps it that a ring is over: a browser that sleeps shows the ring until it hears it.
+const OVER_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it keeps a ring at the least: no clock is exact.
+const LEAST_TTL: Duration = Duration::from_secs(15);
+/// How long it keeps a test.
+const TEST_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// Of the first of the items, and how many others go with it. With the subscription.
+pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Trouble> {
+    let telling = begun.first().ok_or(Trouble::NotTheirs)?;
+    let unreadable = |error: StoreError| Trouble::Passing(error.to_string(), None);
+    let devices = DevicesEntry::get(&*app.store, &telling.user.key()).map_err(unreadable)?;
+    let device = devices.as_ref().and_then(|all| all.device(telling.device));
+    let device = device.ok_or(Trouble::NotTheirs)?;
+    let user = UserEntry::get(&*app.store, &telling.user.key()).map_err(unreadable)?;
+    let user = user.filter(|user| user.status() == UserStatus::Active);
+    let user = user.ok_or(Trouble::NotTheirs)?;
+    let now = app.clock.now();
+    let (message, ttl, urgency, topic) = match telling.what {
+        Telling::Ring {
+            ring,
+            conversation: None,
+            step,
+        } => {
+            let found = RingEntry::get(&*app.store, &RingEntry::key(ring)).map_err(unreadable)?;
+            let alarm = found.and_then(|ring| ring.alarm);
+            let alarm = alarm
+                .filter(|_| user.role == Role::Admin)
+                .ok_or(Trouble::NotTheirs)?;
+            let message = json!({
+                "type": "ring", "id": telling.id, "ring": ring, "conversation": null, "step": step,
+                "title": cut(&alarm.title, TITLE_CHARS), "body": cut(&alarm.detail, BODY_CHARS), "count": 1,
+                "device": telling.device, "silent": false,
+            });
+            let topic = topic(telling.device, &ring.key());
+            (message, left(telling, now), Urgency::High, Some(topic))
+        }
+        Telling::Ring {
+            ring,
+            conversation: Some(conversation),
+            step,
+        } => {
+            let scope = scope_of(&app.channels, user.channels.as_ref());
+            let found = app.store.conversation(&scope, conversation);
+            let found = found.map_err(unreadable)?.ok_or(Trouble::NotTheirs)?;
+            let channel = app.channels.known(found.channel);
+            let channel = channel.map_or_else(String::new, |channel| channel.name.clone());
+            let customer = found.contact_name.as_deref().unwrap_or("A customer");
+            let (title, body) = match begun.len() - 1 {
+                0 => (
+                    format!("{customer} at {channel}"),
+                    found
+                        .last_message
+                        .as_ref()
+                        .map(|last| last.preview.clone())
+                        .unwrap_or_default(),
+                ),
+                others => (
+                    format!("{customer} at {channel}, and {others} more"),
+                    format!("{} conversations wait.", others + 1),
+                ),
+            };
+            let message = json!({
+                "type": "ring", "id": telling.id, "ring": ring, "conversation": conversation, "step": step,
+                "title": cut(&title, TITLE_CHARS), "body": cut(&body, BODY_CHARS), "count": begun.len(),
+                "device": telling.device, "silent": false,
+            });
+            let topic = topic(telling.device, &conversation.key());
+            (message, left(telling, now), Urgency::High, Some(topic))
+        }
+        Telling::Over { ring, conversation } => {
+            let message = json!({
+                "type": "taken", "id": telling.id, "ring": ring, "conversation": conversation,
+                "device": telling.device, "silent": true,
+            });
+            let topic = match conversation {
+                Some(conversation) => topic(telling.device, &conversation.key()),
+                None => topic(telling.device, &ring.key()),
+            };
+            (message, OVER_TTL, Urgency::High, Some(topic))
+        }
+        Telling::Test { silent } => {
+            let message = json!({
+                "type": "test", "id": telling.id, "test": telling.id, "silent": silent, "device": telling.device,
+                "title": "A test", "body": "This device hears the bell.",
+            });
+            let urgency = if silent {
+                Urgency::Normal
+            } else {
+                Urgency::High
+            };
+            (message, TEST_TTL, urgency, None)
+        }
+    };
+    let note = Note {
+        message: message.to_string().into_bytes(),
+        ttl,
+        urgency,
+        topic,
+    };
+    Ok((subscription(app, device)?, note))
+}
+
+fn subscription(app: &App, device: &DeviceEntry) -> Result<Secret, Trouble> {
+    let (Some(endpoint), Some(sealed)) = (&device.endpoint, &device.subscription) else {
+        return Err(Trouble::NotTheirs);
+    };
+    let endpoint = hex::encode(endpoint);
+    let opened = app
+        .provisioner
+        .sealer()
+        .open(Place::subscription(&endpoint), sealed);
+    opened.map_err(|error| Trouble::Refused(format!("its subscription {error}")))
+}
+
+/// How long a push service is to keep a ring.
+fn left(telling: &TellingEntry, now: Time) -> Duration {
+    let left_ms = telling.until.as_millis() - now.as_millis();
+    Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).max(LEAST_TTL)
+}
+
+/// What takes the place of what at the push service, which learns nothing of the conversation, or alarm, by it.
+fn topic(device: DeviceId, about: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(device.key());
+    hash.update(about);
+    URL_SAFE_NO_PAD.encode(&hash.finalize()[..24])
+}
+
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
