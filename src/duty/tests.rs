@@ -253,7 +253,6 @@ fn who_works_is_asked_ten_thousand_times_in_a_moment() {
     }
     assert_eq!(told, 500_000);
     let took = begun.elapsed();
-    eprintln!("10,000 rings and 50 people: {took:?}");
     // 10,000 rings climb at most once a minute or so: a core has far longer, also unoptimised on a busy machine.
     assert!(took < std::time::Duration::from_secs(15), "{took:?}");
 }

@@ -375,6 +375,9 @@ impl Decision for Climb {
             // It is closed now, or opens at another time than it did: whoever hears it is told that it waits.
             ring.step = 0;
             (ring.held_until, ring.next_step_at) = (held_until, held_until);
+            // Devices that show it take it away until it rings again.
+            ring.told.clear();
+            super::telling::over(draft, &ring);
             keep(draft, &ring);
             draft.bell_rung(ring.clone());
             return Ok(Some(ring));
