@@ -10,6 +10,7 @@ use crate::blobs::Blobs;
 use crate::channels::Channels;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::duty::Duty;
 use crate::held::Held;
 use crate::inbox::Inbox;
 use crate::live::Live;
@@ -57,6 +58,8 @@ pub struct Daemon {
     pub live: Live,
     /// Who is at which conversation.
     pub presence: Presence,
+    /// Who works when.
+    pub duty: Duty,
     /// The search.
     pub search: Search,
     /// What is not resolved, in memory.

@@ -42,10 +42,11 @@ const FILES_AGAIN: Duration = Duration::from_secs(10);
 /// After how long something that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 /// The side tables in which people may be named.
-const NAMING: [Table; 8] = [
+const NAMING: [Table; 9] = [
     Table::Visits,
     Table::ReadPositions,
     Table::Unsent,
+    Table::AutoAnswered,
     Table::Fetches,
     Table::Lookups,
     Table::MergedContacts,

@@ -1,6 +1,7 @@
 //! Deskbell: one feed for a shop's customer messages, and a bell that rings until a person has taken them.
 
 pub mod access;
+pub mod alarms;
 pub mod api;
 pub mod app;
 pub mod backup;

@@ -224,6 +224,7 @@ async fn serve_desk(
         search: Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),
+        duty: crate::duty::Duty::default(),
         chat_limits: ChatLimits::default(),
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
@@ -254,6 +255,8 @@ async fn serve_desk(
         tokio::spawn(crate::telling::run(Arc::clone(&app))),
         tokio::spawn(crate::telling::tests(Arc::clone(&app))),
         tokio::spawn(crate::telling::unheard(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::run(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::heartbeat(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),
@@ -344,11 +347,11 @@ async fn open_push(
 fn ask_duty(app: &App) {
     // The daemon holds the writer: a strong reference would keep both for ever.
     let weak = Arc::downgrade(app);
-    app.writer.ask(Box::new(move |channel, now| {
+    app.writer.ask(Box::new(move |ring, now| {
         let Some(app) = weak.upgrade() else {
             return Ok(Vec::new());
         };
-        let people = || crate::duty::people(&app, channel, now);
+        let people = || crate::duty::people_of(&app, ring, now);
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(people)).unwrap_or_else(|_| {
             tracing::error!("it could not be found out who works: a fault of Deskbell's");
             Ok(Vec::new())

@@ -5,7 +5,7 @@
 //! queued while the last commit ran is the next group. When the queue is full the caller is told so at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -14,12 +14,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::desk::Decision;
+use crate::desk::after_hours;
 use crate::desk::bell::{self, Person, Steps as BellSteps};
 use crate::desk::telling::{self, Around};
 use crate::id::Ids;
 use crate::store::draft::Draft;
-use crate::store::record::ChannelNo;
-use crate::store::{Found, Store, StoreError};
+use crate::store::entry::RingEntry;
+use crate::store::{Found, Store, StoreError, Table};
 
 /// The most decisions in one group: a larger one shuts readers out for longer (measured: p99 5 ms at 64, 22 ms at 512).
 const GROUP_COMMANDS: usize = 64;
@@ -47,15 +48,24 @@ pub enum WriteError {
     Poison,
 }
 
-/// Says who may see a channel and answer there, and how they stand at a time.
-pub type Duty = Box<dyn Fn(ChannelNo, Time) -> Found<Vec<Person>> + Send + Sync>;
+/// Says who could be told of a ring at a time, and how they stand then.
+pub type Duty = Box<dyn Fn(&RingEntry, Time) -> Found<Vec<Person>> + Send + Sync>;
 
 /// What the writer tells of itself, and what it is told.
 #[derive(Default)]
 struct State {
     refusing: AtomicBool,
-    duty: OnceLock<Duty>,
+    people: OnceLock<Duty>,
+    duty: AtomicU64,
 }
+
+/// The tables that say who works when and may see what.
+const DUTY: [Table; 4] = [
+    Table::Users,
+    Table::UserHours,
+    Table::ChannelHours,
+    Table::OnCall,
+];
 
 /// Gives decisions to the writer; cheap to clone.
 #[derive(Clone)]
@@ -180,7 +190,7 @@ impl Writer {
     /// once; before it rings tell nobody.
     pub fn ask(&self, duty: Duty) {
         // A second one is not taken: there is one desk.
-        let _ = self.state.duty.set(duty);
+        let _ = self.state.people.set(duty);
     }
 
     /// Decides, makes it durable, and answers. Where the queue is full it fails at once with [`WriteError::Busy`].
@@ -231,6 +241,13 @@ impl Writer {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// How often it has changed who works when, or who may see what: another number says that it is to be read anew. What
+    /// was changed before the number was asked for is in the store.
+    #[must_use]
+    pub fn changes_of_duty(&self) -> u64 {
+        self.state.duty.load(Ordering::SeqCst)
     }
 
     /// Whether the last commit worked.
@@ -334,19 +351,19 @@ impl Steps {
     ) -> Result<(usize, crate::store::Group), Failed> {
         let company = jobs.len() > 1;
         let mut draft = Draft::new(&*self.store, &mut self.ids, now);
-        let mut around = self.state.duty.get().map(|duty| Around::new(&**duty));
+        let mut around = self.state.people.get().map(|duty| Around::new(&**duty));
         let mut decided = 0;
         for job in jobs {
             let from = draft.event_count();
             let bell = &self.bell;
             let deciding = || {
                 job.pending.decide(&mut draft)?;
-                // In the same step: no message can be without its ring.
+                // In the same step: no message can be without its ring, and none gets two automatic answers.
                 bell::follow(&mut draft, from, bell)?;
-                match &mut around {
-                    Some(around) => telling::address(&mut draft, from, around),
-                    None => Ok(()),
+                if let Some(around) = &mut around {
+                    telling::address(&mut draft, from, around)?;
                 }
+                after_hours::follow(&mut draft, from, bell)
             };
             match catch_unwind(AssertUnwindSafe(deciding)) {
                 Ok(Ok(())) => decided += 1,
@@ -378,12 +395,18 @@ impl Steps {
             return Ok(());
         }
         let changes = group.events.len() + group.puts.len() + group.removed.len();
+        let is_of_duty = group.puts.iter().any(|put| DUTY.contains(&put.table));
         let started = std::time::Instant::now();
         let result = self.store.commit(group);
+        if is_of_duty {
+            self.state.duty.fetch_add(1, Ordering::SeqCst);
+        }
         metrics::histogram!("deskbell_commit_seconds").record(started.elapsed().as_secs_f64());
         match result {
             Ok(()) => {
                 if self.state.refusing.swap(false, Ordering::Relaxed) {
+                    // What was refused may have been durable, and shows only now.
+                    self.state.duty.fetch_add(1, Ordering::SeqCst);
                     tracing::info!("the store takes changes again");
                 }
                 metrics::histogram!("deskbell_commit_changes")

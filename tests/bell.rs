@@ -28,14 +28,25 @@ async fn post(daemon: &Daemon, path: &str, body: &Value) -> (u16, Value) {
     (status, answer.json().await.unwrap_or_default())
 }
 
+/// The rings of conversations. Nobody is here who could be rung, which is an alarm beside them.
 async fn rings(daemon: &Daemon) -> Vec<Value> {
-    daemon.all("bell", 10).await
+    let mut all = daemon.all("bell", 10).await;
+    all.retain(|ring| ring.get("conversation_id").is_some());
+    all
+}
+
+/// The alarms.
+async fn alarms(daemon: &Daemon) -> Vec<Value> {
+    let mut all = daemon.all("bell", 10).await;
+    all.retain(|ring| ring.get("conversation_id").is_none());
+    all
 }
 
 async fn rung(events: &mut Events, step: u64) -> Told {
     events
         .wait_for(PATIENCE, |told| {
-            told.kind == "bell.rung" && told.data["data"]["ring"]["step"] == step
+            let ring = &told.data["data"]["ring"];
+            told.kind == "bell.rung" && ring["step"] == step && ring["conversation_id"].is_string()
         })
         .await
 }
@@ -124,7 +135,10 @@ async fn a_kill_loses_no_ring_and_repeats_no_step() {
     let told = events.up_to_head(&daemon, PATIENCE).await;
     let mut steps: Vec<_> = told
         .iter()
-        .filter(|told| told.kind == "bell.rung")
+        .filter(|told| {
+            let ring = &told.data["data"]["ring"];
+            told.kind == "bell.rung" && ring["conversation_id"].is_string()
+        })
         .map(|told| {
             let ring = &told.data["data"]["ring"];
             (ring["id"].to_string(), ring["step"].as_u64())
@@ -170,4 +184,98 @@ async fn old_messages_are_shown_and_a_stranger_sees_no_ring() {
             .expect("an answer");
         assert_eq!(answer.status(), 404, "{under}");
     }
+}
+
+/// Waits until something holds.
+async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let until = std::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(std::time::Instant::now() < until, "{what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn f35_a_ring_that_nobody_can_hear_is_one_alarm_also_over_a_kill_until_somebody_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = Daemon::start(folder.path(), &config(""));
+    arrives(&daemon, "p1", "m1", now_ms()).await;
+    let nobody = async |daemon: &Daemon| {
+        let mut all = alarms(daemon).await;
+        all.retain(|alarm| alarm["kind"] == "nobody");
+        all
+    };
+    until("an alarm", async || nobody(&daemon).await.pop()).await;
+    for _ in 0..3 {
+        daemon.kill();
+        daemon = Daemon::start_as_it_is(folder.path());
+        arrives(&daemon, "p1", &format!("m{}", now_ms()), now_ms()).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let all = nobody(&daemon).await;
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!(all[0]["state"], "ringing");
+    }
+    let ana = json!({ "email": "ana@shop.example", "name": "Ana", "password": "seven blue umbrellas", "role": "agent", "channels": "all" });
+    let (status, made) = post(&daemon, "/api/v1/users", &ana).await;
+    assert_eq!(status, 201, "{made}");
+    let over = async || {
+        let all = nobody(&daemon).await;
+        all.into_iter().find(|alarm| alarm["state"] == "ended")
+    };
+    assert_eq!(until("it ends", over).await["ended"], "resolved");
+}
+
+#[tokio::test]
+async fn what_waits_for_its_channel_survives_a_kill_and_rings_when_the_hours_change() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = Daemon::start(folder.path(), &config(""));
+    // Closed for at least a day, whatever day it is.
+    let days = [
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "monday",
+        "tuesday",
+        "wednesday",
+    ];
+    let today = usize::try_from(now_ms() / 86_400_000 % 7).expect("small");
+    let span = json!({ "day": days[(today + 3) % 7], "from": "09:00", "to": "17:00" });
+    let hours = json!({ "open": { "time_zone": "UTC", "spans": [span] }, "after_hours": "hold" });
+    let put = async |daemon: &Daemon, body: &Value| {
+        let answer = client()
+            .put(format!("{}/api/v1/channels/shop-page/hours", daemon.url))
+            .bearer_auth(ADMIN)
+            .json(body)
+            .send()
+            .await
+            .expect("an answer");
+        let status = answer.status();
+        assert_eq!(status, 200, "{}", answer.text().await.expect("text"));
+    };
+    put(&daemon, &hours).await;
+    arrives(&daemon, "p1", "m1", now_ms()).await;
+    let held = rings(&daemon).await;
+    assert_eq!(
+        (&held[0]["step"], &held[0]["state"]),
+        (&json!(0), &json!("ringing"))
+    );
+    assert!(held[0]["held_until"].is_string());
+    daemon.kill();
+    daemon = Daemon::start_as_it_is(folder.path());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(rings(&daemon).await[0]["step"], 0);
+    put(&daemon, &json!({})).await;
+    let rung = async || {
+        let ring = rings(&daemon).await.remove(0);
+        (ring["step"] == 1).then_some(ring)
+    };
+    let ring = until("it rings", rung).await;
+    assert_eq!(
+        (&ring["held_until"], &ring["silenced"]),
+        (&Value::Null, &json!(false))
+    );
 }

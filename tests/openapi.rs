@@ -161,7 +161,11 @@ async fn every_documented_path_answers() {
     }
     assert!(asked >= 10, "{asked}");
     // Every method of a path that is not documented is refused as such, and says what there is.
-    for path in paths.keys().filter(|path| !path.contains('{')) {
+    let without_put = paths.iter().filter(|(_, item)| item["put"].is_null());
+    for path in without_put
+        .map(|(path, _)| path)
+        .filter(|path| !path.contains('{'))
+    {
         let answer = client()
             .put(format!("{}{path}", daemon.url))
             .bearer_auth(ADMIN)

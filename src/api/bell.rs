@@ -111,12 +111,13 @@ async fn ledger(
         let view = app.view();
         let fetch = |behind: Option<&RingId>, limit| newest(app, behind.copied(), limit);
         let look = |ring: &RingEntry| {
-            let fits = caller.scope.allows(ring.channel)
-                && channels
-                    .as_ref()
-                    .is_none_or(|channels| channels.contains(&ring.channel))
+            let fits = ring.is_seen_by(&caller.scope)
+                && channels.as_ref().is_none_or(|channels| {
+                    ring.channel
+                        .is_some_and(|channel| channels.contains(&channel))
+                })
                 && state.is_none_or(|state| ring.state == state)
-                && conversation.is_none_or(|conversation| ring.conversation == conversation)
+                && conversation.is_none_or(|conversation| ring.conversation == Some(conversation))
                 && since.is_none_or(|since| ring.started_at >= since)
                 && until.is_none_or(|until| ring.started_at < until);
             Ok(if fits {
@@ -163,7 +164,7 @@ async fn ring(
 
 fn visible(app: &Daemon, caller: &Caller, id: RingId) -> Result<RingEntry, Problem> {
     RingEntry::get(&*app.store, &RingEntry::key(id))?
-        .filter(|ring| caller.scope.allows(ring.channel))
+        .filter(|ring| ring.is_seen_by(&caller.scope))
         .ok_or_else(|| Problem::not_found("ring"))
 }
 

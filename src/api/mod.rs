@@ -31,6 +31,7 @@ pub mod failures;
 pub mod feed;
 pub mod filters;
 pub mod headers;
+pub mod hours;
 pub mod idempotency;
 pub mod imports;
 pub mod inbox;
@@ -107,6 +108,7 @@ fn resources() -> OpenApiRouter<App> {
         .merge(canned_replies::router())
         .merge(labels::router())
         .merge(settings::router())
+        .merge(hours::router())
         .merge(messages::router())
         .merge(retry::router())
         .merge(contacts::router())

@@ -1,6 +1,6 @@
 //! A desk in memory for tests: two channels, a caller of each kind, and requests to it.
 
-pub(super) mod people;
+pub(crate) mod people;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -43,14 +43,14 @@ use crate::store::record::ChannelNo;
 use crate::writer::Writer;
 
 /// The website chat `shop`, whose visitors the daemon serves.
-pub(super) const SHOP: ChannelNo = ChannelNo(1);
+pub(crate) const SHOP: ChannelNo = ChannelNo(1);
 /// The channel `page` of a platform.
 pub(crate) const PAGE: ChannelNo = ChannelNo(2);
 /// The channel `old`, of which only the history is left.
-pub(super) const OLD: ChannelNo = ChannelNo(3);
+pub(crate) const OLD: ChannelNo = ChannelNo(3);
 
 /// The secret of the channel `page`.
-pub(super) const PAGE_SECRET: &str = "canary-page-secret";
+pub(crate) const PAGE_SECRET: &str = "canary-page-secret";
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(crate) enum As {
 
 impl As {
     /// Everybody.
-    pub(super) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Nobody,
         Self::PageReader,
         Self::Reader,
@@ -99,35 +99,35 @@ pub(crate) struct Desk {
     /// The daemon.
     pub(crate) app: App,
     /// What it serves.
-    pub(super) router: Router,
+    pub(crate) router: Router,
     _folder: tempfile::TempDir,
 }
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// The status.
-    pub(super) status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The headers.
-    pub(super) headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The body.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes)
             .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// The body as text.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
     /// Checks that it is a problem of this status, and gives its detail.
-    pub(super) fn problem(&self, status: u16) -> String {
+    pub(crate) fn problem(&self, status: u16) -> String {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
         assert_eq!(
             self.headers[header::CONTENT_TYPE],
@@ -151,7 +151,7 @@ impl Answer {
     }
 
     /// The pointer of the field that does not do.
-    pub(super) fn bad_field(&self) -> String {
+    pub(crate) fn bad_field(&self) -> String {
         self.problem(422);
         self.json()["errors"][0]["pointer"]
             .as_str()
@@ -161,7 +161,7 @@ impl Answer {
 }
 
 /// The noon at which the desk's clock stands.
-pub(super) fn noon() -> Time {
+pub(crate) fn noon() -> Time {
     "2026-11-21T12:00:00Z".parse().expect("a time")
 }
 
@@ -200,7 +200,7 @@ struct Platform {
 }
 
 /// The pages that were told to deliver no more, and whether others of their app still want deliveries.
-pub(super) static LEFT: Mutex<Vec<(String, bool)>> = Mutex::new(Vec::new());
+pub(crate) static LEFT: Mutex<Vec<(String, bool)>> = Mutex::new(Vec::new());
 
 impl Channel for Platform {
     fn limits(&self) -> deskbell_sdk::Limits {
@@ -328,6 +328,7 @@ pub(crate) fn config(folder: PathBuf) -> Config {
         bell: Bell {
             steps: Vec::new(),
             max_age: std::time::Duration::from_secs(60),
+            heartbeat_url: None,
         },
         attachments: Attachments::default(),
         smtp: None,
@@ -426,6 +427,7 @@ pub(crate) fn daemon(
         search: crate::search::Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),
+        duty: crate::duty::Duty::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),
         held: crate::held::Held::new(false),
@@ -496,7 +498,7 @@ impl Desk {
     }
 
     /// A customer writes.
-    pub(super) async fn arrive(
+    pub(crate) async fn arrive(
         &self,
         channel: ChannelNo,
         person: &str,
@@ -532,7 +534,7 @@ impl Desk {
     }
 
     /// Sends a request as it is.
-    pub(super) async fn send(&self, who: As, mut request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, who: As, mut request: Request<Body>) -> Answer {
         if let Some(token) = who.token() {
             let value = format!("Bearer {token}").parse().expect("a header");
             request.headers_mut().insert(header::AUTHORIZATION, value);
@@ -565,7 +567,7 @@ impl Desk {
     }
 
     /// Reads.
-    pub(super) async fn get(&self, who: As, path: &str) -> Answer {
+    pub(crate) async fn get(&self, who: As, path: &str) -> Answer {
         self.send(
             who,
             Request::builder()
@@ -577,19 +579,19 @@ impl Desk {
     }
 
     /// Reads what has to be there.
-    pub(super) async fn found(&self, who: As, path: &str) -> Value {
+    pub(crate) async fn found(&self, who: As, path: &str) -> Value {
         let answer = self.get(who, path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
         answer.json()
     }
 
     /// Sends JSON.
-    pub(super) async fn json(&self, who: As, method: Method, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn json(&self, who: As, method: Method, path: &str, body: &Value) -> Answer {
         self.json_with_key(who, method, path, body, None).await
     }
 
     /// Sends JSON with an `Idempotency-Key`.
-    pub(super) async fn json_with_key(
+    pub(crate) async fn json_with_key(
         &self,
         who: As,
         method: Method,
@@ -614,7 +616,7 @@ impl Desk {
     }
 
     /// Deletes.
-    pub(super) async fn delete(&self, who: As, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, who: As, path: &str) -> Answer {
         let request = Request::builder()
             .method(Method::DELETE)
             .uri(path)
@@ -623,7 +625,7 @@ impl Desk {
     }
 
     /// Uploads a file.
-    pub(super) async fn upload(
+    pub(crate) async fn upload(
         &self,
         who: As,
         name: &str,
@@ -648,7 +650,7 @@ impl Desk {
     }
 
     /// Uploads a file, and gives its id.
-    pub(super) async fn uploaded(&self, who: As, name: &str, bytes: &[u8]) -> String {
+    pub(crate) async fn uploaded(&self, who: As, name: &str, bytes: &[u8]) -> String {
         let answer = self.upload(who, name, bytes, None).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         answer.json()["id"].as_str().expect("an id").to_owned()
@@ -656,7 +658,7 @@ impl Desk {
 }
 
 /// The field of each item of a list.
-pub(super) fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
+pub(crate) fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
     let items = list["data"].as_array().expect("a list");
     items.iter().map(|item| &item[field]).collect()
 }

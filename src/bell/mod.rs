@@ -9,13 +9,17 @@ use deskbell_sdk::Time;
 
 use crate::app::App;
 use crate::desk::bell::{Climb, Steps};
+use crate::duty;
 use crate::id::RingId;
 use crate::store::Found;
 use crate::store::change::EventBody;
-use crate::store::entry::{Entry, OpenRing, RingEntry};
+use crate::store::entry::{Entry, OpenRing};
+use crate::store::record::ChannelNo;
 
 /// How many are read at once.
 const BATCH: usize = 512;
+/// How many climb together, in one durable step.
+const AT_ONCE: usize = 64;
 /// The longest sleep: a clock that was set or a machine that slept is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// How soon a ring is tried again whose step could not be recorded, in milliseconds.
@@ -26,15 +30,32 @@ const STORE_WAIT_MS: i64 = 500;
 struct Due {
     by_time: BTreeSet<(Time, RingId)>,
     of: HashMap<RingId, Time>,
+    /// Those that wait for a channel to open, by the channel.
+    held: HashMap<ChannelNo, BTreeSet<RingId>>,
+    held_for: HashMap<RingId, ChannelNo>,
 }
 
 impl Due {
     /// Takes in how a ring stands: when it is due next, or that it is not.
-    fn set(&mut self, ring: RingId, due_at: Option<Time>) {
+    fn set(&mut self, ring: RingId, open: Option<OpenRing>) {
         if let Some(before) = self.of.remove(&ring) {
             self.by_time.remove(&(before, ring));
         }
-        if let Some(due_at) = due_at {
+        if let Some(channel) = self.held_for.remove(&ring)
+            && let Some(rings) = self.held.get_mut(&channel)
+        {
+            rings.remove(&ring);
+            if rings.is_empty() {
+                self.held.remove(&channel);
+            }
+        }
+        let Some(open) = open else {
+            return;
+        };
+        if let Some(channel) = open.held_for {
+            self.held_for.insert(ring, channel);
+            self.held.entry(channel).or_default().insert(ring);
+        } else if let Some(due_at) = open.due_at {
             self.of.insert(ring, due_at);
             self.by_time.insert((due_at, ring));
         }
@@ -47,6 +68,13 @@ impl Due {
         let far = self.by_time.iter().rev();
         let far = far.take_while(|(at, _)| *at > now && steps.is_due(*at, now));
         early.chain(far).map(|(_, ring)| *ring).collect()
+    }
+
+    /// Those whose channel is no longer closed, or no longer keeps its rings: what was found when they were put on hold
+    /// is not believed, since hours are changed, and clocks are set.
+    fn released(&self, waits: impl Fn(ChannelNo) -> bool) -> Vec<RingId> {
+        let over = self.held.iter().filter(|(channel, _)| !waits(**channel));
+        over.flat_map(|(_, rings)| rings).copied().collect()
     }
 
     /// How long until the next one is due.
@@ -76,22 +104,16 @@ pub async fn run(app: App) {
     }
     loop {
         let now = app.clock.now();
-        for ring in due.due(&steps, now) {
-            let climb = Climb {
-                ring,
-                steps: Arc::clone(&steps),
-            };
-            match app.writer.write(climb).await {
-                Ok(Some(ring)) => due.set(ring.id, ring.next_step_at),
-                Ok(None) => match standing(&app, ring) {
-                    Ok(next) => due.set(ring, next),
-                    Err(_) => due.set(ring, Some(now.plus_millis(STORE_WAIT_MS))),
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "a ring's step could not be recorded; it is tried again");
-                    due.set(ring, Some(now.plus_millis(STORE_WAIT_MS)));
-                    break;
-                }
+        let mut climbing = due.due(&steps, now);
+        if !due.held.is_empty() {
+            match duty::roster(&app) {
+                Ok(roster) => climbing.extend(due.released(|channel| roster.holds(channel, now))),
+                Err(error) => tracing::error!(%error, "the hours of channels cannot be read"),
+            }
+        }
+        for some in climbing.chunks(AT_ONCE) {
+            if !climb(&app, &steps, &mut due, some, now).await {
+                break;
             }
         }
         tell(&due, now);
@@ -106,6 +128,36 @@ pub async fn run(app: App) {
             tokio::time::sleep(LONGEST_SLEEP).await;
         }
     }
+}
+
+/// Climbs some rings together. Says whether the store took all of it.
+async fn climb(app: &App, steps: &Arc<Steps>, due: &mut Due, rings: &[RingId], now: Time) -> bool {
+    let climbs = rings.iter().map(|ring| {
+        app.writer.write(Climb {
+            ring: *ring,
+            steps: Arc::clone(steps),
+        })
+    });
+    let answers = futures_util::future::join_all(climbs).await;
+    let again = OpenRing {
+        due_at: Some(now.plus_millis(STORE_WAIT_MS)),
+        held_for: None,
+    };
+    let mut all = true;
+    for (ring, answer) in rings.iter().zip(answers) {
+        match answer {
+            Ok(Some(ring)) => due.set(ring.id, Some(OpenRing::from(&ring))),
+            Ok(None) => due.set(*ring, standing(app, *ring).unwrap_or(Some(again))),
+            Err(error) => {
+                if all {
+                    tracing::warn!(%error, "a ring's step could not be recorded; it is tried again");
+                }
+                all = false;
+                due.set(*ring, Some(again));
+            }
+        }
+    }
+    all
 }
 
 /// The steps of the configuration.
@@ -128,7 +180,7 @@ fn read_open(app: &App, due: &mut Due) -> Found<()> {
         let rows = OpenRing::scan(&*app.store, &[], after.as_deref(), BATCH)?;
         for (key, open) in &rows {
             if let Ok(key) = key.as_slice().try_into() {
-                due.set(RingId(u64::from_be_bytes(key)), open.due_at);
+                due.set(RingId(u64::from_be_bytes(key)), Some(*open));
             }
         }
         match rows.last() {
@@ -138,10 +190,9 @@ fn read_open(app: &App, due: &mut Due) -> Found<()> {
     }
 }
 
-/// When a ring is due, as the store has it.
-fn standing(app: &App, ring: RingId) -> Found<Option<Time>> {
-    let open = OpenRing::get(&*app.store, &ring.key())?;
-    Ok(open.and_then(|open| open.due_at))
+/// How a ring stands, as the store has it.
+fn standing(app: &App, ring: RingId) -> Found<Option<OpenRing>> {
+    OpenRing::get(&*app.store, &ring.key())
 }
 
 /// Takes in what happened to rings since. Whatever ends a ring without an event of the bell changes its conversation.
@@ -155,14 +206,10 @@ fn read_on(app: &App, position: &mut u64, due: &mut Due) -> Found<()> {
         for event in &events {
             if let EventBody::BellRung { ring } | EventBody::BellAcknowledged { ring } = &event.body
             {
-                due.set(ring.id, next_of(ring));
+                due.set(ring.id, Some(OpenRing::from(&**ring)));
             }
         }
     }
-}
-
-fn next_of(ring: &RingEntry) -> Option<Time> {
-    ring.next_step_at.filter(|_| ring.sounds())
 }
 
 fn tell(due: &Due, now: Time) {
@@ -172,7 +219,7 @@ fn tell(due: &Due, now: Time) {
         .map_or(0, |(at, _)| now.as_millis().saturating_sub(at.as_millis()));
     let late = u32::try_from(late_ms.max(0) / 1000).unwrap_or(u32::MAX);
     metrics::gauge!("deskbell_rings_late_seconds").set(f64::from(late));
-    let open = u32::try_from(due.of.len()).unwrap_or(u32::MAX);
+    let open = u32::try_from(due.of.len() + due.held_for.len()).unwrap_or(u32::MAX);
     metrics::gauge!("deskbell_rings_open").set(f64::from(open));
 }
 
@@ -184,14 +231,44 @@ mod tests {
         Time::from_millis(1_800_000_000_000 + seconds * 1000)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as it is wanted")]
+    fn rings(seconds: i64) -> Option<OpenRing> {
+        Some(OpenRing {
+            due_at: Some(at(seconds)),
+            held_for: None,
+        })
+    }
+
+    #[test]
+    fn what_waits_for_a_channel_is_due_when_the_channel_no_longer_keeps_it() {
+        let steps = Steps::default();
+        let mut due = Due::default();
+        for (ring, channel) in [(1, 1), (2, 1), (3, 2)] {
+            let held = OpenRing {
+                due_at: Some(at(1_000_000)),
+                held_for: Some(ChannelNo(channel)),
+            };
+            due.set(RingId(ring), Some(held));
+        }
+        assert_eq!(due.due(&steps, at(0)), [], "not for lying far ahead");
+        assert_eq!(due.released(|_| true), []);
+        assert_eq!(due.released(|channel| channel.0 == 1), [RingId(3)]);
+        due.set(RingId(1), rings(7));
+        due.set(RingId(3), None);
+        assert_eq!(due.released(|_| false), [RingId(2)]);
+        assert_eq!(due.due(&steps, at(7)), [RingId(1)]);
+        due.set(RingId(2), None);
+        assert!(due.held.is_empty() && due.held_for.is_empty());
+    }
+
     #[test]
     fn f11_what_is_due_is_found_whatever_the_clock_did() {
         let steps = Steps::default();
         let mut due = Due::default();
-        due.set(RingId(1), Some(at(10)));
-        due.set(RingId(2), Some(at(700)));
-        due.set(RingId(3), Some(at(100_000)));
-        due.set(RingId(4), Some(at(5)));
+        due.set(RingId(1), rings(10));
+        due.set(RingId(2), rings(700));
+        due.set(RingId(3), rings(100_000));
+        due.set(RingId(4), rings(5));
         due.set(RingId(4), None);
         assert_eq!(due.due(&steps, at(0)), [RingId(3)]);
         assert_eq!(due.due(&steps, at(10)), [RingId(1), RingId(3)]);

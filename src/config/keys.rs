@@ -30,7 +30,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "streams_per_token",
         ],
     ),
-    ("bell", &["steps", "max_age"]),
+    ("bell", &["steps", "max_age", "heartbeat_url"]),
     ("hooks", &["retry", "allow_private_addresses"]),
     ("attachments", &["clamd"]),
     (

@@ -235,6 +235,8 @@ pub struct Bell {
     pub steps: Vec<Duration>,
     /// What catch-up finds older than this is shown, not rung.
     pub max_age: Duration,
+    /// The address that is asked every minute while all is well.
+    pub heartbeat_url: Option<Secret>,
 }
 
 /// `[hooks]`: how outgoing hooks are delivered.
@@ -307,6 +309,7 @@ impl Config {
             &self.store.url,
             &self.auth.bootstrap_token,
             &self.secrets.key,
+            &self.bell.heartbeat_url,
         ];
         let channels = self
             .channels

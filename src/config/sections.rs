@@ -252,9 +252,18 @@ fn bell(reader: &mut Reader<'_>, root: &mut Section) -> Bell {
         }
     });
     let max_age = positive_duration(reader, &mut section, "max_age");
+    let heartbeat_url = reader.secret(&mut section, "heartbeat_url", |text| {
+        let is_web = |url: Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+        if Url::parse(text).is_ok_and(is_web) {
+            Ok(())
+        } else {
+            Err("must be an address that begins with https:// or http://".to_owned())
+        }
+    });
     let bell = Bell {
         steps: steps.unwrap_or_else(|| [0, 60, 300, 900].map(Duration::from_secs).to_vec()),
         max_age: max_age.unwrap_or(Duration::from_secs(24 * HOUR)),
+        heartbeat_url,
     };
     reader.close(section);
     bell

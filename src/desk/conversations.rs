@@ -5,6 +5,7 @@ use std::sync::Arc;
 use deskbell_sdk::{DeliveryState, Direction, Time};
 
 use super::Decision;
+use super::after_hours::is_automatic_answer;
 use crate::id::{ConversationId, MessageId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
@@ -108,7 +109,7 @@ pub fn count_in(
         }
         // What still waits to be sent is no answer yet; `outbox` counts it once it is.
         Direction::Outbound if is_under_way(message) => {}
-        Direction::Outbound => answered(draft, conversation, message.place())?,
+        Direction::Outbound => answered_by(draft, conversation, message)?,
     }
     Ok(())
 }
@@ -144,6 +145,7 @@ pub fn grow(
                 })?;
             }
         }
+        Direction::Outbound if is_automatic_answer(message) => {}
         Direction::Outbound => answered(draft, conversation, part)?,
     }
     show_moved(draft, conversation, message)
@@ -219,12 +221,20 @@ fn is_under_way(message: &MessageRecord) -> bool {
     state.is_some_and(|state| state < DeliveryState::Sent)
 }
 
-/// Everything at or before `place` is answered: who still waits, and since when.
-pub fn answered(
+/// An answer has reached the customer: who still waits, and since when. What the desk says by itself is none.
+pub fn answered_by(
     draft: &Draft<'_>,
     conversation: &mut ConversationRecord,
-    place: Place,
+    message: &MessageRecord,
 ) -> Found<()> {
+    if is_automatic_answer(message) {
+        return Ok(());
+    }
+    answered(draft, conversation, message.place())
+}
+
+/// Everything at or before `place` is answered: who still waits, and since when.
+fn answered(draft: &Draft<'_>, conversation: &mut ConversationRecord, place: Place) -> Found<()> {
     if place <= conversation.answered_up_to {
         return Ok(());
     }

@@ -411,7 +411,7 @@ pub fn names_person(
         |id: ConversationId| erasure.threads.iter().any(|(_, _, gone)| *gone == id);
     Ok(match table {
         Table::Visits => is_conversation(Visit::from_bytes(value)?.conversation),
-        Table::ReadPositions | Table::Unsent => erasure
+        Table::ReadPositions | Table::Unsent | Table::AutoAnswered => erasure
             .threads
             .iter()
             .any(|(_, _, gone)| key.starts_with(&gone.key())),

@@ -6,6 +6,8 @@
 
 pub mod access;
 mod activities;
+pub mod after_hours;
+pub mod alarms;
 pub mod albums;
 pub mod arrivals;
 pub mod audit;
@@ -21,7 +23,9 @@ pub mod contacts;
 pub mod conversations;
 pub mod deletions;
 pub mod devices;
+pub mod duty;
 pub mod erasure;
+pub mod hours;
 pub mod identities;
 pub mod import;
 pub mod labels;

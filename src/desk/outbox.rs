@@ -324,7 +324,7 @@ pub(super) fn part_arrived(
         && message.knows_all_parts();
     if was_lost {
         sent(&mut message, draft.now());
-        conversations::answered(draft, &mut conversation, message.place())?;
+        conversations::answered_by(draft, &mut conversation, &message)?;
     }
     if message == *before {
         return Ok(false);
@@ -454,7 +454,7 @@ impl Item {
             self.keep(draft);
         } else {
             sent(&mut self.message, now);
-            conversations::answered(draft, &mut self.conversation, self.message.place())?;
+            conversations::answered_by(draft, &mut self.conversation, &self.message)?;
             self.remove(draft);
         }
         self.write(draft);

@@ -3,7 +3,7 @@
 use deskbell_sdk::{Event, Time};
 
 use super::arrivals::{Arrivals, Outcome};
-use super::{Decision, bell};
+use super::{Decision, after_hours, bell};
 use crate::id::Ids;
 use crate::store::draft::Draft;
 use crate::store::memory::MemoryStore;
@@ -37,7 +37,7 @@ impl Desk {
     pub(super) fn decide<D: Decision>(&mut self, decisions: &[D]) -> Vec<D::Answer> {
         self.now += 1;
         let people = self.people.clone();
-        let duty = move |_, _| Ok(people.clone());
+        let duty = move |_: &crate::store::entry::RingEntry, _| Ok(people.clone());
         let mut around = super::telling::Around::new(&duty);
         let mut draft = Draft::new(&self.store, &mut self.ids, Time::from_millis(self.now));
         let answers = decisions
@@ -45,8 +45,10 @@ impl Desk {
             .map(|decision| {
                 let from = draft.event_count();
                 let answer = decision.decide(&mut draft).expect("memory");
-                bell::follow(&mut draft, from, &bell::Steps::default()).expect("memory");
+                let steps = bell::Steps::default();
+                bell::follow(&mut draft, from, &steps).expect("memory");
                 super::telling::address(&mut draft, from, &mut around).expect("memory");
+                after_hours::follow(&mut draft, from, &steps).expect("memory");
                 answer
             })
             .collect();

@@ -45,6 +45,8 @@ pub struct Frame {
 enum Audience {
     /// Readers of one of these channels.
     Channels(Vec<ChannelNo>),
+    /// Readers of all channels.
+    WholeDesk,
     /// Everybody who is signed in.
     Everybody,
     /// One person or program: [`Caller::owner`].
@@ -58,6 +60,7 @@ impl Frame {
         let scope = &reader.scope;
         let sees = match &self.audience {
             Audience::Channels(channels) => channels.iter().any(|channel| scope.allows(*channel)),
+            Audience::WholeDesk => scope.channels().is_none(),
             Audience::Everybody => true,
             Audience::Owner(owner) => *owner == reader.owner(),
         };
@@ -356,9 +359,20 @@ pub fn frame(event: LogEvent, store: &dyn Read, view: &View<'_>) -> Frame {
     );
     Frame {
         seq: Some(event.seq),
-        audience: Audience::Channels(event.body.channels()),
+        audience: audience_of(&event.body),
         text: render(&event, &Scope::of_all_channels(), store, view),
         personal: personal.then_some(event),
+    }
+}
+
+fn audience_of(body: &EventBody) -> Audience {
+    match body {
+        EventBody::BellRung { ring } | EventBody::BellAcknowledged { ring }
+            if ring.channel.is_none() =>
+        {
+            Audience::WholeDesk
+        }
+        _ => Audience::Channels(body.channels()),
     }
 }
 

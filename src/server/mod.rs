@@ -23,6 +23,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod validity;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 pub use request_body::BodyTooSlow;
 pub use tls::{TlsError, TlsFiles, check_tls};
+pub use validity::certificates_end;
 
 use addresses::{AddressCounter, TrustedProxies};
 use connection::StreamExecutor;

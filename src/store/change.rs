@@ -110,7 +110,7 @@ impl EventBody {
         }
     }
 
-    /// The channels whose readers may see it.
+    /// The channels whose readers may see it. An alarm of the whole desk has none.
     #[must_use]
     pub fn channels(&self) -> Vec<ChannelNo> {
         match self {
@@ -130,7 +130,9 @@ impl EventBody {
             }
             Self::ContactDeleted { channels, .. } => channels.clone(),
             Self::ChannelHealth { channel, .. } => vec![*channel],
-            Self::BellRung { ring } | Self::BellAcknowledged { ring } => vec![ring.channel],
+            Self::BellRung { ring } | Self::BellAcknowledged { ring } => {
+                ring.channel.into_iter().collect()
+            }
         }
     }
 }
@@ -200,6 +202,18 @@ pub enum Table {
     Tellings = 75,
     /// The key by which push services know the daemon.
     PushKeys = 76,
+    /// When people work.
+    UserHours = 90,
+    /// When channels are open, and what becomes of messages outside.
+    ChannelHours = 91,
+    /// Who is on call.
+    OnCall = 92,
+    /// Conversations that got an automatic answer.
+    AutoAnswered = 93,
+    /// What is wrong.
+    Alarms = 94,
+    /// When something usually comes in each channel.
+    Rhythms = 95,
     /// What people have begun to write.
     Unsent = 60,
     /// Canned replies.

@@ -5,7 +5,9 @@ mod bell;
 mod devices;
 mod erasure;
 mod factors;
+mod hours;
 mod people;
+mod rhythm;
 mod teams;
 mod working;
 
@@ -19,17 +21,24 @@ use sha2::{Digest, Sha256};
 pub use audit::{
     Actor, ActorKind, AuditDetail, AuditEntry, AuditHead, AuditRecord, AuditTarget, AuditValue,
 };
-pub use bell::{Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState};
+pub use bell::{
+    Alarm, AlarmEntry, AlarmKind, Attempt, AttemptResult, OpenRing, RingEnd, RingEntry, RingState,
+};
 pub use devices::{
     DeviceEntry, DeviceKind, DeviceTest, DevicesEntry, EndpointEntry, PairingEntry, PushKeyEntry,
     Telling, TellingEntry, endpoint_hash,
 };
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};
+pub use hours::{
+    AfterHours, AnswerBy, AutoAnsweredEntry, ChannelHoursEntry, Day, OnCallEntry, Span,
+    UserHoursEntry, WeekEntry,
+};
 pub use people::{
     EmailEntry, InvitationEntry, Preferences, PreferencesEntry, Role, SET_UP_KEY, SessionEntry,
     UserEntry, UserStatus, email_key,
 };
+pub use rhythm::RhythmEntry;
 pub use teams::TeamEntry;
 pub use working::{
     CannedReplyEntry, DeskSettings, LabelEntry, ReadPosition, UnreadUntil, UnsentEntry, ViewEntry,

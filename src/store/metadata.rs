@@ -13,6 +13,8 @@ pub type Metadata = BTreeMap<String, Value>;
 
 /// Somebody has seen that the message did not go out.
 const DISMISSED: &str = "dismissed";
+/// No person wrote it: an answer that the desk gave by itself, or what a connector knows to be one.
+const AUTOMATIC: &str = "automatic";
 /// Whom a note mentions.
 const MENTIONS: &str = "mentions";
 /// What an entry of kind `activity` tells.
@@ -79,4 +81,16 @@ pub fn undismiss(metadata: &mut Metadata) {
 #[must_use]
 pub fn is_dismissed(metadata: &Metadata) -> bool {
     metadata.get(DISMISSED) == Some(&Value::Bool(true))
+}
+
+/// The details of an answer that the desk gives by itself.
+#[must_use]
+pub fn automatic() -> Metadata {
+    BTreeMap::from([(AUTOMATIC.to_owned(), Value::Bool(true))])
+}
+
+/// Whether no person wrote it.
+#[must_use]
+pub fn is_automatic(metadata: &Metadata) -> bool {
+    metadata.get(AUTOMATIC) == Some(&Value::Bool(true))
 }

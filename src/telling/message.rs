@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use crate::access::scope_of;
 use crate::app::App;
 use crate::desk::telling::Trouble;
-use crate::id::{ConversationId, DeviceId};
+use crate::id::{ConversationId, DeviceId, RingId};
 use crate::push::{Note, Urgency};
 use crate::seal::Place;
-use crate::store::StoreError;
 use crate::store::entry::{
-    DeviceEntry, DevicesEntry, Entry, Telling, TellingEntry, UserEntry, UserStatus,
+    DeviceEntry, DevicesEntry, Entry, RingEntry, Telling, TellingEntry, UserEntry, UserStatus,
 };
+use crate::store::{Scope, StoreError};
 
 /// The longest title, in characters.
 const TITLE_CHARS: usize = 120;
@@ -33,7 +33,6 @@ const TEST_TTL: Duration = Duration::from_secs(10 * 60);
 /// Of the first of the items, and how many others go with it. With the subscription.
 pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Trouble> {
     let telling = begun.first().ok_or(Trouble::NotTheirs)?;
-    let unreadable = |error: StoreError| Trouble::Passing(error.to_string(), None);
     let devices = DevicesEntry::get(&*app.store, &telling.user.key()).map_err(unreadable)?;
     let device = devices.as_ref().and_then(|all| all.device(telling.device));
     let device = device.ok_or(Trouble::NotTheirs)?;
@@ -48,22 +47,14 @@ pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Tr
             step,
         } => {
             let scope = scope_of(&app.channels, user.channels.as_ref());
-            let found = app.store.conversation(&scope, conversation);
-            let found = found.map_err(unreadable)?.ok_or(Trouble::NotTheirs)?;
-            let channel = app.channels.known(found.channel);
-            let channel = channel.map_or_else(String::new, |channel| channel.name.clone());
-            let customer = found.contact_name.as_deref().unwrap_or("A customer");
+            let (who, what) = match conversation {
+                Some(conversation) => waits(app, &scope, conversation)?,
+                None => wrong(app, &user, ring)?,
+            };
             let (title, body) = match begun.len() - 1 {
-                0 => (
-                    format!("{customer} at {channel}"),
-                    found
-                        .last_message
-                        .as_ref()
-                        .map(|last| last.preview.clone())
-                        .unwrap_or_default(),
-                ),
+                0 => (who, what),
                 others => (
-                    format!("{customer} at {channel}, and {others} more"),
+                    format!("{who}, and {others} more"),
                     format!("{} conversations wait.", others + 1),
                 ),
             };
@@ -74,7 +65,7 @@ pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Tr
             });
             let left_ms = telling.until.as_millis() - now.as_millis();
             let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-            let topic = topic(telling.device, conversation);
+            let topic = topic(telling.device, ring, conversation);
             (message, left.max(LEAST_TTL), Urgency::High, Some(topic))
         }
         Telling::Over { ring, conversation } => {
@@ -82,7 +73,7 @@ pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Tr
                 "type": "taken", "id": telling.id, "ring": ring, "conversation": conversation,
                 "device": telling.device, "silent": true,
             });
-            let topic = topic(telling.device, conversation);
+            let topic = topic(telling.device, ring, conversation);
             (message, OVER_TTL, Urgency::High, Some(topic))
         }
         Telling::Test { silent } => {
@@ -107,6 +98,35 @@ pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Tr
     Ok((subscription(app, device)?, note))
 }
 
+/// Who waits in a conversation, and what they said last.
+fn waits(
+    app: &App,
+    scope: &Scope,
+    conversation: ConversationId,
+) -> Result<(String, String), Trouble> {
+    let found = app.store.conversation(scope, conversation);
+    let found = found.map_err(unreadable)?.ok_or(Trouble::NotTheirs)?;
+    let channel = app.channels.known(found.channel);
+    let channel = channel.map_or_else(String::new, |channel| channel.name.clone());
+    let customer = found.contact_name.as_deref().unwrap_or("A customer");
+    let last = found.last_message.as_ref();
+    let said = last.map(|last| last.preview.clone()).unwrap_or_default();
+    Ok((format!("{customer} at {channel}"), said))
+}
+
+/// What is wrong with the desk: for administrators.
+fn wrong(app: &App, user: &UserEntry, ring: RingId) -> Result<(String, String), Trouble> {
+    let ring = RingEntry::get(&*app.store, &RingEntry::key(ring)).map_err(unreadable)?;
+    let alarm = ring.and_then(|ring| ring.alarm);
+    let alarm = alarm.filter(|_| user.is_active_admin());
+    let alarm = alarm.ok_or(Trouble::NotTheirs)?;
+    Ok((alarm.title, alarm.detail))
+}
+
+fn unreadable(error: StoreError) -> Trouble {
+    Trouble::Passing(error.to_string(), None)
+}
+
 fn subscription(app: &App, device: &DeviceEntry) -> Result<Secret, Trouble> {
     let (Some(endpoint), Some(sealed)) = (&device.endpoint, &device.subscription) else {
         return Err(Trouble::NotTheirs);
@@ -120,10 +140,10 @@ fn subscription(app: &App, device: &DeviceEntry) -> Result<Secret, Trouble> {
 }
 
 /// What takes the place of what at the push service, which learns nothing of the conversation by it.
-fn topic(device: DeviceId, conversation: ConversationId) -> String {
+fn topic(device: DeviceId, ring: RingId, conversation: Option<ConversationId>) -> String {
     let mut hash = Sha256::new();
     hash.update(device.key());
-    hash.update(conversation.key());
+    hash.update(conversation.map_or_else(|| ring.key(), ConversationId::key));
     URL_SAFE_NO_PAD.encode(&hash.finalize()[..24])
 }
 

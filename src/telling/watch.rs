@@ -230,9 +230,9 @@ mod tests_of_watch {
     fn f34_what_nobody_shows_is_told() {
         let ring = |step, told: &[u64], shown: bool| RingEntry {
             id: RingId(1),
-            conversation: ConversationId(1),
-            message: MessageId(1),
-            channel: ChannelNo(1),
+            conversation: Some(ConversationId(1)),
+            message: Some(MessageId(1)),
+            channel: Some(ChannelNo(1)),
             state: RingState::Ringing,
             step,
             started_at: at(0),
@@ -255,6 +255,8 @@ mod tests_of_watch {
                 },
                 detail: None,
             }],
+            held_until: None,
+            alarm: None,
             told: told.iter().copied().map(UserId).collect(),
         };
         assert_eq!(judge(&ring(1, &[1], false)), None);

@@ -6,25 +6,28 @@ use utoipa::ToSchema;
 
 use super::View;
 use crate::id::{ConversationId, DeviceId, MessageId, RingId, UserId};
-use crate::store::entry::{Attempt, AttemptResult, RingEnd, RingEntry, RingState};
+use crate::store::entry::{AlarmKind, Attempt, AttemptResult, RingEnd, RingEntry, RingState};
 
-/// A ring: a customer waits, and this is who was told.
+/// A ring: a customer waits, or something is wrong, and this is who was told.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Ring {
     /// `rng_…`
     #[schema(value_type = String)]
     pub id: RingId,
-    /// `cnv_…`
-    #[schema(value_type = String)]
-    pub conversation_id: ConversationId,
-    /// The message that it began with.
-    #[schema(value_type = String)]
-    pub message_id: MessageId,
-    /// The channel's slug.
-    pub channel_id: String,
+    /// `cnv_…`; an alarm has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub conversation_id: Option<ConversationId>,
+    /// The message that it began with; an alarm has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub message_id: Option<MessageId>,
+    /// The channel's slug; an alarm of the whole desk has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<String>,
     /// How it stands.
     pub state: RingState,
-    /// The step that it came to; the first is 1, and the last one repeats.
+    /// The step that it came to; the first is 1, and the last one repeats. 0 while it waits for its channel to open.
     pub step: u32,
     /// When it began.
     #[schema(value_type = String, format = DateTime)]
@@ -39,8 +42,20 @@ pub struct Ring {
     pub taken_by: Option<String>,
     /// Why it ended without being taken.
     pub ended: Option<RingEnd>,
-    /// Whether an answer is on its way, so that nothing sounds.
+    /// Whether nothing sounds for now: an answer is on its way, or it waits for its channel to open.
     pub silenced: bool,
+    /// Until when it waits for its channel to open; `null` where it does not.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub held_until: Option<Time>,
+    /// What kind of thing is wrong, where it is an alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AlarmKind>,
+    /// What is wrong in a few words, where it is an alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What was found and what to do, where it is an alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Who was told, on what, and what came of it, oldest first.
     pub attempts: Vec<RingAttempt>,
     /// Who is told at this step: `usr_…`. A companion sounds where its own person is among them.
@@ -76,7 +91,7 @@ impl View<'_> {
             id: ring.id,
             conversation_id: ring.conversation,
             message_id: ring.message,
-            channel_id: self.channel_id(ring.channel),
+            channel_id: ring.channel.map(|channel| self.channel_id(channel)),
             state: ring.state,
             step: ring.step,
             started_at: ring.started_at,
@@ -84,7 +99,11 @@ impl View<'_> {
             taken_at: ring.taken_at,
             taken_by: ring.taken_by.clone(),
             ended: ring.ended,
-            silenced: ring.silenced_by.is_some(),
+            silenced: ring.silenced_by.is_some() || ring.is_held(),
+            held_until: ring.held_until.filter(|_| ring.is_held()),
+            kind: ring.alarm.as_ref().map(|alarm| alarm.kind),
+            title: ring.alarm.as_ref().map(|alarm| alarm.title.clone()),
+            detail: ring.alarm.as_ref().map(|alarm| alarm.detail.clone()),
             attempts: ring.attempts.iter().map(attempt).collect(),
             told: ring.told.clone(),
         }

@@ -17,7 +17,7 @@ use crate::server::ClientAddress;
 use crate::store::entry::Role;
 
 /// The password of everybody in the tests.
-pub(in crate::api) const PASSWORD: &str = "seven blue umbrellas";
+pub(crate) const PASSWORD: &str = "seven blue umbrellas";
 
 /// Its hash, made once: a hash takes its time by intent.
 async fn password_hash(desk: &Desk) -> String {
@@ -35,14 +35,14 @@ async fn password_hash(desk: &Desk) -> String {
 
 /// A browser: it keeps cookies, has an address, and asks from the desk's own page.
 #[derive(Debug)]
-pub(in crate::api) struct Browser {
+pub(crate) struct Browser {
     address: IpAddr,
     cookies: Mutex<BTreeMap<String, String>>,
 }
 
 impl Browser {
     /// One that was never here, at an address of its own.
-    pub(in crate::api) fn new(number: u32) -> Self {
+    pub(crate) fn new(number: u32) -> Self {
         Self {
             address: IpAddr::from((0xC633_6400 + number).to_be_bytes()),
             cookies: Mutex::default(),
@@ -50,23 +50,19 @@ impl Browser {
     }
 
     /// A cookie that it keeps.
-    pub(in crate::api) fn cookie(&self, name: &str) -> Option<String> {
+    pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         let cookies = self.cookies.lock().expect("not poisoned");
         cookies.get(name).cloned()
     }
 
     /// Puts a cookie into it.
-    pub(in crate::api) fn set_cookie(&self, name: &str, value: &str) {
+    pub(crate) fn set_cookie(&self, name: &str, value: &str) {
         let mut cookies = self.cookies.lock().expect("not poisoned");
         cookies.insert(name.to_owned(), value.to_owned());
     }
 
     /// What it would send.
-    pub(in crate::api) fn request(
-        &self,
-        method: Method,
-        path: &str,
-    ) -> axum::http::request::Builder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
         let cookies = self.cookies.lock().expect("not poisoned");
         let cookies: Vec<_> = cookies
             .iter()
@@ -85,7 +81,7 @@ impl Browser {
     }
 
     /// Sends a request as it is, and keeps the cookies of the answer.
-    pub(in crate::api) async fn send(&self, desk: &Desk, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, desk: &Desk, request: Request<Body>) -> Answer {
         let answer = desk.send(As::Nobody, request).await;
         let mut cookies = self.cookies.lock().expect("not poisoned");
         for set in answer.headers.get_all(header::SET_COOKIE) {
@@ -103,7 +99,7 @@ impl Browser {
     }
 
     /// Sends JSON.
-    pub(in crate::api) async fn json(
+    pub(crate) async fn json(
         &self,
         desk: &Desk,
         method: Method,
@@ -118,13 +114,13 @@ impl Browser {
     }
 
     /// Sends a request without a body.
-    pub(in crate::api) async fn ask(&self, desk: &Desk, method: Method, path: &str) -> Answer {
+    pub(crate) async fn ask(&self, desk: &Desk, method: Method, path: &str) -> Answer {
         let request = self.request(method, path).body(Body::empty());
         self.send(desk, request.expect("a request")).await
     }
 
     /// Signs in.
-    pub(in crate::api) async fn sign_in(&self, desk: &Desk, email: &str, password: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, desk: &Desk, email: &str, password: &str) -> Answer {
         let body = json!({ "email": email, "password": password });
         self.json(desk, Method::POST, "/api/v1/session", &body)
             .await
@@ -147,7 +143,7 @@ impl crate::desk::Decision for Plant {
 
 impl Desk {
     /// The ring of a conversation that rings.
-    pub(in crate::api) fn ring_of(&self, conversation: &str) -> String {
+    pub(crate) fn ring_of(&self, conversation: &str) -> String {
         let id = conversation.parse().expect("an id");
         let scope = crate::store::Scope::of_all_channels();
         let found = self.app.store.conversation(&scope, id).expect("readable");
@@ -156,7 +152,7 @@ impl Desk {
     }
 
     /// People with the ids `usr_0000000000001` and so on, and as many teams, for tests that give things to somebody.
-    pub(in crate::api) async fn invent_people(&self, count: u64) {
+    pub(crate) async fn invent_people(&self, count: u64) {
         use crate::store::entry::{Entry as _, TeamEntry, UserEntry};
         let now = self.app.clock.now();
         let mut puts = Vec::new();
@@ -191,7 +187,7 @@ impl Desk {
     }
 
     /// Adds a person with [`PASSWORD`].
-    pub(in crate::api) async fn add_user(
+    pub(crate) async fn add_user(
         &self,
         email: &str,
         role: Role,
@@ -215,7 +211,7 @@ impl Desk {
     }
 
     /// Adds a person and signs them in.
-    pub(in crate::api) async fn person(
+    pub(crate) async fn person(
         &self,
         email: &str,
         role: Role,

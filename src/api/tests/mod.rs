@@ -8,6 +8,7 @@ mod devices;
 mod exports;
 mod files;
 mod flips;
+mod hours;
 mod http;
 mod inbox;
 mod lists;

@@ -81,7 +81,8 @@ impl Route {
                 "POST" | "DELETE",
                 "channels" | "channels/{id}/register" | "contacts/{id}" | "channels/{id}",
             )
-            | ("PATCH", "channels/{id}") => return Needs::Right(Right::Admin),
+            | ("PATCH", "channels/{id}")
+            | ("PUT", "channels/{id}/hours") => return Needs::Right(Right::Admin),
             _ => {}
         }
         match self.tag.as_str() {

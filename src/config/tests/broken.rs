@@ -337,6 +337,12 @@ const SECTIONS: &[Broken] = &[
         &["deskbell.toml:2:11: bell.max_age: must be longer than 0"],
     ),
     (
+        "[bell]\nheartbeat_url = \"ftp://ping.example\"",
+        &[
+            "deskbell.toml:2:17: bell.heartbeat_url: must be an address that begins with https:// or http://",
+        ],
+    ),
+    (
         "[bell]\nmax_age = \"400d\"",
         &["deskbell.toml:2:11: bell.max_age: is longer than a year"],
     ),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use deskbell_sdk::backfill::{Backfill, MessagePage, ThreadPage};
 use deskbell_sdk::client::{BoxFuture, CallError, Http};
-use deskbell_sdk::{Channel, Kind, Setting, SettingKind, SettingProblem, Settings};
+use deskbell_sdk::{Channel, Kind, Secret, Setting, SettingKind, SettingProblem, Settings};
 use tempfile::TempDir;
 
 use super::{
@@ -251,7 +251,8 @@ fn an_empty_file_has_the_documented_defaults_and_no_channel() {
         config.bell,
         Bell {
             steps: [0, 60, 300, 900].map(Duration::from_secs).to_vec(),
-            max_age: Duration::from_secs(86_400)
+            max_age: Duration::from_secs(86_400),
+            heartbeat_url: None,
         }
     );
     let retry = [
@@ -295,6 +296,7 @@ streams_per_token = 1_000
 [bell]
 steps = ["500ms", "1s"]
 max_age = "2d"
+heartbeat_url = "https://ping.example/abc"
 [hooks]
 retry = []
 allow_private_addresses = true
@@ -353,6 +355,11 @@ password = "a password"
         [Duration::from_millis(500), Duration::from_secs(1)]
     );
     assert_eq!(config.bell.max_age, Duration::from_secs(2 * 86_400));
+    let heartbeat = config.bell.heartbeat_url.as_ref();
+    assert_eq!(
+        heartbeat.map(Secret::expose),
+        Some("https://ping.example/abc")
+    );
     assert!(config.hooks.retry.is_empty());
     assert!(config.hooks.allow_private_addresses);
     let clamd = ClamdAddress::Tcp("clamav".to_owned(), 3310);
@@ -375,7 +382,7 @@ password = "a password"
     assert!(matches!(
         &page.origin,
         Origin::File {
-            line: 32,
+            line: 33,
             column: 1,
             ..
         }

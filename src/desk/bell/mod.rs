@@ -4,6 +4,8 @@
 //! the same durable step: no message can exist without its ring, and no rule elsewhere can forget one. Time and the
 //! steps are arguments.
 
+#[cfg(test)]
+mod held_tests;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -14,14 +16,19 @@ use std::sync::Arc;
 use deskbell_sdk::{DeliveryState, Direction, Time};
 
 pub use steps::Steps;
-pub use whom::{ESCALATION, EVERYBODY, ON_CALL, Person, whom};
+pub use whom::{ESCALATION, EVERYBODY, Missing, ON_CALL, Person, missing, whom};
 
 use super::Decision;
+use super::after_hours::is_automatic_answer;
+use super::hours::closed;
 use crate::id::{ConversationId, DeviceId, MessageId, RingId, UserId};
 use crate::store::change::EventBody;
 use crate::store::draft::Draft;
-use crate::store::entry::{Attempt, AttemptResult, Entry, OpenRing, RingEnd, RingEntry, RingState};
-use crate::store::record::{ConversationRecord, MessageKind, MessageRecord, Status};
+use crate::store::entry::{
+    AfterHours, Alarm, Attempt, AttemptResult, ChannelHoursEntry, Entry, OpenRing, RingEnd,
+    RingEntry, RingState,
+};
+use crate::store::record::{ChannelNo, ConversationRecord, MessageKind, MessageRecord, Status};
 use crate::store::{Found, Scope};
 
 /// How many attempts of a ring are kept; later ones push the oldest out that were only handed over.
@@ -75,7 +82,10 @@ impl Happened {
     }
 
     fn updated(&mut self, message: &Arc<MessageRecord>) {
-        if message.direction != Direction::Outbound || message.kind != MessageKind::Message {
+        let is_answer = message.direction == Direction::Outbound
+            && message.kind == MessageKind::Message
+            && !is_automatic_answer(message);
+        if !is_answer {
             return;
         }
         match message
@@ -149,15 +159,16 @@ fn begin_where_due(
     let Some(message) = message else {
         return Ok(());
     };
+    let held_until = held_until(draft, Some(conversation.channel), now)?;
     let ring = RingEntry {
         id: RingId(draft.new_id()),
-        conversation: conversation.id,
-        message,
-        channel: conversation.channel,
+        conversation: Some(conversation.id),
+        message: Some(message),
+        channel: Some(conversation.channel),
         state: RingState::Ringing,
-        step: 1,
+        step: u32::from(held_until.is_none()),
         started_at: now,
-        next_step_at: Some(steps.after(1, now, now)),
+        next_step_at: held_until.or_else(|| Some(steps.after(1, now, now))),
         taken_at: None,
         taken_by: None,
         ended: None,
@@ -165,6 +176,8 @@ fn begin_where_due(
         silenced_by: happened.under_way,
         assignee: conversation.assignee,
         attempts: Vec::new(),
+        held_until,
+        alarm: None,
         told: Vec::new(),
     };
     let id = ring.id;
@@ -215,9 +228,13 @@ fn go_on(
     if ring.silenced_by != before {
         if ring.silenced_by.is_none() {
             // It goes on where it was: the next step is due when it would have been, and not all that were missed at once.
-            ring.next_step_at = Some(steps.after(ring.step, ring.started_at, now));
+            ring.next_step_at = if ring.is_held() {
+                ring.held_until
+            } else {
+                Some(steps.after(ring.step, ring.climbs_from(), now))
+            };
         }
-        let rings_on = ring.silenced_by.is_none();
+        let rings_on = ring.silenced_by.is_none() && !ring.is_held();
         keep(draft, &ring);
         if rings_on {
             draft.bell_rung(ring);
@@ -240,10 +257,20 @@ fn why_nobody_waits(draft: &Draft<'_>, conversation: &ConversationRecord) -> Fou
 /// Writes a ring that goes on.
 fn keep(draft: &mut Draft<'_>, ring: &RingEntry) {
     draft.put(ring.put(RingEntry::key(ring.id)));
-    let open = OpenRing {
-        due_at: ring.next_step_at.filter(|_| ring.sounds()),
-    };
+    let open = OpenRing::from(ring);
     draft.put(open.put(ring.id.key().to_vec()));
+}
+
+/// Until when a channel is closed whose rings wait for it to open.
+fn held_until(draft: &Draft<'_>, channel: Option<ChannelNo>, now: Time) -> Found<Option<Time>> {
+    let Some(channel) = channel else {
+        return Ok(None);
+    };
+    let hours = draft.entry::<ChannelHoursEntry>(&ChannelHoursEntry::key(channel))?;
+    let hours = hours.filter(|hours| hours.after_hours == AfterHours::Hold);
+    Ok(hours
+        .and_then(|hours| closed(&hours, now))
+        .map(|(_, stretch)| stretch.until))
 }
 
 /// Ends a ring.
@@ -260,10 +287,59 @@ fn finish(draft: &mut Draft<'_>, mut ring: RingEntry, state: RingState, end: Opt
     draft.put(ring.put(RingEntry::key(ring.id)));
     draft.put(OpenRing::remove(ring.id.key().to_vec()));
     super::telling::over(draft, &ring);
-    draft.amend_conversation(ring.conversation, |conversation| conversation.ring = None);
+    if let Some(conversation) = ring.conversation {
+        draft.amend_conversation(conversation, |conversation| conversation.ring = None);
+    }
     if state == RingState::Taken {
         draft.bell_acknowledged(ring);
     }
+}
+
+/// Begins the ring of an alarm.
+pub(super) fn begin_alarm(
+    draft: &mut Draft<'_>,
+    alarm: Alarm,
+    channel: Option<ChannelNo>,
+    steps: &Steps,
+) -> RingEntry {
+    let now = draft.now();
+    let ring = RingEntry {
+        id: RingId(draft.new_id()),
+        conversation: None,
+        message: None,
+        channel,
+        state: RingState::Ringing,
+        step: 1,
+        started_at: now,
+        next_step_at: Some(steps.after(1, now, now)),
+        taken_at: None,
+        taken_by: None,
+        ended: None,
+        ended_at: None,
+        silenced_by: None,
+        assignee: None,
+        attempts: Vec::new(),
+        held_until: None,
+        alarm: Some(alarm),
+        told: Vec::new(),
+    };
+    keep(draft, &ring);
+    draft.bell_rung(ring.clone());
+    ring
+}
+
+/// Ends the ring of an alarm, since nothing is wrong any more. Devices that sound hear it.
+pub(super) fn finish_alarm(draft: &mut Draft<'_>, ring: RingEntry) {
+    let id = ring.id;
+    finish(draft, ring, RingState::Ended, Some(RingEnd::Resolved));
+    if let Ok(Some(ring)) = draft.entry::<RingEntry>(&RingEntry::key(id)) {
+        draft.bell_acknowledged(ring);
+    }
+}
+
+/// Writes what is told of an alarm that rings; it does not ring anew for that.
+pub(super) fn keep_alarm(draft: &mut Draft<'_>, ring: &RingEntry) {
+    keep(draft, ring);
 }
 
 /// The next step of a ring is due.
@@ -284,16 +360,39 @@ impl Decision for Climb {
             return Ok(None);
         };
         let now = draft.now();
+        let goes_on = ring.state == RingState::Ringing && ring.silenced_by.is_none();
         let is_due = |due_at| self.steps.is_due(due_at, now);
-        if !ring.sounds() || !ring.next_step_at.is_some_and(is_due) {
+        if !goes_on || !ring.is_held() && !ring.next_step_at.is_some_and(is_due) {
             return Ok(None);
+        }
+        // An alarm waits for nothing.
+        let channel = ring.channel.filter(|_| ring.alarm.is_none());
+        let held_until = held_until(draft, channel, now)?;
+        if ring.is_held() && held_until.is_some() && ring.held_until == held_until {
+            return Ok(None);
+        }
+        if held_until.is_some() {
+            // It is closed now, or opens at another time than it did: whoever hears it is told that it waits.
+            ring.step = 0;
+            (ring.held_until, ring.next_step_at) = (held_until, held_until);
+            keep(draft, &ring);
+            draft.bell_rung(ring.clone());
+            return Ok(Some(ring));
+        }
+        if ring.is_held() {
+            ring.step = 1;
+            ring.held_until = Some(now);
+            ring.next_step_at = Some(self.steps.after(1, now, now));
+            keep(draft, &ring);
+            draft.bell_rung(ring.clone());
+            return Ok(Some(ring));
         }
         // After a time away the steps that were missed are not made up for one by one.
         ring.step = self
             .steps
-            .reached(ring.started_at, now)
+            .reached(ring.climbs_from(), now)
             .max((ring.step + 1).min(self.steps.count()));
-        ring.next_step_at = Some(self.steps.after(ring.step, ring.started_at, now));
+        ring.next_step_at = Some(self.steps.after(ring.step, ring.climbs_from(), now));
         keep(draft, &ring);
         draft.bell_rung(ring.clone());
         Ok(Some(ring))
@@ -329,7 +428,7 @@ impl Decision for Take {
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<Taken> {
         let ring = draft.entry::<RingEntry>(&RingEntry::key(self.ring))?;
-        let Some(mut ring) = ring.filter(|ring| self.scope.allows(ring.channel)) else {
+        let Some(mut ring) = ring.filter(|ring| ring.is_seen_by(&self.scope)) else {
             return Ok(Taken::NoRing);
         };
         if ring.state != RingState::Ringing {
@@ -343,7 +442,14 @@ impl Decision for Take {
         if let Some(user) = self.user {
             ring.assignee = Some(user);
         }
-        let Some(conversation) = draft.conversation(&self.scope, ring.conversation)? else {
+        let Some(id) = ring.conversation else {
+            // An alarm is nobody's afterwards.
+            ring.assignee = None;
+            finish(draft, ring.clone(), RingState::Taken, None);
+            let taken = draft.entry::<RingEntry>(&RingEntry::key(self.ring))?;
+            return Ok(Taken::Done(taken.unwrap_or(ring)));
+        };
+        let Some(conversation) = draft.conversation(&self.scope, id)? else {
             return Ok(Taken::NoRing);
         };
         let mut conversation = (*conversation).clone();

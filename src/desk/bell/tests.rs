@@ -6,6 +6,7 @@ use std::sync::Arc;
 use deskbell_sdk::{Direction, Time};
 use proptest::prelude::*;
 
+use super::held_tests::{hours, set_hours};
 use super::*;
 use crate::desk::changing::ChangeConversation;
 use crate::desk::outbox::{Begin, Ended, Finish, Windows};
@@ -13,11 +14,11 @@ use crate::desk::properties::message;
 use crate::desk::replies::{Kind, Write};
 use crate::desk::testing::{BASE_MS, CHANNEL, Desk};
 use crate::id::WorkId;
-use crate::store::entry::{Role, UserEntry};
+use crate::store::entry::{AnswerBy, Role, UserEntry};
 use crate::store::record::AuthorRecord;
 use crate::store::{InboxPage, Read};
 
-const ANA: UserId = UserId(7);
+pub(super) const ANA: UserId = UserId(7);
 
 /// A desk with Ana.
 struct Hire;
@@ -48,18 +49,18 @@ impl Decision for Hire {
     }
 }
 
-fn desk() -> Desk {
+pub(super) fn desk() -> Desk {
     let mut desk = Desk::new();
     desk.decide(&[Hire]);
     desk
 }
 
-fn rings(desk: &Desk) -> Vec<RingEntry> {
+pub(super) fn rings(desk: &Desk) -> Vec<RingEntry> {
     let found = RingEntry::scan(&desk.store, &[], None, 10_000).expect("memory");
     found.into_iter().map(|(_, ring)| ring).rev().collect()
 }
 
-fn conversation(desk: &Desk, thread: &str) -> Arc<ConversationRecord> {
+pub(super) fn conversation(desk: &Desk, thread: &str) -> Arc<ConversationRecord> {
     let scope = Scope::whole_desk();
     let id = desk
         .store
@@ -72,7 +73,7 @@ fn conversation(desk: &Desk, thread: &str) -> Arc<ConversationRecord> {
         .expect("there")
 }
 
-fn arrive(desk: &mut Desk, thread: &str, number: i64) {
+pub(super) fn arrive(desk: &mut Desk, thread: &str, number: i64) {
     let step = (desk.now - BASE_MS) / 1000;
     let event = message(
         thread,
@@ -83,7 +84,7 @@ fn arrive(desk: &mut Desk, thread: &str, number: i64) {
     desk.deliver(&[event]);
 }
 
-fn change(desk: &mut Desk, thread: &str, to: impl FnOnce(&mut ChangeConversation)) {
+pub(super) fn change(desk: &mut Desk, thread: &str, to: impl FnOnce(&mut ChangeConversation)) {
     let mut change = ChangeConversation {
         scope: Scope::whole_desk(),
         conversation: conversation(desk, thread).id,
@@ -102,7 +103,7 @@ fn change(desk: &mut Desk, thread: &str, to: impl FnOnce(&mut ChangeConversation
     desk.decide(&[change]);
 }
 
-fn reply(desk: &mut Desk, thread: &str) -> crate::id::MessageId {
+pub(super) fn reply(desk: &mut Desk, thread: &str) -> crate::id::MessageId {
     let write = Write {
         scope: Scope::whole_desk(),
         conversation: conversation(desk, thread).id,
@@ -124,7 +125,7 @@ fn reply(desk: &mut Desk, thread: &str) -> crate::id::MessageId {
     }
 }
 
-fn end_reply(desk: &mut Desk, id: crate::id::MessageId, ended: Ended) {
+pub(super) fn end_reply(desk: &mut Desk, id: crate::id::MessageId, ended: Ended) {
     let work = WorkId(id.0);
     let windows = Windows::default();
     desk.decide(&[Begin { work, windows }]);
@@ -137,7 +138,7 @@ fn end_reply(desk: &mut Desk, id: crate::id::MessageId, ended: Ended) {
     }]);
 }
 
-fn climb(desk: &mut Desk) {
+pub(super) fn climb(desk: &mut Desk) {
     let steps = Arc::new(Steps::default());
     for ring in rings(desk) {
         desk.decide(&[Climb {
@@ -160,7 +161,7 @@ fn a_message_rings_once_however_many_follow_and_being_assigned_takes_it() {
     assert_eq!(states(&desk), [(RingState::Ringing, None)]);
     let ring = &rings(&desk)[0];
     assert_eq!(conversation(&desk, "t").ring, Some(ring.id));
-    assert_eq!(ring.message, desk.message("t-1").id);
+    assert_eq!(ring.message, Some(desk.message("t-1").id));
     assert_eq!((ring.step, ring.assignee), (1, None));
     change(&mut desk, "t", |to| to.assignee = Some(Some(ANA)));
     let ring = &rings(&desk)[0];
@@ -374,7 +375,7 @@ proptest! {
 
     #[test]
     fn f34_whatever_happens_nobody_waits_unheard(
-        deeds in proptest::collection::vec((0..10_u8, 0..3_u8, 0..4_000_i64), 1..60),
+        deeds in proptest::collection::vec((0..12_u8, 0..3_u8, 0..4_000_i64), 1..60),
     ) {
         let mut desk = desk();
         let mut number = 0;
@@ -405,6 +406,13 @@ proptest! {
                         };
                         end_reply(&mut desk, id, ended);
                     }
+                }
+                9 => {
+                    let modes = [AfterHours::Ring, AfterHours::Hold, AfterHours::OnCall];
+                    let mode = modes[usize::try_from(seconds % 3).expect("small")];
+                    let by = [AnswerBy::ServedHere, AnswerBy::Platform(None)];
+                    let by = by[usize::try_from(seconds % 2).expect("small")];
+                    set_hours(&mut desk, hours(mode, Some(by)));
                 }
                 _ => climb(&mut desk),
             }

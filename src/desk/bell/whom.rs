@@ -22,6 +22,25 @@ pub struct Person {
     pub on_call: bool,
 }
 
+/// Why a ring has nobody who is there for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Nobody may see the channel and answer there: nobody is told at all.
+    NobodySees,
+    /// Nobody works now and nobody is on call: all are told, wherever they are.
+    NobodyThere,
+}
+
+/// Whether nobody is there, of those who may see a channel.
+#[must_use]
+pub fn missing(people: &[Person]) -> Option<Missing> {
+    if people.is_empty() {
+        return Some(Missing::NobodySees);
+    }
+    let is_there = |person: &Person| person.on_duty || person.on_call;
+    (!people.iter().any(is_there)).then_some(Missing::NobodyThere)
+}
+
 /// Whom to tell at a step, each once. At the first it is whoever has the conversation; without one its team; without
 /// anybody of it on duty everybody on duty who may see the channel. Where nobody is on duty whoever is on call is told at
 /// once, and where nobody is on call either, everybody who may see the channel: better one too many than a customer whom

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Entry;
 use crate::id::{ConversationId, DeviceId, MessageId, RingId, UserId};
+use crate::store::Scope;
 use crate::store::change::Table;
 use crate::store::record::ChannelNo;
 
@@ -39,12 +40,12 @@ pub enum RingEnd {
 pub struct RingEntry {
     /// Its id.
     pub id: RingId,
-    /// The conversation.
-    pub conversation: ConversationId,
-    /// The message that it began with.
-    pub message: MessageId,
-    /// The channel.
-    pub channel: ChannelNo,
+    /// The conversation; an alarm has none.
+    pub conversation: Option<ConversationId>,
+    /// The message that it began with; an alarm has none.
+    pub message: Option<MessageId>,
+    /// The channel; `None`: an alarm of the whole desk.
+    pub channel: Option<ChannelNo>,
     /// How it stands.
     pub state: RingState,
     /// The step that it came to; the first is 1.
@@ -67,9 +68,63 @@ pub struct RingEntry {
     pub assignee: Option<UserId>,
     /// Who was told, on what, and what came of it, oldest first.
     pub attempts: Vec<Attempt>,
+    /// Until when it waits for its channel to open, while it is [`RingEntry::is_held`]; afterwards since when it climbs.
+    #[serde(default)]
+    pub held_until: Option<Time>,
+    /// What is wrong, where it is an alarm.
+    #[serde(default)]
+    pub alarm: Option<Alarm>,
     /// Who is told at this step.
     #[serde(default)]
     pub told: Vec<UserId>,
+}
+
+/// What kind of thing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, utoipa::ToSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = AlarmKind)]
+pub enum AlarmKind {
+    /// Nobody is there who could be rung.
+    Nobody,
+    /// A channel does not work.
+    Channel,
+    /// A platform did not deliver messages, which were found by catching up.
+    Undelivered,
+    /// Nothing comes in a channel in which something usually comes at this hour.
+    Silence,
+    /// The disk is nearly full.
+    Disk,
+    /// Something in the daemon does not keep up.
+    Lag,
+    /// A certificate ends soon.
+    Certificate,
+    /// A device of somebody's does not ring.
+    Device,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// What tells it apart: there is one open alarm of each cause.
+    pub cause: String,
+    /// What kind of thing it is.
+    pub kind: AlarmKind,
+    /// It in a few words.
+    pub title: String,
+    /// What was found and what to do.
+    pub detail: String,
+}
+
+/// The alarm of a cause that stands. Key: the cause. It is there until the cause is gone, also when somebody has taken
+/// the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmEntry {
+    /// Its newest ring.
+    pub ring: RingId,
+}
+
+impl Entry for AlarmEntry {
+    const TABLE: Table = Table::Alarms;
 }
 
 impl Entry for RingEntry {
@@ -86,7 +141,28 @@ impl RingEntry {
     /// Whether devices are to sound.
     #[must_use]
     pub const fn sounds(&self) -> bool {
-        matches!(self.state, RingState::Ringing) && self.silenced_by.is_none()
+        matches!(self.state, RingState::Ringing) && self.silenced_by.is_none() && !self.is_held()
+    }
+
+    /// Whether it waits for its channel to open: nobody is told of it yet.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        matches!(self.state, RingState::Ringing) && self.step == 0
+    }
+
+    /// Since when it climbs.
+    #[must_use]
+    pub fn climbs_from(&self) -> Time {
+        self.held_until.unwrap_or(self.started_at)
+    }
+
+    /// Whether somebody who may see this may see the ring: an alarm of the whole desk is for those who see all of it.
+    #[must_use]
+    pub fn is_seen_by(&self, scope: &Scope) -> bool {
+        match self.channel {
+            Some(channel) => scope.allows(channel),
+            None => scope.channels().is_none(),
+        }
     }
 }
 
@@ -126,6 +202,19 @@ pub struct Attempt {
 pub struct OpenRing {
     /// When its next step is due.
     pub due_at: Option<Time>,
+    /// The channel that it waits for to open.
+    #[serde(default)]
+    pub held_for: Option<ChannelNo>,
+}
+
+impl From<&RingEntry> for OpenRing {
+    fn from(ring: &RingEntry) -> Self {
+        let goes_on = ring.state == RingState::Ringing && ring.silenced_by.is_none();
+        Self {
+            due_at: ring.next_step_at.filter(|_| goes_on),
+            held_for: ring.channel.filter(|_| goes_on && ring.is_held()),
+        }
+    }
 }
 
 impl Entry for OpenRing {

@@ -166,8 +166,8 @@ pub enum Telling {
     Ring {
         /// Which ring.
         ring: RingId,
-        /// Its conversation.
-        conversation: ConversationId,
+        /// Its conversation; an alarm has none.
+        conversation: Option<ConversationId>,
         /// At which step.
         step: u32,
     },
@@ -175,8 +175,8 @@ pub enum Telling {
     Over {
         /// Which ring.
         ring: RingId,
-        /// Its conversation.
-        conversation: ConversationId,
+        /// Its conversation; an alarm has none.
+        conversation: Option<ConversationId>,
     },
     /// A test; its id is the item's.
     Test {

@@ -287,6 +287,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/channels/{id}/hours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A channel's hours
+         * @description When it is open, what becomes of messages that come while it is closed, and what their customers are answered.
+         */
+        get: operations["getChannelHours"];
+        /**
+         * Set a channel's hours
+         * @description All of them: what is left out is gone. Administrators only.
+         */
+        put: operations["setChannelHours"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/channels/{id}/register": {
         parameters: {
             query?: never;
@@ -1069,6 +1093,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/on-call": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who is on call
+         * @description The one person whom rings reach that nobody else takes.
+         */
+        get: operations["getOnCall"];
+        /**
+         * Say who is on call
+         * @description In the place of whoever was. Administrators only.
+         */
+        put: operations["setOnCall"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/quarantine": {
         parameters: {
             query?: never;
@@ -1483,6 +1531,30 @@ export interface paths {
         patch: operations["changeUser"];
         trace?: never;
     };
+    "/api/v1/users/{id}/hours": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A person's hours
+         * @description When they work, when nothing is to ring for them, and whether they work now.
+         */
+        get: operations["getUserHours"];
+        /**
+         * Set a person's hours
+         * @description All of them: what is left out is gone. People set their own; administrators set everybody's.
+         */
+        put: operations["setUserHours"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users/{id}/invitation": {
         parameters: {
             query?: never;
@@ -1634,6 +1706,11 @@ export interface components {
         AddedUser: components["schemas"]["User"] & {
             invitation?: components["schemas"]["Invitation"] | null;
         };
+        /**
+         * @description What becomes of messages that come while a channel is closed.
+         * @enum {string}
+         */
+        AfterHours: "ring" | "hold" | "on_call";
         /** @description The password, once more. */
         Again: {
             /** @description The password of now. */
@@ -1646,6 +1723,11 @@ export interface components {
             /** @description A code of the authenticator, or a recovery code. */
             code: string;
         };
+        /**
+         * @description What kind of thing is wrong.
+         * @enum {string}
+         */
+        AlarmKind: "nobody" | "channel" | "undelivered" | "silence" | "disk" | "lag" | "certificate" | "device";
         /** @description An attachment. */
         Attachment: {
             /** @description `att_…` */
@@ -2022,6 +2104,38 @@ export interface components {
             last_alert?: components["schemas"]["PlatformAlert"] | null;
             catch_up?: components["schemas"]["CatchUp"] | null;
         };
+        /** @description When a channel is open, and what becomes of messages outside. */
+        ChannelHours: {
+            open?: components["schemas"]["WeekHours"] | null;
+            /** @description What becomes of messages that come while it is closed. */
+            after_hours: components["schemas"]["AfterHours"];
+            /** @description What customers are answered who write while it is closed; `null`: nothing. */
+            answer?: string | null;
+            /** @description Whether it is open now. */
+            open_now: boolean;
+            /**
+             * Format: date-time
+             * @description When it opens or closes next; `null`: not within nine days.
+             */
+            changes_at?: string | null;
+        };
+        /** @description What a channel does, and when. */
+        ChannelHoursToSet: {
+            /** @default null */
+            open: components["schemas"]["WeekHours"] | null;
+            /**
+             * @description What becomes of messages that come while it is closed: they `ring` as ever, `hold` until it opens, or ring whoever
+             *     is `on_call` only.
+             * @default ring
+             */
+            after_hours: components["schemas"]["AfterHours"];
+            /**
+             * @description What customers are answered who write while it is closed, once each time it is closed; `null` or left out:
+             *     nothing. `{opens_at}`, `{opens_date}` and `{opens_time}` stand for when it opens.
+             * @default null
+             */
+            answer: string | null;
+        };
         /** @description A setting of a channel. */
         ChannelSetting: {
             /** @description The key in the configuration. */
@@ -2226,6 +2340,11 @@ export interface components {
              */
             done_at?: string | null;
         };
+        /**
+         * @description A day of the week.
+         * @enum {string}
+         */
+        Day: "monday" | "tuesday" | "wednesday" | "thursday" | "friday" | "saturday" | "sunday";
         /** @description How far an outbound message has come. */
         Delivery: {
             /** @description The state. */
@@ -2894,17 +3013,17 @@ export interface components {
             data: {
                 /** @description `rng_…` */
                 id: string;
-                /** @description `cnv_…` */
-                conversation_id: string;
-                /** @description The message that it began with. */
-                message_id: string;
-                /** @description The channel's slug. */
-                channel_id: string;
+                /** @description `cnv_…`; an alarm has none. */
+                conversation_id?: string | null;
+                /** @description The message that it began with; an alarm has none. */
+                message_id?: string | null;
+                /** @description The channel's slug; an alarm of the whole desk has none. */
+                channel_id?: string | null;
                 /** @description How it stands. */
                 state: components["schemas"]["RingState"];
                 /**
                  * Format: int32
-                 * @description The step that it came to; the first is 1, and the last one repeats.
+                 * @description The step that it came to; the first is 1, and the last one repeats. 0 while it waits for its channel to open.
                  */
                 step: number;
                 /**
@@ -2925,8 +3044,18 @@ export interface components {
                 /** @description Who took it: `usr_…` or `tok_…`. */
                 taken_by?: string | null;
                 ended?: components["schemas"]["RingEnd"] | null;
-                /** @description Whether an answer is on its way, so that nothing sounds. */
+                /** @description Whether nothing sounds for now: an answer is on its way, or it waits for its channel to open. */
                 silenced: boolean;
+                /**
+                 * Format: date-time
+                 * @description Until when it waits for its channel to open; `null` where it does not.
+                 */
+                held_until?: string | null;
+                kind?: components["schemas"]["AlarmKind"] | null;
+                /** @description What is wrong in a few words, where it is an alarm. */
+                title?: string | null;
+                /** @description What was found and what to do, where it is an alarm. */
+                detail?: string | null;
                 /** @description Who was told, on what, and what came of it, oldest first. */
                 attempts: components["schemas"]["RingAttempt"][];
             }[];
@@ -3276,6 +3405,11 @@ export interface components {
             /** @description Whether everybody has it: only an administrator shares one. */
             shared?: boolean;
         };
+        /** @description Who is on call. */
+        OnCall: {
+            /** @description `usr_…`; `null`: nobody. */
+            user_id?: string | null;
+        };
         /** @description A new password. */
         PasswordChange: {
             /** @description The password of now. */
@@ -3550,21 +3684,21 @@ export interface components {
          * @enum {string}
          */
         Right: "read" | "write" | "admin";
-        /** @description A ring: a customer waits, and this is who was told. */
+        /** @description A ring: a customer waits, or something is wrong, and this is who was told. */
         Ring: {
             /** @description `rng_…` */
             id: string;
-            /** @description `cnv_…` */
-            conversation_id: string;
-            /** @description The message that it began with. */
-            message_id: string;
-            /** @description The channel's slug. */
-            channel_id: string;
+            /** @description `cnv_…`; an alarm has none. */
+            conversation_id?: string | null;
+            /** @description The message that it began with; an alarm has none. */
+            message_id?: string | null;
+            /** @description The channel's slug; an alarm of the whole desk has none. */
+            channel_id?: string | null;
             /** @description How it stands. */
             state: components["schemas"]["RingState"];
             /**
              * Format: int32
-             * @description The step that it came to; the first is 1, and the last one repeats.
+             * @description The step that it came to; the first is 1, and the last one repeats. 0 while it waits for its channel to open.
              */
             step: number;
             /**
@@ -3585,8 +3719,18 @@ export interface components {
             /** @description Who took it: `usr_…` or `tok_…`. */
             taken_by?: string | null;
             ended?: components["schemas"]["RingEnd"] | null;
-            /** @description Whether an answer is on its way, so that nothing sounds. */
+            /** @description Whether nothing sounds for now: an answer is on its way, or it waits for its channel to open. */
             silenced: boolean;
+            /**
+             * Format: date-time
+             * @description Until when it waits for its channel to open; `null` where it does not.
+             */
+            held_until?: string | null;
+            kind?: components["schemas"]["AlarmKind"] | null;
+            /** @description What is wrong in a few words, where it is an alarm. */
+            title?: string | null;
+            /** @description What was found and what to do, where it is an alarm. */
+            detail?: string | null;
             /** @description Who was told, on what, and what came of it, oldest first. */
             attempts: components["schemas"]["RingAttempt"][];
         };
@@ -3888,6 +4032,22 @@ export interface components {
              */
             password: string | null;
         };
+        /** @description When a person works, and whether they do now. */
+        UserHours: {
+            working?: components["schemas"]["WeekHours"] | null;
+            quiet?: components["schemas"]["WeekHours"] | null;
+            /** @description Whether they work now: available, within their hours, not in their quiet hours, and allowed to answer. */
+            on_duty: boolean;
+            /** @description Whether they are on call. */
+            on_call: boolean;
+        };
+        /** @description When a person works, and when nothing is to ring for them. */
+        UserHoursToSet: {
+            /** @default null */
+            working: components["schemas"]["WeekHours"] | null;
+            /** @default null */
+            quiet: components["schemas"]["WeekHours"] | null;
+        };
         /**
          * @description How somebody stands.
          * @enum {string}
@@ -4051,6 +4211,22 @@ export interface components {
         };
         /** @description `"all"`, or the slugs of channels */
         VisibleChannels: "all" | string[];
+        /** @description Hours of each week, by the clocks of a place. */
+        WeekHours: {
+            /** @description The place: the name of an IANA time zone, as `Europe/Prague`. */
+            time_zone: string;
+            /** @description When; at most 100. */
+            spans: components["schemas"]["WeekSpan"][];
+        };
+        /** @description A span of each week. */
+        WeekSpan: {
+            /** @description The day on which it begins. */
+            day: components["schemas"]["Day"];
+            /** @description When it begins: `00:00` to `23:59`. */
+            from: string;
+            /** @description When it ends: `00:00` to `24:00`. Where it is before `from`, it is a time of the day after. */
+            to: string;
+        };
         /**
          * @description Whether the platform lets us answer.
          * @enum {string}
@@ -5420,6 +5596,191 @@ export interface operations {
             };
             /** @description There is none, or you may not see it */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getChannelHours: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The slug */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its hours */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelHours"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setChannelHours: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The slug */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelHoursToSet"];
+            };
+        };
+        responses: {
+            /** @description The hours from now on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelHours"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9945,6 +10306,167 @@ export interface operations {
             };
         };
     };
+    getOnCall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who is on call */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OnCall"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setOnCall: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OnCall"];
+            };
+        };
+        responses: {
+            /** @description Who is on call from now on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OnCall"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listQuarantine: {
         parameters: {
             query?: {
@@ -12408,6 +12930,191 @@ export interface operations {
             };
             /** @description `last-admin` or `email-taken` */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getUserHours: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `usr_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Their hours */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserHours"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setUserHours: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `usr_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserHoursToSet"];
+            };
+        };
+        responses: {
+            /** @description The hours from now on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserHours"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
