@@ -356,14 +356,11 @@ async fn open_push(
 fn ask_duty(app: &App) {
     // The daemon holds the writer: a strong reference would keep both for ever.
     let weak = Arc::downgrade(app);
-    app.writer.ask(Box::new(move |channel, now| {
+    app.writer.ask(Box::new(move |ring, now| {
         let Some(app) = weak.upgrade() else {
             return Ok(Vec::new());
         };
-        let people = || match channel {
-            Some(channel) => crate::duty::people(&app, channel, now),
-            None => crate::duty::administrators(&app, now),
-        };
+        let people = || crate::duty::people_of(&app, ring, now);
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(people)).unwrap_or_else(|_| {
             tracing::error!("it could not be found out who works: a fault of Deskbell's");
             Ok(Vec::new())

@@ -19,7 +19,7 @@ use crate::desk::bell::{self, Person, Steps as BellSteps};
 use crate::desk::telling::{self, Around};
 use crate::id::Ids;
 use crate::store::draft::Draft;
-use crate::store::record::ChannelNo;
+use crate::store::entry::RingEntry;
 use crate::store::{Found, Store, StoreError, Table};
 
 /// The most decisions in one group: a larger one shuts readers out for longer (measured: p99 5 ms at 64, 22 ms at 512).
@@ -48,16 +48,16 @@ pub enum WriteError {
     Poison,
 }
 
-/// Says who may see a channel and answer there, and how they stand at a time; without a channel the administrators.
-pub type Duty = Box<dyn Fn(Option<ChannelNo>, Time) -> Found<Vec<Person>> + Send + Sync>;
+/// Says who could be told of a ring at a time, and how they stand then.
+pub type Duty = Box<dyn Fn(&RingEntry, Time) -> Found<Vec<Person>> + Send + Sync>;
 
 /// What the writer tells of itself, and what it is told.
 #[derive(Default)]
 struct State {
     refusing: AtomicBool,
+    people: OnceLock<Duty>,
     /// How often what says who is on duty has changed.
     duty_changes: AtomicU64,
-    duty: OnceLock<Duty>,
 }
 
 /// The tables that say who works when and may see what.
@@ -201,7 +201,7 @@ impl Writer {
     /// once; before it rings tell nobody.
     pub fn ask(&self, duty: Duty) {
         // A second one is not taken: there is one desk.
-        let _ = self.state.duty.set(duty);
+        let _ = self.state.people.set(duty);
     }
 
     /// Decides, makes it durable, and answers. Where the queue is full it fails at once with [`WriteError::Busy`].
@@ -364,7 +364,7 @@ impl Steps {
     ) -> Result<(usize, crate::store::Group), Failed> {
         let company = jobs.len() > 1;
         let mut draft = Draft::new(&*self.store, &mut self.ids, now);
-        let mut around = self.state.duty.get().map(|duty| Around::new(&**duty));
+        let mut around = self.state.people.get().map(|duty| Around::new(&**duty));
         let mut decided = 0;
         for job in jobs {
             let from = draft.event_count();
@@ -372,14 +372,12 @@ impl Steps {
             draft.set_hops(job.hops);
             let deciding = || {
                 job.pending.decide(&mut draft)?;
-                // In the same step: no message can be without its ring, none gets two automatic answers, and whom a ring
-                // tells is decided with it.
+                // In the same step: no message can be without its ring, and none gets two automatic answers.
                 bell::follow(&mut draft, from, bell)?;
-                after_hours::follow(&mut draft, from, bell)?;
-                match &mut around {
-                    Some(around) => telling::address(&mut draft, from, around),
-                    None => Ok(()),
+                if let Some(around) = &mut around {
+                    telling::address(&mut draft, from, around)?;
                 }
+                after_hours::follow(&mut draft, from, bell)
             };
             match catch_unwind(AssertUnwindSafe(deciding)) {
                 Ok(Ok(())) => decided += 1,

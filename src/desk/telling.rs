@@ -4,8 +4,7 @@
 //! at which one is there without the other. Companions and open desks hear the ring on the stream and look whether their
 //! person is among those who are told.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::rc::Rc;
+use std::collections::{BTreeSet, HashSet};
 
 use deskbell_sdk::Time;
 
@@ -19,7 +18,6 @@ use crate::store::entry::{
     Attempt, AttemptResult, DeviceKind, DevicesEntry, Entry, RingEntry, TeamEntry, Telling,
     TellingEntry,
 };
-use crate::store::record::ChannelNo;
 use crate::store::{Found, Scope, Table};
 
 /// So many rings wait for a device at the most: beyond that one notification tells of all (F30).
@@ -37,11 +35,12 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 /// How long it is told that a ring is over: a browser that sleeps shows the ring until it hears it. In milliseconds.
 const OVER_MS: i64 = HOUR_MS;
 
-/// Who could be told, for one group of decisions: read once for each channel.
+/// Those who could be told of a ring at a time, and how they stand then.
+pub type People<'a> = &'a dyn Fn(&RingEntry, Time) -> Found<Vec<Person>>;
+
+/// Who could be told, for one group of decisions.
 pub struct Around<'a> {
-    /// Everybody who may see a channel and answer there, as they stand now; without a channel the administrators.
-    people: &'a dyn Fn(Option<ChannelNo>, Time) -> Found<Vec<Person>>,
-    of: HashMap<Option<ChannelNo>, Rc<[Person]>>,
+    people: People<'a>,
     /// Who has no device, as the store says.
     bare: HashSet<UserId>,
 }
@@ -55,21 +54,11 @@ impl std::fmt::Debug for Around<'_> {
 impl<'a> Around<'a> {
     /// Of what `people` says.
     #[must_use]
-    pub fn new(people: &'a dyn Fn(Option<ChannelNo>, Time) -> Found<Vec<Person>>) -> Self {
+    pub fn new(people: People<'a>) -> Self {
         Self {
             people,
-            of: HashMap::new(),
             bare: HashSet::new(),
         }
-    }
-
-    fn people(&mut self, channel: Option<ChannelNo>, now: Time) -> Found<Rc<[Person]>> {
-        if let Some(known) = self.of.get(&channel) {
-            return Ok(Rc::clone(known));
-        }
-        let people: Rc<[Person]> = (self.people)(channel, now)?.into();
-        self.of.insert(channel, Rc::clone(&people));
-        Ok(people)
     }
 
     fn devices(&mut self, draft: &Draft<'_>, user: UserId) -> Found<Option<DevicesEntry>> {
@@ -93,10 +82,8 @@ pub fn address(draft: &mut Draft<'_>, from: usize, around: &mut Around<'_>) -> F
             _ => None,
         })
         .collect();
-    // One that waits for its channel to open tells nobody yet.
-    for mut ring in rung.into_iter().filter(RingEntry::sounds) {
-        let channel = ring.channel.filter(|_| ring.alarm.is_none());
-        let people = around.people(channel, draft.now())?;
+    for mut ring in rung {
+        let people = (around.people)(&ring, draft.now())?;
         let team = match ring.conversation {
             Some(conversation) => team_of(draft, conversation)?,
             None => BTreeSet::new(),

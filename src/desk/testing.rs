@@ -37,7 +37,7 @@ impl Desk {
     pub(super) fn decide<D: Decision>(&mut self, decisions: &[D]) -> Vec<D::Answer> {
         self.now += 1;
         let people = self.people.clone();
-        let duty = move |_, _| Ok(people.clone());
+        let duty = move |_: &crate::store::entry::RingEntry, _| Ok(people.clone());
         let mut around = super::telling::Around::new(&duty);
         let mut draft = Draft::new(&self.store, &mut self.ids, Time::from_millis(self.now));
         let answers = decisions
@@ -47,8 +47,8 @@ impl Desk {
                 let answer = decision.decide(&mut draft).expect("memory");
                 let steps = bell::Steps::default();
                 bell::follow(&mut draft, from, &steps).expect("memory");
-                after_hours::follow(&mut draft, from, &steps).expect("memory");
                 super::telling::address(&mut draft, from, &mut around).expect("memory");
+                after_hours::follow(&mut draft, from, &steps).expect("memory");
                 answer
             })
             .collect();

@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use deskbell_sdk::{Secret, Time};
+use deskbell_sdk::Secret;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::access::scope_of;
 use crate::app::App;
 use crate::desk::telling::Trouble;
-use crate::id::DeviceId;
+use crate::id::{ConversationId, DeviceId, RingId};
 use crate::push::{Note, Urgency};
 use crate::seal::Place;
-use crate::store::StoreError;
 use crate::store::entry::{
-    DeviceEntry, DevicesEntry, Entry, RingEntry, Role, Telling, TellingEntry, UserEntry, UserStatus,
+    DeviceEntry, DevicesEntry, Entry, RingEntry, Telling, TellingEntry, UserEntry, UserStatus,
 };
+use crate::store::{Scope, StoreError};
 
 /// The longest title, in characters.
 const TITLE_CHARS: usize = 120;
@@ -33,7 +33,6 @@ const TEST_TTL: Duration = Duration::from_secs(10 * 60);
 /// Of the first of the items, and how many others go with it. With the subscription.
 pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Trouble> {
     let telling = begun.first().ok_or(Trouble::NotTheirs)?;
-    let unreadable = |error: StoreError| Trouble::Passing(error.to_string(), None);
     let devices = DevicesEntry::get(&*app.store, &telling.user.key()).map_err(unreadable)?;
     let device = devices.as_ref().and_then(|all| all.device(telling.device));
     let device = device.ok_or(Trouble::NotTheirs)?;
@@ -44,44 +43,18 @@ pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Tr
     let (message, ttl, urgency, topic) = match telling.what {
         Telling::Ring {
             ring,
-            conversation: None,
-            step,
-        } => {
-            let found = RingEntry::get(&*app.store, &RingEntry::key(ring)).map_err(unreadable)?;
-            let alarm = found.and_then(|ring| ring.alarm);
-            let alarm = alarm
-                .filter(|_| user.role == Role::Admin)
-                .ok_or(Trouble::NotTheirs)?;
-            let message = json!({
-                "type": "ring", "id": telling.id, "ring": ring, "conversation": null, "step": step,
-                "title": cut(&alarm.title, TITLE_CHARS), "body": cut(&alarm.detail, BODY_CHARS), "count": 1,
-                "device": telling.device, "silent": false,
-            });
-            let topic = topic(telling.device, &ring.key());
-            (message, left(telling, now), Urgency::High, Some(topic))
-        }
-        Telling::Ring {
-            ring,
-            conversation: Some(conversation),
+            conversation,
             step,
         } => {
             let scope = scope_of(&app.channels, user.channels.as_ref());
-            let found = app.store.conversation(&scope, conversation);
-            let found = found.map_err(unreadable)?.ok_or(Trouble::NotTheirs)?;
-            let channel = app.channels.known(found.channel);
-            let channel = channel.map_or_else(String::new, |channel| channel.name.clone());
-            let customer = found.contact_name.as_deref().unwrap_or("A customer");
+            let (who, what) = match conversation {
+                Some(conversation) => waits(app, &scope, conversation)?,
+                None => wrong(app, &user, ring)?,
+            };
             let (title, body) = match begun.len() - 1 {
-                0 => (
-                    format!("{customer} at {channel}"),
-                    found
-                        .last_message
-                        .as_ref()
-                        .map(|last| last.preview.clone())
-                        .unwrap_or_default(),
-                ),
+                0 => (who, what),
                 others => (
-                    format!("{customer} at {channel}, and {others} more"),
+                    format!("{who}, and {others} more"),
                     format!("{} conversations wait.", others + 1),
                 ),
             };
@@ -90,18 +63,17 @@ pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Tr
                 "title": cut(&title, TITLE_CHARS), "body": cut(&body, BODY_CHARS), "count": begun.len(),
                 "device": telling.device, "silent": false,
             });
-            let topic = topic(telling.device, &conversation.key());
-            (message, left(telling, now), Urgency::High, Some(topic))
+            let left_ms = telling.until.as_millis() - now.as_millis();
+            let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+            let topic = topic(telling.device, ring, conversation);
+            (message, left.max(LEAST_TTL), Urgency::High, Some(topic))
         }
         Telling::Over { ring, conversation } => {
             let message = json!({
                 "type": "taken", "id": telling.id, "ring": ring, "conversation": conversation,
                 "device": telling.device, "silent": true,
             });
-            let topic = match conversation {
-                Some(conversation) => topic(telling.device, &conversation.key()),
-                None => topic(telling.device, &ring.key()),
-            };
+            let topic = topic(telling.device, ring, conversation);
             (message, OVER_TTL, Urgency::High, Some(topic))
         }
         Telling::Test { silent } => {
@@ -126,6 +98,35 @@ pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Tr
     Ok((subscription(app, device)?, note))
 }
 
+/// Who waits in a conversation, and what they said last.
+fn waits(
+    app: &App,
+    scope: &Scope,
+    conversation: ConversationId,
+) -> Result<(String, String), Trouble> {
+    let found = app.store.conversation(scope, conversation);
+    let found = found.map_err(unreadable)?.ok_or(Trouble::NotTheirs)?;
+    let channel = app.channels.known(found.channel);
+    let channel = channel.map_or_else(String::new, |channel| channel.name.clone());
+    let customer = found.contact_name.as_deref().unwrap_or("A customer");
+    let last = found.last_message.as_ref();
+    let said = last.map(|last| last.preview.clone()).unwrap_or_default();
+    Ok((format!("{customer} at {channel}"), said))
+}
+
+/// What is wrong with the desk: for administrators.
+fn wrong(app: &App, user: &UserEntry, ring: RingId) -> Result<(String, String), Trouble> {
+    let ring = RingEntry::get(&*app.store, &RingEntry::key(ring)).map_err(unreadable)?;
+    let alarm = ring.and_then(|ring| ring.alarm);
+    let alarm = alarm.filter(|_| user.is_active_admin());
+    let alarm = alarm.ok_or(Trouble::NotTheirs)?;
+    Ok((alarm.title, alarm.detail))
+}
+
+fn unreadable(error: StoreError) -> Trouble {
+    Trouble::Passing(error.to_string(), None)
+}
+
 fn subscription(app: &App, device: &DeviceEntry) -> Result<Secret, Trouble> {
     let (Some(endpoint), Some(sealed)) = (&device.endpoint, &device.subscription) else {
         return Err(Trouble::NotTheirs);
@@ -138,17 +139,11 @@ fn subscription(app: &App, device: &DeviceEntry) -> Result<Secret, Trouble> {
     opened.map_err(|error| Trouble::Refused(format!("its subscription {error}")))
 }
 
-/// How long a push service is to keep a ring.
-fn left(telling: &TellingEntry, now: Time) -> Duration {
-    let left_ms = telling.until.as_millis() - now.as_millis();
-    Duration::from_millis(u64::try_from(left_ms).unwrap_or(0)).max(LEAST_TTL)
-}
-
-/// What takes the place of what at the push service, which learns nothing of the conversation, or alarm, by it.
-fn topic(device: DeviceId, about: &[u8]) -> String {
+/// What takes the place of what at the push service, which learns nothing of the conversation by it.
+fn topic(device: DeviceId, ring: RingId, conversation: Option<ConversationId>) -> String {
     let mut hash = Sha256::new();
     hash.update(device.key());
-    hash.update(about);
+    hash.update(conversation.map_or_else(|| ring.key(), ConversationId::key));
     URL_SAFE_NO_PAD.encode(&hash.finalize()[..24])
 }
 

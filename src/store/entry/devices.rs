@@ -166,7 +166,7 @@ pub enum Telling {
     Ring {
         /// Which ring.
         ring: RingId,
-        /// Its conversation; `None` of an alarm.
+        /// Its conversation; an alarm has none.
         conversation: Option<ConversationId>,
         /// At which step.
         step: u32,
@@ -175,7 +175,7 @@ pub enum Telling {
     Over {
         /// Which ring.
         ring: RingId,
-        /// Its conversation; `None` of an alarm.
+        /// Its conversation; an alarm has none.
         conversation: Option<ConversationId>,
     },
     /// A test; its id is the item's.
