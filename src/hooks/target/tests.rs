@@ -124,3 +124,14 @@ fn answers_are_told_apart() {
     assert_eq!(webhook(502), trouble(None));
     assert!(is_off(webhook(410)));
 }
+
+#[test]
+fn an_alarm_says_what_is_wrong() {
+    let ring = json!({ "ring": { "step": 1, "conversation_id": null, "channel_id": null, "kind": "disk",
+        "title": "The disk is nearly full", "detail": "2 % are free." } });
+    let told = of(HookKind::Ntfy).render(&event("bell.rung", &ring, None));
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["title"], "The disk is nearly full");
+    assert_eq!(told["message"], "2 % are free.");
+    assert_eq!(told["click"], "https://desk.example");
+}

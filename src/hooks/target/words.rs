@@ -64,7 +64,13 @@ pub(super) fn of(event: &Event<'_>) -> Words {
         None => event.desk.to_owned(),
     };
     let step = data["ring"]["step"].as_u64().unwrap_or(1);
+    // What is wrong says itself what it is.
+    let alarm = text(&data["ring"]["title"], MAX_TEXT_CHARS);
     let (title, text) = match event.kind {
+        "bell.rung" | "bell.acknowledged" if alarm.is_some() => (
+            alarm.unwrap_or_default(),
+            text(&data["ring"]["detail"], MAX_TEXT_CHARS).unwrap_or_default(),
+        ),
         "bell.rung" if step > 1 => (format!("{who} still waits in {channel}"), what),
         "bell.rung" => (format!("{who} waits in {channel}"), what),
         "message.created" => (format!("{who} in {channel}"), what),
