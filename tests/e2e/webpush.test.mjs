@@ -33,6 +33,8 @@ describe("web push", { skip: SKIP, timeout: 900_000 }, () => {
       headless: true,
       extraPrefsFirefox: {
         "dom.push.serverURL": `${push.webSocket}/`,
+        // Browsers that are driven do not connect to a push service of themselves.
+        "dom.push.connection.enabled": true,
         "dom.push.testing.allowInsecureServerURL": true,
         "permissions.default.desktop-notification": 1,
       },
