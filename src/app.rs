@@ -70,6 +70,8 @@ pub struct Daemon {
     pub lanes: crate::work::Lanes,
     /// Makes and reads cursors.
     pub cursors: crate::api::cursor::Cursors,
+    /// Who is told what happens.
+    pub hooks: crate::hooks::Hooks,
     /// Whether anything may go out.
     pub held: Held,
     /// Somebody is to be erased.

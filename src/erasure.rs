@@ -42,7 +42,7 @@ const FILES_AGAIN: Duration = Duration::from_secs(10);
 /// After how long something that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 /// The side tables in which people may be named.
-const NAMING: [Table; 9] = [
+const NAMING: [Table; 10] = [
     Table::Visits,
     Table::ReadPositions,
     Table::Unsent,
@@ -52,6 +52,7 @@ const NAMING: [Table; 9] = [
     Table::MergedContacts,
     Table::WaitingChanges,
     Table::Quarantine,
+    Table::HookDeliveries,
 ];
 
 /// A line of the list: nobody can read from it who it was.

@@ -55,6 +55,14 @@ fn install() -> PrometheusHandle {
         "deskbell_poll_updates_total",
         "Updates that platforms gave when they were asked; what was not confirmed comes again and counts again."
     );
+    metrics::describe_gauge!(
+        "deskbell_hook_deliveries_waiting",
+        "What hooks are still to be told."
+    );
+    metrics::describe_counter!(
+        "deskbell_hook_attempts_total",
+        "Attempts to tell hooks, by how they ended."
+    );
     metrics::describe_gauge!("deskbell_queue_depth", "Changes that wait for the writer.");
     metrics::describe_gauge!(
         "deskbell_projection_lag",

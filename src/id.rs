@@ -140,6 +140,8 @@ id!(/// What rings for a person: a desktop, a browser.
     DeviceId, "dev");
 id!(/// An outgoing hook.
     HookId, "hok");
+id!(/// Something that a hook was or is to be told.
+    DeliveryId, "dlv");
 id!(/// An entry of the audit log.
     AuditId, "aud");
 

@@ -18,6 +18,7 @@ pub mod erasure;
 pub mod export;
 pub mod figures;
 pub mod held;
+pub mod hooks;
 pub mod html;
 pub mod http_client;
 pub mod id;

@@ -226,6 +226,7 @@ async fn serve_desk(
         presence: crate::presence::Presence::default(),
         duty: crate::duty::Duty::default(),
         chat_limits: ChatLimits::default(),
+        hooks: crate::hooks::Hooks::new(&config.hooks).context("there is no HTTP client")?,
         held: Held::new(restored.is_some()),
         erasures: tokio::sync::Notify::new(),
         metrics: crate::figures::handle(),
@@ -239,6 +240,12 @@ async fn serve_desk(
         ));
     }
     ask_duty(&app);
+    let unopened = crate::hooks::reseal_all(&app).await?;
+    if unopened > 0 {
+        notes.push(format!(
+            "The secrets of {unopened} hooks are encrypted with a key that is not here: put it into `[secrets] previous_keys` and start again, or rotate them."
+        ));
+    }
     build_inbox(&app).await?;
     crate::profiles::note(&app).await;
     let search = search::start(&app)
@@ -252,11 +259,13 @@ async fn serve_desk(
         tokio::spawn(answers(Arc::clone(&app))),
         tokio::spawn(crate::erasure::run(Arc::clone(&app))),
         tokio::spawn(crate::bell::run(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::run(Arc::clone(&app))),
+        tokio::spawn(crate::alarms::heartbeat(Arc::clone(&app))),
         tokio::spawn(crate::telling::run(Arc::clone(&app))),
         tokio::spawn(crate::telling::tests(Arc::clone(&app))),
         tokio::spawn(crate::telling::unheard(Arc::clone(&app))),
-        tokio::spawn(crate::alarms::run(Arc::clone(&app))),
-        tokio::spawn(crate::alarms::heartbeat(Arc::clone(&app))),
+        tokio::spawn(crate::hooks::run(Arc::clone(&app))),
+        tokio::spawn(crate::hooks::upkeep(Arc::clone(&app))),
         tokio::spawn(crate::api::teams::finish_dissolutions(Arc::clone(&app))),
         tokio::spawn(pool::run(
             Arc::clone(&app),

@@ -76,6 +76,18 @@ impl<'a> Place<'a> {
         setting: "attempt",
     };
 
+    /// What the deliveries of a hook are signed with.
+    pub const HOOK_SECRET: Place<'static> = Place {
+        channel: "a hook",
+        setting: "secret",
+    };
+
+    /// What opens the server at the other end of a hook.
+    pub const HOOK_ACCESS: Place<'static> = Place {
+        channel: "a hook",
+        setting: "access token",
+    };
+
     /// The secret of a person's authenticator.
     #[must_use]
     pub const fn second_factor(person: &'a str) -> Self {

@@ -56,7 +56,8 @@ pub type Duty = Box<dyn Fn(&RingEntry, Time) -> Found<Vec<Person>> + Send + Sync
 struct State {
     refusing: AtomicBool,
     people: OnceLock<Duty>,
-    duty: AtomicU64,
+    /// How often what says who is on duty has changed.
+    duty_changes: AtomicU64,
 }
 
 /// The tables that say who works when and may see what.
@@ -97,7 +98,17 @@ impl WriterThread {
     }
 }
 
+tokio::task_local! {
+    static HOPS: u8;
+}
+
+/// Runs something whose decisions bear this number: how many hooks led to it, one after the other.
+pub async fn with_hops<T>(hops: u8, work: impl Future<Output = T>) -> T {
+    HOPS.scope(hops, work).await
+}
+
 pub(crate) struct Job {
+    hops: u8,
     pending: Box<dyn Pending>,
     _memory: OwnedSemaphorePermit,
 }
@@ -202,6 +213,8 @@ impl Writer {
             .map_err(|_| WriteError::Busy)?;
         let (caller, answer) = oneshot::channel();
         let job = Job {
+            // Outside of a call that a hook led to there is none.
+            hops: HOPS.try_with(|hops| *hops).unwrap_or(0),
             pending: Box::new(Asked {
                 decision,
                 answer: None,
@@ -247,7 +260,7 @@ impl Writer {
     /// was changed before the number was asked for is in the store.
     #[must_use]
     pub fn changes_of_duty(&self) -> u64 {
-        self.state.duty.load(Ordering::SeqCst)
+        self.state.duty_changes.load(Ordering::SeqCst)
     }
 
     /// Whether the last commit worked.
@@ -356,6 +369,7 @@ impl Steps {
         for job in jobs {
             let from = draft.event_count();
             let bell = &self.bell;
+            draft.set_hops(job.hops);
             let deciding = || {
                 job.pending.decide(&mut draft)?;
                 // In the same step: no message can be without its ring, and none gets two automatic answers.
@@ -399,14 +413,14 @@ impl Steps {
         let started = std::time::Instant::now();
         let result = self.store.commit(group);
         if is_of_duty {
-            self.state.duty.fetch_add(1, Ordering::SeqCst);
+            self.state.duty_changes.fetch_add(1, Ordering::SeqCst);
         }
         metrics::histogram!("deskbell_commit_seconds").record(started.elapsed().as_secs_f64());
         match result {
             Ok(()) => {
                 if self.state.refusing.swap(false, Ordering::Relaxed) {
                     // What was refused may have been durable, and shows only now.
-                    self.state.duty.fetch_add(1, Ordering::SeqCst);
+                    self.state.duty_changes.fetch_add(1, Ordering::SeqCst);
                     tracing::info!("the store takes changes again");
                 }
                 metrics::histogram!("deskbell_commit_changes")

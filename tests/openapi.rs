@@ -65,8 +65,19 @@ async fn fill(daemon: &Daemon) -> impl Fn(&str) -> String {
     let person = person.send().await.expect("answers");
     assert_eq!(person.status(), 201);
     let person = text(&person.json::<Value>().await.expect("JSON")["id"]);
+    let hook = client()
+        .post(format!("{}/api/v1/hooks", daemon.url))
+        .bearer_auth(ADMIN)
+        .json(
+            &serde_json::json!({ "url": "https://hooks.example/", "events": ["contact.deleted"] }),
+        );
+    let hook = hook.send().await.expect("answers");
+    assert_eq!(hook.status(), 201);
+    let hook = text(&hook.json::<Value>().await.expect("JSON")["id"]);
     move |path: &str| {
-        let id = if path.contains("/users/") {
+        let id = if path.contains("/hooks/") {
+            &hook
+        } else if path.contains("/users/") {
             &person
         } else if path.contains("/conversations/") {
             &conversation

@@ -55,6 +55,7 @@ const TAGS: &[(&str, &str)] = &[
         "devices",
         "What rings for people: browsers by Web Push, and companions on their desktops.",
     ),
+    ("hooks", "Programs that are told what happens."),
     ("attachments", "Files."),
     ("tokens", "API tokens."),
     ("session", "Signing in and out, and who is signed in."),

@@ -16,8 +16,8 @@ use super::problem::Problem;
 use crate::access::Caller;
 use crate::app::App;
 use crate::id::{
-    AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, ReplyId, SessionId, TeamId,
-    TokenId, UserId, ViewId,
+    AttachmentId, ContactId, ConversationId, HookId, MessageId, QuarantineId, ReplyId, SessionId,
+    TeamId, TokenId, UserId, ViewId,
 };
 use crate::store::entry::Right;
 
@@ -90,6 +90,10 @@ impl PathId for TokenId {
 
 impl PathId for TeamId {
     const WHAT: &'static str = "team";
+}
+
+impl PathId for HookId {
+    const WHAT: &'static str = "hook";
 }
 
 impl PathId for QuarantineId {

@@ -31,6 +31,9 @@ pub mod failures;
 pub mod feed;
 pub mod filters;
 pub mod headers;
+pub mod hook_deliveries;
+pub mod hooks;
+pub mod hops;
 pub mod hours;
 pub mod idempotency;
 pub mod imports;
@@ -91,7 +94,7 @@ pub fn router(app: App) -> axum::Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
         .with_state(app);
-    headers::around(router)
+    headers::around(router.layer(axum::middleware::from_fn(hops::counted)))
 }
 
 /// The resources below `/api/v1`, with their description.
@@ -137,6 +140,8 @@ fn resources() -> OpenApiRouter<App> {
         .merge(audit::router())
         .merge(two_factor::router())
         .merge(oidc::router())
+        .merge(hooks::router())
+        .merge(hook_deliveries::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -101,6 +101,36 @@ const MEANINGS: &[Meaning] = &[
          make a token that has it.",
     ),
     meaning(
+        "held",
+        "409",
+        "This desk was restored from a backup, and nothing goes out of it until `deskbell resume` says so.",
+    ),
+    meaning(
+        "hook-gone",
+        "409",
+        "The request with this Idempotency-Key made a hook that was deleted or has another secret since. Take a new key for a new hook.",
+    ),
+    meaning(
+        "hook-loop",
+        "508",
+        "The change was caused by a hook that was caused by a change, four times over: the program behind the hook answers to itself. Let it leave out what it did itself.",
+    ),
+    meaning(
+        "hook-of-the-configuration",
+        "409",
+        "This hook stands in the configuration file and is changed there.",
+    ),
+    meaning(
+        "hook-off",
+        "409",
+        "The hook is switched off: nothing is told to it. Switch it on first.",
+    ),
+    meaning(
+        "hook-signs-nothing",
+        "409",
+        "Hooks of this kind have no secret that could be changed.",
+    ),
+    meaning(
         "idempotency-key-reused",
         "422",
         "The Idempotency-Key was used before for another request. Take a new key for each new thing, and the same key \
@@ -181,10 +211,21 @@ const MEANINGS: &[Meaning] = &[
          missing, is no https address, or cannot be reached from the internet.",
     ),
     meaning(
+        "replay-under-way",
+        "409",
+        "The hook is being told events again already. Wait until that has ended.",
+    ),
+    meaning(
         "reply-window-closed",
         "409",
         "The platform lets a shop answer only for some time after the customer's last message, and that time is over. \
          The detail says what can still be done. The customer's next message opens it again.",
+    ),
+    meaning(
+        "ring-over",
+        "409",
+        "Somebody else has taken the ring, or it has ended: nobody waits there any more. The detail says which. There is \
+         nothing left to do.",
     ),
     meaning(
         "sending-unavailable",
@@ -237,6 +278,11 @@ const MEANINGS: &[Meaning] = &[
         "too-many-devices",
         "409",
         "The person has as many devices as there can be. Remove one that is not used first.",
+    ),
+    meaning(
+        "too-many-hooks",
+        "409",
+        "There are as many hooks as there may be. Delete one that is used no longer.",
     ),
     meaning(
         "too-many-requests",

@@ -430,6 +430,7 @@ pub(crate) fn daemon(
         duty: crate::duty::Duty::default(),
         chat_limits: crate::api::chat::limits::ChatLimits::default(),
         metrics: crate::figures::handle(),
+        hooks: crate::hooks::Hooks::new(&config.hooks).expect("a client"),
         held: crate::held::Held::new(false),
         erasures: tokio::sync::Notify::new(),
         stopping: tokio_util::sync::CancellationToken::new(),

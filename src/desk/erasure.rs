@@ -15,7 +15,7 @@ use crate::id::{ContactId, ConversationId, MessageId};
 use crate::store::draft::Draft;
 use crate::store::entry::{
     DeletionEntry, Entry, ErasedIds, ErasedPerson, ErasureEntry, FetchEntry, MergedContact,
-    Reservation, SettingEntry, WaitingReceipts, WorkEntry, external_key,
+    OpenHookDelivery, Reservation, SettingEntry, WaitingReceipts, WorkEntry, external_key,
 };
 use crate::store::record::{AttachmentBytes, AuthorRecord, ChannelNo, MessageRecord, Place};
 use crate::store::{Found, Put, Scope, Table};
@@ -273,6 +273,9 @@ impl Decision for EraseEntries {
 
     fn decide(&self, draft: &mut Draft<'_>) -> Found<()> {
         for (table, key) in &self.found {
+            if *table == Table::HookDeliveries {
+                draft.put(OpenHookDelivery::remove(key.clone()));
+            }
             draft.put(Put {
                 table: *table,
                 key: key.clone(),
@@ -406,7 +409,9 @@ pub fn names_person(
     key: &[u8],
     value: &[u8],
 ) -> Found<bool> {
-    use crate::store::entry::{LookupEntry, QuarantineEntry, Visit, WaitingChanges};
+    use crate::store::entry::{
+        HookDeliveryEntry, LookupEntry, QuarantineEntry, Visit, WaitingChanges,
+    };
     let is_conversation =
         |id: ConversationId| erasure.threads.iter().any(|(_, _, gone)| *gone == id);
     Ok(match table {
@@ -432,6 +437,15 @@ pub fn names_person(
             erasure.ids().any(|(channel, id)| {
                 channel == quarantined.channel && mentions(&quarantined.raw, id)
             })
+        }
+        Table::HookDeliveries => {
+            let told = HookDeliveryEntry::from_bytes(value)?;
+            // That they are gone says no more than the id, and has to be told.
+            let is_of_person = told.conversation.is_some_and(is_conversation)
+                || told.contact == Some(erasure.contact)
+                || told.message.is_some_and(|id| messages.contains(&id))
+                || mentions(&told.body, &erasure.contact.to_string());
+            is_of_person && told.event != "contact.deleted"
         }
         _ => false,
     })

@@ -25,6 +25,7 @@ pub mod deletions;
 pub mod devices;
 pub mod duty;
 pub mod erasure;
+pub mod hooks;
 pub mod hours;
 pub mod identities;
 pub mod import;

@@ -132,3 +132,43 @@ impl Poster {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use reqwest::dns::{Addrs, Name, Resolving};
+
+    use super::*;
+
+    /// Says one address at first and another afterwards.
+    struct ChangesItsMind(AtomicUsize, [&'static str; 2]);
+
+    impl Resolve for ChangesItsMind {
+        fn resolve(&self, _: Name) -> Resolving {
+            let asked = self.0.fetch_add(1, Ordering::SeqCst);
+            let address: IpAddr = self.1[asked.min(1)].parse().expect("an address");
+            let found: Addrs = Box::new(std::iter::once(SocketAddr::new(address, 0)));
+            Box::pin(async move { Ok(found) })
+        }
+    }
+
+    #[tokio::test]
+    async fn o01_a_name_that_leads_inside_is_not_called() {
+        for inside in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1"] {
+            let names = Arc::new(ChangesItsMind(AtomicUsize::new(0), [inside, inside]));
+            let poster = Poster::with(Some(Rules::PUBLIC), names, Duration::from_secs(30));
+            let poster = poster.expect("a client");
+            let told = poster.post(
+                "https://hooks.example/secret",
+                HeaderMap::new(),
+                Bytes::new(),
+                10,
+            );
+            let why = told.await.expect_err("refused");
+            assert!(why.contains("hooks.example is refused"), "{why}");
+            assert!(!why.contains("secret"), "{why}");
+        }
+    }
+}

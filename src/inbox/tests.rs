@@ -94,6 +94,7 @@ fn write(store: &MemoryStore, records: &[ConversationRecord], is_new: bool) {
             } else {
                 EventBody::ConversationUpdated { conversation }
             },
+            hops: 0,
         }
     });
     let group = Group {
@@ -345,6 +346,7 @@ fn those_of_a_person_who_is_erased_are_gone_and_those_of_one_who_was_merged_stay
         seq: store.head() + after,
         at: Time::default(),
         body,
+        hops: 0,
     });
     let group = Group {
         events: events.collect(),

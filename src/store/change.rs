@@ -19,6 +19,9 @@ pub struct LogEvent {
     pub at: Time,
     /// What happened.
     pub body: EventBody,
+    /// How many hooks led to it, one after the other, as the callers of the API said.
+    #[serde(default)]
+    pub hops: u8,
 }
 
 /// What happened.
@@ -236,6 +239,14 @@ pub enum Table {
     Audit = 50,
     /// Where the audit log ends.
     AuditHead = 51,
+    /// Outgoing hooks.
+    Hooks = 80,
+    /// What hooks were or are to be told.
+    HookDeliveries = 81,
+    /// What of it still waits.
+    OpenHookDeliveries = 82,
+    /// Up to which event hooks have heard.
+    HookCursors = 83,
     /// Teams.
     Teams = 52,
     /// The second factors of people.

@@ -21,6 +21,7 @@ pub struct Draft<'a> {
     ids: &'a mut Ids,
     now: Time,
     next_seq: u64,
+    hops: u8,
     group: Group,
     messages: HashMap<MessageId, Arc<MessageRecord>>,
     conversations: HashMap<ConversationId, Arc<ConversationRecord>>,
@@ -46,6 +47,7 @@ impl<'a> Draft<'a> {
     pub fn new(base: &'a dyn Read, ids: &'a mut Ids, now: Time) -> Self {
         Self {
             next_seq: base.head() + 1,
+            hops: 0,
             base,
             desk: Scope::whole_desk(),
             ids,
@@ -67,6 +69,11 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub const fn now(&self) -> Time {
         self.now
+    }
+
+    /// From now on events bear this number: how many hooks led to what is decided.
+    pub const fn set_hops(&mut self, hops: u8) {
+        self.hops = hops;
     }
 
     /// The latest time of which an id tells. Where the clock was set back it lies after [`Draft::now`].
@@ -109,6 +116,7 @@ impl<'a> Draft<'a> {
             seq: self.next_seq,
             at: self.now,
             body,
+            hops: self.hops,
         });
         self.next_seq += 1;
     }
@@ -216,6 +224,12 @@ impl<'a> Draft<'a> {
         self.conversations.remove(&id);
         self.by_thread.retain(|_, named| *named != id);
         self.group.removed.push(Removed::Conversation(id));
+    }
+
+    /// The number of the newest event, with those of this draft.
+    #[must_use]
+    pub const fn head(&self) -> u64 {
+        self.next_seq - 1
     }
 
     /// How many events there are so far.

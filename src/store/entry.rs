@@ -5,6 +5,7 @@ mod bell;
 mod devices;
 mod erasure;
 mod factors;
+mod hooks;
 mod hours;
 mod people;
 mod rhythm;
@@ -31,6 +32,10 @@ pub use devices::{
 };
 pub use erasure::{ErasedIds, ErasedPerson, ErasureEntry};
 pub use factors::{IdentityEntry, TwoFactorEntry, identity_key};
+pub use hooks::{
+    HookAttempt, HookCursor, HookDeliveryEntry, HookDeliveryState, HookEntry, HookKind,
+    OpenHookDelivery,
+};
 pub use hours::{
     AfterHours, AnswerBy, AutoAnsweredEntry, ChannelHoursEntry, Day, OnCallEntry, Span,
     UserHoursEntry, WeekEntry,

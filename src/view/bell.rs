@@ -44,7 +44,7 @@ pub struct Ring {
     pub ended: Option<RingEnd>,
     /// Whether nothing sounds for now: an answer is on its way, or it waits for its channel to open.
     pub silenced: bool,
-    /// Until when it waits for its channel to open; `null` where it does not.
+    /// Until when it waited, or waits, for its channel to open; `null` where it did not. It climbs from then on.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub held_until: Option<Time>,
     /// What kind of thing is wrong, where it is an alarm.
@@ -100,7 +100,7 @@ impl View<'_> {
             taken_by: ring.taken_by.clone(),
             ended: ring.ended,
             silenced: ring.silenced_by.is_some() || ring.is_held(),
-            held_until: ring.held_until.filter(|_| ring.is_held()),
+            held_until: ring.held_until,
             kind: ring.alarm.as_ref().map(|alarm| alarm.kind),
             title: ring.alarm.as_ref().map(|alarm| alarm.title.clone()),
             detail: ring.alarm.as_ref().map(|alarm| alarm.detail.clone()),

@@ -11,7 +11,7 @@ import { deliver, visitor, written } from "./seed.mjs";
 
 const SCREENS = (id) => [
   "/", "/desk/inbox/unanswered", `/desk/inbox/unanswered/${id}`, "/desk/inbox/mine", "/desk/inbox/spam", "/desk/stream", `/desk/stream/${id}`, "/desk/bell",
-  "/desk/settings", "/desk/settings/you", "/desk/settings/devices", "/desk/settings/channels", "/desk/settings/people", "/desk/settings/teams", "/desk/settings/labels",
+  "/desk/settings", "/desk/settings/you", "/desk/settings/devices", "/desk/settings/hooks", "/desk/settings/hours", "/desk/settings/channels", "/desk/settings/people", "/desk/settings/teams", "/desk/settings/labels",
   "/desk/settings/replies", "/desk/settings/tokens", "/desk/settings/audit", "/desk/settings/data", "/desk/settings/views", "/desk/settings/shop",
 ];
 

@@ -1,6 +1,8 @@
 // Pictures of the desk's main screens, for looking at: three widths, both themes.
 //
 //   DESKBELL_BIN=../../target/debug/deskbell SCREENSHOTS=pictures node screenshots.mjs [name …]
+//
+// SCREENSHOTS_LANGUAGE=sk shows them as somebody sees them whose browser asks for Slovak.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -70,14 +72,14 @@ try {
   const wanted = (name) => only.length === 0 || only.includes(name);
   for (const colorScheme of ["light", "dark"]) {
     for (const [width, height] of SIZES) {
-      const context = { colorScheme, viewport: { width, height }, reducedMotion: "reduce" };
+      const context = { colorScheme, viewport: { width, height }, reducedMotion: "reduce", locale: process.env.SCREENSHOTS_LANGUAGE ?? "en-GB" };
       const shoot = async (page, name) => {
         await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`) });
         for (const wrong of page.wrong) console.log(`${name} ${width} ${colorScheme}: ${wrong}`);
       };
       if (wanted("signin")) {
         const page = await openPage(await browser.newContext(context), `${desk.origin}/signin`);
-        await page.getByRole("button", { name: "Sign in" }).waitFor();
+        await page.locator("button[type=submit]").waitFor();
         await shoot(page, "signin");
         await page.context().close();
       }

@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "erasure",
             "export",
             "held",
+            "hooks",
             "id",
             "inbox",
             "intake",
@@ -71,6 +72,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "duty",
             "held",
+            "hooks",
             "inbox",
             "live",
             "presence",
@@ -234,6 +236,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "alarms",
             "backup",
             "bell",
+            "hooks",
             "erasure",
             "held",
             "api",
@@ -283,6 +286,20 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["app", "desk", "id", "store", "watch", "writer"],
     ),
     ("held", &[]),
+    (
+        "hooks",
+        &[
+            "app",
+            "bell",
+            "config",
+            "desk",
+            "http_client",
+            "id",
+            "seal",
+            "secrets",
+            "store",
+        ],
+    ),
     ("html", &[]),
     ("server", &[]),
     (
@@ -435,6 +452,9 @@ fn only_the_registry_names_connectors(tree: &Tree) -> Complaints {
             let named = path[0].starts_with("deskbell_")
                 && path[0] != "deskbell_sdk"
                 && path[0] != "deskbell_ui";
+            // The companion for desktops is a crate of its own: its program and its tests name it.
+            let named =
+                named && !(file.path.starts_with("desktop/") && path[0] == "deskbell_desktop");
             let is_own =
                 own.is_some_and(|own| path[0] == format!("deskbell_{}", own.replace('-', "_")));
             if named && !is_own {

@@ -3,6 +3,7 @@ import { mount } from 'svelte';
 import App from './App.svelte';
 import './app.css';
 import { ApiProblem } from './lib/api/client';
+import { language } from './lib/i18n/index.svelte';
 
 // Signed out or away: who asked in passing need not know, since the session and the line tell it.
 addEventListener('unhandledrejection', (event) => {
@@ -10,4 +11,5 @@ addEventListener('unhandledrejection', (event) => {
 });
 
 const target = document.getElementById('app');
-if (target) mount(App, { target });
+// Nobody sees the words change: the page begins in the reader's language.
+if (target) void language.begin().then(() => mount(App, { target }));

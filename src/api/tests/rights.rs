@@ -88,7 +88,7 @@ impl Route {
         match self.tag.as_str() {
             "session" | "devices" => Needs::SignedIn,
             "tokens" | "quarantine" | "data-deletions" | "exports" | "backup" | "replay"
-            | "audit" => Needs::Right(Right::Admin),
+            | "audit" | "hooks" => Needs::Right(Right::Admin),
             "users" | "teams" | "labels" | "settings" if !is_read => Needs::Right(Right::Admin),
             _ if is_read => Needs::Right(Right::Read),
             _ => Needs::Right(Right::Write),
@@ -117,6 +117,7 @@ impl Route {
             "users" => &things.user,
             "quarantine" => &things.quarantined,
             "teams" => &things.team,
+            "hooks" => &things.hook,
             _ => "none",
         };
         self.path.replace("{id}", id)
@@ -146,6 +147,7 @@ struct Things {
     quarantined: String,
     user: String,
     team: String,
+    hook: String,
 }
 
 /// Gives the only person that is to be looked up a picture.
@@ -208,7 +210,12 @@ async fn things(desk: &Desk) -> Things {
     let team = serde_json::json!({ "name": "Sales" });
     let team = desk.json(As::Admin, Method::POST, "/api/v1/teams", &team);
     let team = team.await.json()["id"].as_str().expect("an id").to_owned();
+    let hook =
+        serde_json::json!({ "url": "https://hooks.example/canary", "events": ["message.created"] });
+    let hook = desk.json(As::Admin, Method::POST, "/api/v1/hooks", &hook);
+    let hook = hook.await.json()["id"].as_str().expect("an id").to_owned();
     Things {
+        hook,
         ring,
         conversation,
         message: message.to_string(),

@@ -144,6 +144,7 @@ async fn t04_no_body_takes_a_field_that_it_does_not_name() {
         let path = match route.tag.as_str() {
             "users" => route.path.replace("{id}", &id.to_string()),
             "teams" => route.path.replace("{id}", &team),
+            "hooks" => route.path.replace("{id}", "hok_0000000000001"),
             "replies" => route.path.replace("{id}", "rep_0000000000001"),
             "devices" => route.path.replace("{id}", "dev_0000000000001"),
             "views" => route.path.replace("{id}", "vie_0000000000001"),

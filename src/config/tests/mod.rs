@@ -395,6 +395,7 @@ password = "a password"
         [
             "dbk_12345678901234567890",
             "0123456789abcdef0123456789abcdef",
+            "https://ping.example/abc",
             "of the app",
             "a password"
         ]

@@ -375,6 +375,9 @@ impl Decision for Climb {
             // It is closed now, or opens at another time than it did: whoever hears it is told that it waits.
             ring.step = 0;
             (ring.held_until, ring.next_step_at) = (held_until, held_until);
+            // Devices that show it take it away until it rings again.
+            ring.told.clear();
+            super::telling::over(draft, &ring);
             keep(draft, &ring);
             draft.bell_rung(ring.clone());
             return Ok(Some(ring));
@@ -492,24 +495,25 @@ impl Decision for NoteAttempt {
 
 /// Puts an attempt into the ledger of a ring: what a device says again, or further of the same attempt, is one line.
 pub(super) fn note(ring: &mut RingEntry, attempt: &Attempt) {
-    let same = |known: &&mut Attempt| {
-        known.device_id.is_some()
-            && known.device_id == attempt.device_id
+    let is_of_device = |known: &Attempt| {
+        known.device_id == attempt.device_id
             && known.user == attempt.user
-            && known.result == AttemptResult::Sent
+            && known.device == attempt.device
     };
-    if let Some(known) = ring.attempts.iter_mut().rev().find(same)
-        && attempt.result != AttemptResult::Sent
-    {
+    let is_under_way = |known: &&mut Attempt| {
+        known.device_id.is_some() && is_of_device(known) && known.result == AttemptResult::Sent
+    };
+    // What was sent and shown are two lines: how long it took from the one to the other is what the ledger is for.
+    let came_to_nothing = matches!(
+        attempt.result,
+        AttemptResult::Failed | AttemptResult::Expired
+    );
+    if came_to_nothing && let Some(known) = ring.attempts.iter_mut().rev().find(is_under_way) {
         known.result = attempt.result;
         known.detail.clone_from(&attempt.detail);
         return;
     }
-    let last_of_device = ring
-        .attempts
-        .iter()
-        .rev()
-        .find(|known| known.device_id == attempt.device_id && known.user == attempt.user);
+    let last_of_device = ring.attempts.iter().rev().find(|known| is_of_device(known));
     let shown_already = attempt.result == AttemptResult::Shown
         && last_of_device.is_some_and(|known| known.result == AttemptResult::Shown);
     if shown_already {

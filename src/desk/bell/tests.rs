@@ -317,7 +317,12 @@ fn the_ledger_has_a_line_for_each_telling() {
         .collect();
     assert_eq!(
         lines,
-        [(shown, Some(1)), (failed, Some(2)), (sent, Some(1))]
+        [
+            (sent, Some(1)),
+            (failed, Some(2)),
+            (shown, Some(1)),
+            (sent, Some(1))
+        ]
     );
     for device in 10..400 {
         desk.decide(&[told(sent, device)]);

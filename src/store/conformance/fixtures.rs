@@ -205,6 +205,7 @@ pub(in crate::store) fn group(head: u64, bodies: Vec<EventBody>, puts: Vec<Put>)
             seq,
             at: at(0),
             body,
+            hops: 0,
         })
         .collect();
     Group {

@@ -29,7 +29,7 @@ export class Deed {
   beside(...pointers: string[]): string | null {
     if (!this.problem) return null;
     const elsewhere = this.problem.fields.filter((field) => !pointers.includes(field.pointer));
-    if (this.problem.fields.length === 0) return this.problem.message;
+    if (this.problem.fields.length === 0) return this.problem.words;
     return elsewhere.length ? elsewhere.map((field) => `${field.pointer.replace(/^\//, '')}: ${field.detail}`).join(' ') : null;
   }
 

@@ -1,13 +1,15 @@
 /** The small colours by which channels and people are told apart. */
 
-const CONNECTORS: Record<string, { colour: string; name: string }> = {
+import { t } from './i18n/index.svelte';
+
+const CONNECTORS: Record<string, { colour: string; name: string | (() => string) }> = {
   messenger: { colour: '#0a7cff', name: 'Messenger' },
-  comments: { colour: '#3b5bdb', name: 'Comments' },
+  comments: { colour: '#3b5bdb', name: () => t('connector.comments') },
   instagram: { colour: '#d62f7b', name: 'Instagram' },
   whatsapp: { colour: '#1fa855', name: 'WhatsApp' },
   telegram: { colour: '#2aabee', name: 'Telegram' },
-  webchat: { colour: '#7a5af8', name: 'Website chat' },
-  email: { colour: '#b7791f', name: 'E-mail' },
+  webchat: { colour: '#7a5af8', name: () => t('connector.webchat') },
+  email: { colour: '#b7791f', name: () => t('connector.email') },
   twilio: { colour: '#e1435a', name: 'SMS' },
   viber: { colour: '#7360f2', name: 'Viber' },
   line: { colour: '#06a94d', name: 'LINE' },
@@ -16,11 +18,15 @@ const CONNECTORS: Record<string, { colour: string; name: string }> = {
   discord: { colour: '#5865f2', name: 'Discord' },
   teams: { colour: '#5b5fc7', name: 'Teams' },
   matrix: { colour: '#1a9c7c', name: 'Matrix' },
-  form: { colour: '#8d6e63', name: 'Form' },
+  form: { colour: '#8d6e63', name: () => t('connector.form') },
 };
 
 export const connectorColour = (connector: string): string => CONNECTORS[connector]?.colour ?? '#7d786f';
-export const connectorName = (connector: string): string => CONNECTORS[connector]?.name ?? connector;
+/** A brand is its own name; what is none has one in the reader's language. */
+export function connectorName(connector: string): string {
+  const name = CONNECTORS[connector]?.name ?? connector;
+  return typeof name === 'string' ? name : name();
+}
 
 /** Soft pairs for initials; each word on its ground has more than 4.5 : 1. */
 const PEOPLE: readonly (readonly [string, string])[] = [

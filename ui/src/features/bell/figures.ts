@@ -1,3 +1,4 @@
+import { language, t } from '../../lib/i18n/index.svelte';
 import { heardAfter, isAlarm, takenAfter, unheard, type Ring } from './rings';
 
 /** So many rings are read for the figures at the most; the page says so where there are more. */
@@ -62,19 +63,25 @@ export function byChannel(rings: readonly Ring[], now: number): { channel: strin
   }
   return [...channels]
     .map(([channel, own]) => ({ channel, figures: figures(own, now) }))
-    .sort((one, other) => other.figures.rings - one.figures.rings || one.channel.localeCompare(other.channel));
+    .sort((one, other) => other.figures.rings - one.figures.rings || one.channel.localeCompare(other.channel, language.code));
 }
 
 /** How long something took, as people say it: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 5 min`, `3 d 4 h`. */
 export function took(milliseconds: number): string {
-  const seconds = milliseconds / 1000;
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
-  if (seconds < 59.5) return `${Math.round(seconds)} s`;
-  const two = (more: number, unit: string, less: number, small: string) => (less ? `${more} ${unit} ${less} ${small}` : `${more} ${unit}`);
-  const whole = Math.round(seconds);
-  if (whole < 3600) return two(Math.floor(whole / 60), 'min', whole < 600 ? whole % 60 : 0, 's');
-  const minutes = Math.round(seconds / 60);
-  if (minutes < 24 * 60) return two(Math.floor(minutes / 60), 'h', minutes % 60, 'min');
-  const hours = Math.round(minutes / 60);
-  return two(Math.floor(hours / 24), 'd', hours % 24, 'h');
+  const passed = milliseconds / 1000;
+  if (passed < 9.95) return t('time.seconds', { seconds: passed.toLocaleString(language.code, { minimumFractionDigits: 1, maximumFractionDigits: 1 }) });
+  const whole = Math.round(passed);
+  if (passed < 59.5) return t('time.seconds', { seconds: whole });
+  if (whole < 3600) {
+    const [minutes, seconds] = [Math.floor(whole / 60), whole < 600 ? whole % 60 : 0];
+    return seconds ? t('time.tookMinutes', { minutes, seconds }) : t('time.minutes', { minutes });
+  }
+  const all = Math.round(passed / 60);
+  if (all < 24 * 60) {
+    const [hours, minutes] = [Math.floor(all / 60), all % 60];
+    return minutes ? t('time.hoursMinutes', { hours, minutes }) : t('time.hours', { hours });
+  }
+  const inHours = Math.round(all / 60);
+  const [days, hours] = [Math.floor(inHours / 24), inHours % 24];
+  return hours ? t('time.daysHours', { days, hours }) : t('time.days', { days });
 }

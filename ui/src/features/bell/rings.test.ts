@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { bySteps, failures, fits, heardAfter, newestFirst, NO_FILTER, placed, takenAfter, tellings, unheard, type Attempt, type Ring } from './rings';
+import { bySteps, failures, fits, heardAfter, isHeld, newestFirst, NO_FILTER, placed, takenAfter, tellings, unheard, type Attempt, type Ring } from './rings';
 
 const START = Date.parse('2026-11-23T09:00:00.000Z');
 const at = (ms: number) => new Date(START + ms).toISOString();
@@ -30,6 +30,16 @@ describe('unheard', () => {
     expect(unheard(ring({ state: 'ended', ended: 'snoozed', attempts: [attempt(10, 'failed')] }), now)).toBe(true);
     expect(unheard(ring(), START + 60_001)).toBe(true);
     expect(unheard(ring(), START + 59_999)).toBe(false);
+  });
+
+  it('is not what waits for its channel to open, which counts from then on', () => {
+    const held = ring({ step: 0, held_until: at(3_600_000) });
+    expect(isHeld(held, now)).toBe(true);
+    expect(unheard(held, now)).toBe(false);
+    const open = { ...held, step: 1 };
+    expect(isHeld(open, START + 3_600_001)).toBe(false);
+    expect(unheard(open, START + 3_600_000 + 60_001)).toBe(true);
+    expect(heardAfter({ ...open, attempts: [attempt(3_600_500, 'shown')] })).toBe(500);
   });
 
   it('is not what was shown, taken, answered or taken back', () => {

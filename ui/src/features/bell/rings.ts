@@ -15,7 +15,11 @@ export interface Ring {
   taken_by?: string | null;
   ended?: string | null;
   silenced?: boolean;
+  /** A ring of a channel that is closed begins to sound at this time. */
+  held_until?: string | null;
   attempts: Attempt[];
+  /** Who is told at this step: `usr_…`; a daemon may not tell it. */
+  told?: string[];
   /** Of an alarm: what it is about, in one word and in words. */
   kind?: string | null;
   title?: string | null;
@@ -36,15 +40,20 @@ export interface Attempt {
 
 export const isAlarm = (ring: Ring): boolean => !ring.conversation_id;
 
-/** Milliseconds from the ring's beginning to the first device that showed it; null where none has. A clock that went back counts as none passed. */
+/** When it began to sound, in milliseconds: at once, or when its channel opened. */
+export const soundsFrom = (ring: Ring): number => Math.max(Date.parse(ring.started_at), ring.held_until ? Date.parse(ring.held_until) : 0);
+
+/** Whether it waits for its channel to open. */
+export const isHeld = (ring: Ring, now: number): boolean => ring.state === 'ringing' && soundsFrom(ring) > now;
+
+/** Milliseconds until the first device showed it; null where none has. A clock that went back counts as none passed. */
 export function heardAfter(ring: Ring): number | null {
   const shown = ring.attempts.filter(({ result }) => result === 'shown').map(({ at }) => Date.parse(at));
-  return shown.length ? Math.max(0, Math.min(...shown) - Date.parse(ring.started_at)) : null;
+  return shown.length ? Math.max(0, Math.min(...shown) - soundsFrom(ring)) : null;
 }
 
 /** Milliseconds until somebody took it; null where nobody has. */
-export const takenAfter = (ring: Ring): number | null =>
-  ring.taken_at ? Math.max(0, Date.parse(ring.taken_at) - Date.parse(ring.started_at)) : null;
+export const takenAfter = (ring: Ring): number | null => (ring.taken_at ? Math.max(0, Date.parse(ring.taken_at) - soundsFrom(ring)) : null);
 
 /** Somebody acted on it though no device said that it had shown it: so it was noticed. */
 const noticed = (ring: Ring): boolean => ring.state === 'taken' || ring.taken_at != null || ring.ended === 'answered';
@@ -58,7 +67,9 @@ export const DEAF_MS = 60_000;
  */
 export function unheard(ring: Ring, now: number): boolean {
   if (heardAfter(ring) !== null || noticed(ring) || ring.ended === 'withdrawn') return false;
-  return ring.state !== 'ringing' || now - Date.parse(ring.started_at) > DEAF_MS;
+  // Over before its channel opened: it never had to sound.
+  if (ring.held_until && ring.step === 0) return false;
+  return ring.state !== 'ringing' || now - soundsFrom(ring) > DEAF_MS;
 }
 
 /** Something was tried and did not reach anybody. */
@@ -154,7 +165,7 @@ const STEPS = [0, 60_000, 300_000, 900_000] as const;
  */
 export function stepOf(attempt: Attempt, ring: Ring): number {
   if (Number.isSafeInteger(attempt.step) && Number(attempt.step) > 0) return Number(attempt.step);
-  const passed = Date.parse(attempt.at) - Date.parse(ring.started_at);
+  const passed = Date.parse(attempt.at) - soundsFrom(ring);
   const step = STEPS.reduce<number>((found, begins, n) => (passed >= begins ? n + 1 : found), 1);
   return Math.max(1, Math.min(step, ring.step));
 }

@@ -1,12 +1,13 @@
-import { t, type Key } from '../../lib/i18n/index.svelte';
+import { language, t, type Key } from '../../lib/i18n/index.svelte';
 import { channels } from '../../lib/state/channels.svelte';
 import { conversations } from '../../lib/state/conversations.svelte';
 import { people } from '../../lib/state/people.svelte';
 import { session } from '../../lib/state/session.svelte';
+import { until, waiting } from '../../lib/time';
 import { nameOf } from '../inbox/words';
 import { took } from './figures';
 import { names } from './ledger.svelte';
-import { isAlarm, takenAfter, unheard, type Ring } from './rings';
+import { isAlarm, isHeld, soundsFrom, takenAfter, unheard, type Ring } from './rings';
 
 /** What a ring is about: the customer's name, or what an alarm says. */
 export function titleOf(ring: Ring): string {
@@ -49,8 +50,10 @@ export function toneOf(ring: Ring, now: number): Tone {
   return unheard(ring, now) ? 'unheard' : ring.state;
 }
 
-/** How it stands, in one line: `since` is said of what rings. */
-export function stateOf(ring: Ring, since: string): string {
+/** How it stands, in one line. */
+export function stateOf(ring: Ring, now: Date): string {
+  if (isHeld(ring, now.getTime())) return t('bell.now.held', { when: until(new Date(soundsFrom(ring)), now, language.code) });
+  const since = waiting(new Date(soundsFrom(ring)), now);
   if (ring.state === 'ringing') return ring.silenced ? t('bell.now.silenced') : t('bell.now.ringing', { time: since });
   const after = takenAfter(ring);
   if (ring.taken_by && after !== null) return t('bell.now.taken', { who: whoOf(ring.taken_by), time: took(after) });

@@ -1,5 +1,5 @@
 import { ApiProblem, ask, idempotencyKey } from '../../lib/api/client';
-import { t } from '../../lib/i18n/index.svelte';
+import { language, t } from '../../lib/i18n/index.svelte';
 import { outgoing, type Outgoing, type OutgoingFile } from '../../lib/state/outgoing.svelte';
 import { session } from '../../lib/state/session.svelte';
 import { toasts } from '../../lib/state/toasts.svelte';
@@ -99,7 +99,7 @@ export class Compose {
         return;
       }
       if (file.size > MOST_BYTES) {
-        toasts.say(t('composer.tooLarge', { name: file.name, size: sizeOf(file.size), most: sizeOf(MOST_BYTES) }), { tone: 'bad' });
+        toasts.say(t('composer.tooLarge', { name: file.name, size: sizeOf(file.size, language.code), most: sizeOf(MOST_BYTES, language.code) }), { tone: 'bad' });
         continue;
       }
       if (file.size === 0) {
@@ -181,7 +181,7 @@ export class Compose {
       if (abort.signal.aborted) return;
       const problem = error instanceof ApiProblem ? error : null;
       const later = !problem || problem.status === 0 || problem.status >= 500 || problem.status === 429;
-      this.#set(key, { state: later ? 'waiting' : 'failed', part: 0, problem: later ? null : (problem?.message ?? '') });
+      this.#set(key, { state: later ? 'waiting' : 'failed', part: 0, problem: later ? null : (problem?.words ?? '') });
       if (later) setTimeout(() => this.files.find((file) => file.key === key)?.state === 'waiting' && void this.#upload(key), (problem?.retryAfter ?? 4) * 1000);
     } finally {
       this.#aborts.delete(key);

@@ -1,4 +1,5 @@
 import { ask } from '../../lib/api/client';
+import { language } from '../../lib/i18n/index.svelte';
 import { stream } from '../../lib/stream/index.svelte';
 
 /** A reply that is used again and again. */
@@ -64,7 +65,7 @@ export function found(all: readonly SavedReply[], search: string, channel: strin
     .filter((reply) => reply.channels === null || reply.channels.includes(channel))
     .map((reply) => ({ reply, rank: rank(reply) }))
     .filter((one) => one.rank > 0)
-    .sort((a, b) => b.rank - a.rank || a.reply.shortcut.localeCompare(b.reply.shortcut))
+    .sort((a, b) => b.rank - a.rank || a.reply.shortcut.localeCompare(b.reply.shortcut, language.code))
     .map((one) => one.reply)
     .slice(0, 50);
 }

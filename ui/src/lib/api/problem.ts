@@ -1,3 +1,18 @@
+import { en } from '../i18n/en';
+import { t, type Key } from '../i18n/index.svelte';
+
+/** A problem of this type in the reader's language, where the desk has words for it; else what the daemon said, which is English. */
+export function problemWords(code: string, detail: string): string {
+  const key = `problem.${code}`;
+  return Object.hasOwn(en, key) ? t(key as Key, { detail }) : detail;
+}
+
+/** What to tell a person of anything that was thrown. */
+export function failureWords(error: unknown): string {
+  if (error instanceof ApiProblem) return error.words;
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** A field that the daemon did not take: where it stands in the body, and why. */
 export interface FieldProblem {
   pointer: string;
@@ -37,6 +52,12 @@ export class ApiProblem extends Error {
   /** No answer came: the network, or the daemon, is away. */
   static offline(): ApiProblem {
     return new ApiProblem(0, { title: 'No answer', detail: 'The desk cannot reach its daemon.' });
+  }
+
+  /** What it means to the person, in their language. */
+  get words(): string {
+    if (this.status === 0) return t('common.offline');
+    return problemWords(this.code, this.detail || this.title || t('problem.status', { status: this.status }));
   }
 
   /** What is wrong with the field at this JSON pointer, as `/email`. */

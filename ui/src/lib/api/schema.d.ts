@@ -741,6 +741,133 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/devices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Devices
+         * @description One's own, newest first; for administrators those of everybody.
+         */
+        get: operations["listDevices"];
+        put?: never;
+        /**
+         * Let a browser ring
+         * @description For the person who is signed in. The same endpoint again updates the device that is there and is answered 200; one
+         *     that rang for somebody else rings for this person from now on. It is tested at once, silently.
+         */
+        post: operations["addDevice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/claim": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Use a code
+         * @description Gives a companion its token, which acts as the person who made the code, with their rights and channels as they are at
+         *     each moment, and without those of an administrator. It ends with the device, and when the person may not sign in.
+         */
+        post: operations["claimPairingCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a code for a companion
+         * @description It works once, for 10 minutes. By somebody who is signed in to the desk.
+         */
+        post: operations["makePairingCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a device
+         * @description It rings no longer, and a companion's token opens nothing; its stream ends at once. One's own, and for administrators
+         *     anybody's. A companion may remove itself and no other.
+         */
+        delete: operations["removeDevice"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer a test
+         * @description By the device itself, or by its person's session in that browser.
+         */
+        post: operations["confirmDevice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/devices/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test a device
+         * @description It rings by itself, visibly, and answers by `confirm`.
+         */
+        post: operations["testDevice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/drafts": {
         parameters: {
             query?: never;
@@ -822,6 +949,141 @@ export interface paths {
         get: operations["readFeed"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The hooks
+         * @description Oldest first, never their secrets. Administrators only.
+         */
+        get: operations["listHooks"];
+        put?: never;
+        /**
+         * Make a hook
+         * @description The secret is shown in this answer only; with `Idempotency-Key` the same request gives the same hook with the same
+         *     secret again, as long as it has that. Administrators only.
+         */
+        post: operations["makeHook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A hook
+         * @description Without its secrets. Administrators only.
+         */
+        get: operations["getHook"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete a hook
+         * @description It is told nothing more, and what it was told goes with it. Administrators only.
+         */
+        delete: operations["deleteHook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a hook
+         * @description What is already on its way is told as it was decided, at the new address. Administrators only.
+         */
+        patch: operations["changeHook"];
+        trace?: never;
+    };
+    "/api/v1/hooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a hook was told
+         * @description Newest first. What is done with is kept for 7 days, at most the newest 1,000. Administrators only.
+         */
+        get: operations["listHookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hooks/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell a hook something again
+         * @description The receiver gets it under the same `webhook-id` as before, so that it can leave out what it has. Administrators only.
+         */
+        post: operations["replayHook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hooks/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a hook a new secret
+         * @description The secret is shown in this answer only. For 24 hours deliveries are signed with the former one as well, so that the
+         *     receiver can be changed meanwhile. Administrators only.
+         */
+        post: operations["rotateHookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try a hook
+         * @description Sends an event of the type `test`, also to a hook that is switched off, and says what came back. It is not tried
+         *     again. Administrators only.
+         */
+        post: operations["testHook"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1110,6 +1372,26 @@ export interface paths {
          * @description In the place of whoever was. Administrators only.
          */
         put: operations["setOnCall"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/push-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The key of a push subscription
+         * @description What a browser wants as `applicationServerKey`: a P-256 public key, uncompressed, 65 bytes as base64url.
+         */
+        get: operations["getPushKey"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -1865,6 +2147,11 @@ export interface components {
          * @enum {string}
          */
         AuthorType: "contact" | "staff" | "bot" | "system";
+        /**
+         * @description The kinds that can be added by themselves.
+         * @enum {string}
+         */
+        BrowserKind: "web-push";
         /** @description The same change of many conversations. */
         BulkChange: {
             /** @description Which conversations: 1 to 200, `cnv_…`. */
@@ -1916,7 +2203,7 @@ export interface components {
          * @description By what somebody got in.
          * @enum {string}
          */
-        CallerType: "token" | "bootstrap" | "local" | "session";
+        CallerType: "token" | "bootstrap" | "local" | "session" | "device";
         /** @description A canned reply. */
         CannedReply: {
             /** @description `rep_…` */
@@ -2164,6 +2451,27 @@ export interface components {
             /** @description A page on which it can be tried. */
             try_url: string;
         };
+        /** @description A companion that was let in. */
+        ClaimedDevice: {
+            /** @description Its token, `dbk_…`: it is shown in this answer only. */
+            token: string;
+            /** @description It. */
+            device: components["schemas"]["Device"];
+            /** @description For whom it rings. */
+            user: components["schemas"]["CompanionsPerson"];
+        };
+        /**
+         * @description The kinds that come by a code.
+         * @enum {string}
+         */
+        CompanionKind: "desktop";
+        /** @description A person, by name. */
+        CompanionsPerson: {
+            /** @description `usr_…` */
+            id: string;
+            /** @description The name that others see. */
+            name: string;
+        };
         /** @description A connector. */
         Connector: {
             /** @description The name in the configuration and here. */
@@ -2388,6 +2696,51 @@ export interface components {
             /** @description Whether it is encrypted and never shown. */
             secret: boolean;
         };
+        /** @description What rings for a person: a browser, or a companion on a desktop. */
+        Device: {
+            /** @description `dev_…` */
+            id: string;
+            /** @description Whose: `usr_…` */
+            user_id: string;
+            /** @description What it is. */
+            kind: components["schemas"]["DeviceKind"];
+            /** @description What its person calls it. */
+            name: string;
+            /**
+             * Format: date-time
+             * @description When it was added.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was last heard of.
+             */
+            last_seen_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When it last said that it showed a ring.
+             */
+            last_shown_at?: string | null;
+            /**
+             * Format: date-time
+             * @description When it last answered a test.
+             */
+            confirmed_at?: string | null;
+            /** @description How it stands. */
+            state: components["schemas"]["DeviceState"];
+            /** @description Why it fails, in words. */
+            detail?: string | null;
+        };
+        /**
+         * @description What kind of device it is.
+         * @enum {string}
+         */
+        DeviceKind: "web-push" | "desktop";
+        /**
+         * @description How a device stands.
+         * @enum {string}
+         */
+        DeviceState: "working" | "unconfirmed" | "failing";
         /**
          * @description Who a message came from: the customer's side or ours.
          * @enum {string}
@@ -2470,6 +2823,154 @@ export interface components {
             name: string;
             /** @description The password, 10 to 200 characters. */
             password: string;
+        };
+        /** @description An outgoing hook, without its secrets. */
+        Hook: {
+            /** @description `hok_…` */
+            id: string;
+            /** @description What speaks at the other end. */
+            kind: components["schemas"]["HookKind"];
+            /** @description Where it is told. */
+            url: string;
+            /** @description The types of the events that it hears. */
+            events: string[];
+            /** @description The channels of which it hears. */
+            channels: components["schemas"]["VisibleChannels"];
+            /** @description Whether it hears `bell.rung` only once the ring has climbed to the step of escalation (4, or the last one). */
+            escalation: boolean;
+            /** @description Whether it is told anything. */
+            enabled: boolean;
+            /** @description Why it was switched off, where Deskbell did it: what happened, and what to do. */
+            disabled_reason?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when nothing has been taken there.
+             */
+            failing_since?: string | null;
+            /** @description Whether events are being told again. */
+            replaying: boolean;
+            /**
+             * Format: date-time
+             * @description Until when deliveries are signed with the former secret as well.
+             */
+            former_secret_until?: string | null;
+            /** @description Whether an access token is kept for it. */
+            has_access_token: boolean;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+        };
+        /** @description What is to be changed of a hook; what is left out stays. */
+        HookChange: {
+            /** @description Where it is told. */
+            url?: string;
+            /** @description The types of the events that it hears. */
+            events?: string[];
+            /** @description The channels of which it hears. */
+            channels?: components["schemas"]["VisibleChannels"];
+            /** @description Whether it hears `bell.rung` only once the ring has climbed to the step of escalation. */
+            escalation?: boolean;
+            /** @description Whether it is told anything. What waits while it is off is told when it is on again; what happens meanwhile is not. */
+            enabled?: boolean;
+            /** @description What opens the server at the other end; `null` takes it away. */
+            access_token?: string | null;
+        };
+        /** @description What a hook was or is to be told. */
+        HookDelivery: {
+            /** @description `dlv_…` */
+            id: string;
+            /** @description The id under which the receiver knows it: the same for each attempt, and for the same event told again. */
+            webhook_id: string;
+            /** @description The event's type; `test` where somebody tried the hook. */
+            event: string;
+            /**
+             * Format: int64
+             * @description The event's number on the stream; `null` for a test.
+             */
+            seq?: number | null;
+            /**
+             * Format: date-time
+             * @description When the event happened.
+             */
+            event_at: string;
+            /**
+             * Format: date-time
+             * @description When it was decided that the hook is told.
+             */
+            created_at: string;
+            /** @description How it stands. */
+            state: components["schemas"]["HookDeliveryState"];
+            /**
+             * Format: date-time
+             * @description When the next attempt is due; `null` where none is. One that waits behind another of its conversation is tried
+             *     after that.
+             */
+            next_attempt_at?: string | null;
+            /**
+             * Format: int32
+             * @description How often it was tried.
+             */
+            tries: number;
+            /** @description The latest attempts, oldest first: at most 12. */
+            attempts: components["schemas"]["HookDeliveryAttempt"][];
+            /** @description The body, as it is sent. */
+            body: string;
+        };
+        /** @description An attempt. */
+        HookDeliveryAttempt: {
+            /**
+             * Format: date-time
+             * @description When it began.
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description How long it took, in milliseconds.
+             */
+            took_ms: number;
+            /**
+             * Format: int32
+             * @description The status of the answer; `null` where there was none.
+             */
+            status?: number | null;
+            /** @description What went wrong; `null` where it was taken. */
+            error?: string | null;
+            /** @description The beginning of the answer, at most 1 kB. */
+            answer?: string | null;
+        };
+        /**
+         * @description How a delivery stands.
+         * @enum {string}
+         */
+        HookDeliveryState: "waiting" | "delivered" | "dead";
+        /**
+         * @description What speaks at the other end of a hook.
+         * @enum {string}
+         */
+        HookKind: "webhook" | "ntfy" | "slack" | "command";
+        /** @description A replay that has begun. */
+        HookReplay: {
+            /**
+             * Format: int64
+             * @description How many events are looked at; of them the hook is told what it hears.
+             */
+            events: number;
+        };
+        /** @description What came of trying a hook. */
+        HookTest: {
+            /** @description Whether it was taken. */
+            delivered: boolean;
+            /** @description What came back. */
+            attempt: components["schemas"]["HookDeliveryAttempt"];
+            /** @description The delivery, in the log of the hook. */
+            delivery_id: string;
+        };
+        /** @description A hook with its secret. */
+        HookWithSecret: components["schemas"]["Hook"] & {
+            /** @description What its deliveries are signed with, `whsec_…`: keep it now, it is not shown again. `null` where nothing is signed. */
+            secret?: string | null;
         };
         /** @description Who a contact is in a channel. */
         Identity: {
@@ -2827,6 +3328,46 @@ export interface components {
             next?: string | null;
         };
         /** @description A page of a list. */
+        List_Device: {
+            /** @description The items. */
+            data: {
+                /** @description `dev_…` */
+                id: string;
+                /** @description Whose: `usr_…` */
+                user_id: string;
+                /** @description What it is. */
+                kind: components["schemas"]["DeviceKind"];
+                /** @description What its person calls it. */
+                name: string;
+                /**
+                 * Format: date-time
+                 * @description When it was added.
+                 */
+                created_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it was last heard of.
+                 */
+                last_seen_at?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it last said that it showed a ring.
+                 */
+                last_shown_at?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it last answered a test.
+                 */
+                confirmed_at?: string | null;
+                /** @description How it stands. */
+                state: components["schemas"]["DeviceState"];
+                /** @description Why it fails, in words. */
+                detail?: string | null;
+            }[];
+            /** @description The `cursor` of the next page; `null` at the end. With filters a page may be short, even empty, before the end. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
         List_DraftSummary: {
             /** @description The items. */
             data: {
@@ -2854,6 +3395,95 @@ export interface components {
                 /** @description The customer. */
                 contact: components["schemas"]["ContactSummary"];
             })[];
+            /** @description The `cursor` of the next page; `null` at the end. With filters a page may be short, even empty, before the end. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_Hook: {
+            /** @description The items. */
+            data: {
+                /** @description `hok_…` */
+                id: string;
+                /** @description What speaks at the other end. */
+                kind: components["schemas"]["HookKind"];
+                /** @description Where it is told. */
+                url: string;
+                /** @description The types of the events that it hears. */
+                events: string[];
+                /** @description The channels of which it hears. */
+                channels: components["schemas"]["VisibleChannels"];
+                /** @description Whether it hears `bell.rung` only once the ring has climbed to the step of escalation (4, or the last one). */
+                escalation: boolean;
+                /** @description Whether it is told anything. */
+                enabled: boolean;
+                /** @description Why it was switched off, where Deskbell did it: what happened, and what to do. */
+                disabled_reason?: string | null;
+                /**
+                 * Format: date-time
+                 * @description Since when nothing has been taken there.
+                 */
+                failing_since?: string | null;
+                /** @description Whether events are being told again. */
+                replaying: boolean;
+                /**
+                 * Format: date-time
+                 * @description Until when deliveries are signed with the former secret as well.
+                 */
+                former_secret_until?: string | null;
+                /** @description Whether an access token is kept for it. */
+                has_access_token: boolean;
+                /**
+                 * Format: date-time
+                 * @description When it was made.
+                 */
+                created_at: string;
+            }[];
+            /** @description The `cursor` of the next page; `null` at the end. With filters a page may be short, even empty, before the end. */
+            next?: string | null;
+        };
+        /** @description A page of a list. */
+        List_HookDelivery: {
+            /** @description The items. */
+            data: {
+                /** @description `dlv_…` */
+                id: string;
+                /** @description The id under which the receiver knows it: the same for each attempt, and for the same event told again. */
+                webhook_id: string;
+                /** @description The event's type; `test` where somebody tried the hook. */
+                event: string;
+                /**
+                 * Format: int64
+                 * @description The event's number on the stream; `null` for a test.
+                 */
+                seq?: number | null;
+                /**
+                 * Format: date-time
+                 * @description When the event happened.
+                 */
+                event_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it was decided that the hook is told.
+                 */
+                created_at: string;
+                /** @description How it stands. */
+                state: components["schemas"]["HookDeliveryState"];
+                /**
+                 * Format: date-time
+                 * @description When the next attempt is due; `null` where none is. One that waits behind another of its conversation is tried
+                 *     after that.
+                 */
+                next_attempt_at?: string | null;
+                /**
+                 * Format: int32
+                 * @description How often it was tried.
+                 */
+                tries: number;
+                /** @description The latest attempts, oldest first: at most 12. */
+                attempts: components["schemas"]["HookDeliveryAttempt"][];
+                /** @description The body, as it is sent. */
+                body: string;
+            }[];
             /** @description The `cursor` of the next page; `null` at the end. With filters a page may be short, even empty, before the end. */
             next?: string | null;
         };
@@ -3048,7 +3678,7 @@ export interface components {
                 silenced: boolean;
                 /**
                  * Format: date-time
-                 * @description Until when it waits for its channel to open; `null` where it does not.
+                 * @description Until when it waited, or waits, for its channel to open; `null` where it did not. It climbs from then on.
                  */
                 held_until?: string | null;
                 kind?: components["schemas"]["AlarmKind"] | null;
@@ -3058,6 +3688,8 @@ export interface components {
                 detail?: string | null;
                 /** @description Who was told, on what, and what came of it, oldest first. */
                 attempts: components["schemas"]["RingAttempt"][];
+                /** @description Who is told at this step: `usr_…`. A companion sounds where its own person is among them. */
+                told: string[];
             }[];
             /** @description The `cursor` of the next page; `null` at the end. With filters a page may be short, even empty, before the end. */
             next?: string | null;
@@ -3346,6 +3978,47 @@ export interface components {
             /** @description Whether what was missed is fetched. */
             catch_up?: boolean;
         };
+        /** @description A companion that shows its code. */
+        NewCompanion: {
+            /** @description The code. */
+            code: string;
+            /** @description What it calls itself: 1 to 300 characters. */
+            name: string;
+            /** @description What it is. */
+            kind: components["schemas"]["CompanionKind"];
+        };
+        /** @description A browser that is to ring. */
+        NewDevice: {
+            /** @description What it is. Companions come by a code. */
+            kind: components["schemas"]["BrowserKind"];
+            /** @description What its person calls it: 1 to 300 characters. */
+            name: string;
+            /** @description Its subscription. */
+            subscription: components["schemas"]["Subscription"];
+        };
+        /** @description A hook that is wanted. */
+        NewHook: {
+            /** @description What speaks at the other end. */
+            kind?: components["schemas"]["HookKind"];
+            /**
+             * @description Where it is told: an https address on the public internet, at most 2,000 bytes.
+             * @example https://shop.example/deskbell
+             */
+            url: string;
+            /**
+             * @description The types of the events that it hears, as the stream names them: at least one.
+             * @example [
+             *       "message.created"
+             *     ]
+             */
+            events: string[];
+            /** @description The channels of which it hears. */
+            channels?: components["schemas"]["VisibleChannels"];
+            /** @description Whether it hears `bell.rung` only once the ring has climbed to the step of escalation. */
+            escalation?: boolean;
+            /** @description What opens the server at the other end, where that wants it (`ntfy`: an access token). It is never shown. */
+            access_token?: string | null;
+        };
         /** @description A label that is wanted. */
         NewLabel: {
             /** @description The name: 1 to 100 characters. */
@@ -3409,6 +4082,16 @@ export interface components {
         OnCall: {
             /** @description `usr_…`; `null`: nobody. */
             user_id?: string | null;
+        };
+        /** @description A code for a companion. */
+        PairingCode: {
+            /** @description What is typed into the companion, such as `K7QM-3XPD`. */
+            code: string;
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires_at: string;
         };
         /** @description A new password. */
         PasswordChange: {
@@ -3490,6 +4173,11 @@ export interface components {
         ProviderList: {
             /** @description Each of them; none where none is configured. */
             data: components["schemas"]["ProviderItem"][];
+        };
+        /** @description The key by which push services know this desk. */
+        PushKey: {
+            /** @description base64url without padding. */
+            key: string;
         };
         /** @description Something that could not be understood. */
         Quarantined: {
@@ -3723,7 +4411,7 @@ export interface components {
             silenced: boolean;
             /**
              * Format: date-time
-             * @description Until when it waits for its channel to open; `null` where it does not.
+             * @description Until when it waited, or waits, for its channel to open; `null` where it did not. It climbs from then on.
              */
             held_until?: string | null;
             kind?: components["schemas"]["AlarmKind"] | null;
@@ -3733,6 +4421,8 @@ export interface components {
             detail?: string | null;
             /** @description Who was told, on what, and what came of it, oldest first. */
             attempts: components["schemas"]["RingAttempt"][];
+            /** @description Who is told at this step: `usr_…`. A companion sounds where its own person is among them. */
+            told: string[];
         };
         /** @description Somebody was told on a device. */
         RingAttempt: {
@@ -3909,6 +4599,25 @@ export interface components {
          * @enum {string}
          */
         Status: "open" | "pending" | "snoozed" | "resolved";
+        /** @description A push subscription, as `PushSubscription.toJSON()` gives it. */
+        Subscription: {
+            /** @description The address at the push service: https, at most 2,048 bytes. */
+            endpoint: string;
+            /**
+             * Format: double
+             * @description What the browser says of its end; it is not looked at.
+             */
+            expirationTime?: number | null;
+            /** @description Its keys. */
+            keys: components["schemas"]["SubscriptionKeys"];
+        };
+        /** @description The keys of a subscription. */
+        SubscriptionKeys: {
+            /** @description The browser's public key: 65 bytes as base64url. */
+            p256dh: string;
+            /** @description 16 bytes as base64url. */
+            auth: string;
+        };
         /** @description A team. */
         Team: {
             /** @description `tea_…` */
@@ -3929,6 +4638,15 @@ export interface components {
             name?: string;
             /** @description Who is in it from now on: all of them. */
             member_ids?: string[];
+        };
+        /** @description What a device says of a test. */
+        TestAnswer: {
+            /** @description Which test: as it was told. */
+            test: string;
+            /** @description Whether it could not be shown. */
+            failed?: boolean;
+            /** @description The reason in words, at most 300 characters. */
+            detail?: string | null;
         };
         /** @description An API token, without the token itself. */
         Token: {
@@ -4211,6 +4929,16 @@ export interface components {
         };
         /** @description `"all"`, or the slugs of channels */
         VisibleChannels: "all" | string[];
+        /** @description What is to be told again: one of both. */
+        WantedReplay: {
+            /** @description One delivery: `dlv_…` */
+            delivery_id?: string | null;
+            /**
+             * Format: date-time
+             * @description Every event since this time that the hook hears and the log still has.
+             */
+            since?: string | null;
+        };
         /** @description Hours of each week, by the clocks of a place. */
         WeekHours: {
             /** @description The place: the name of an IANA time zone, as `Europe/Prague`. */
@@ -8360,6 +9088,640 @@ export interface operations {
             };
         };
     };
+    listDevices: {
+        parameters: {
+            query?: {
+                /** @description How many items: 1 to 200, 50 where it is left out. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description `me` (also where it is left out), or for administrators `all` or a person's id. */
+                user?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the devices */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Device"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    addDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDevice"];
+            };
+        };
+        responses: {
+            /** @description The same endpoint was here already: the device after the change */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Device"];
+                };
+            };
+            /** @description The device */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Device"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are as many devices as a person may have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    claimPairingCode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCompanion"];
+            };
+        };
+        responses: {
+            /** @description The companion's token */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimedDevice"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The code does not do, or there are as many devices as a person may have */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests: try again after `Retry-After` seconds */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    makePairingCode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The code */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PairingCode"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `dev_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirmDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `dev_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestAnswer"];
+            };
+        };
+        responses: {
+            /** @description How the device stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Device"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Another test was begun since */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testDevice: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `dev_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The test is on its way */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Device"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listDrafts: {
         parameters: {
             query?: {
@@ -8646,6 +10008,835 @@ export interface operations {
             };
             /** @description Not allowed */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listHooks: {
+        parameters: {
+            query?: {
+                /** @description How many items: 1 to 200, 50 where it is left out. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the hooks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Hook"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    makeHook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description 1 to 255 visible ASCII characters: the same key with the same body makes one hook */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewHook"];
+            };
+        };
+        responses: {
+            /** @description The hook, with its secret */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookWithSecret"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are as many hooks as there may be, or what this `Idempotency-Key` made is gone */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getHook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `hok_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hook */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hook"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteHook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `hok_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is deleted */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The hook stands in the configuration */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeHook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `hok_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HookChange"];
+            };
+        };
+        responses: {
+            /** @description The hook after the change */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hook"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The hook stands in the configuration */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listHookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description How many items: 1 to 200, 50 where it is left out. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Only those that stand like this. */
+                state?: "waiting" | "delivered" | "dead";
+            };
+            header?: never;
+            path: {
+                /** @description `hok_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of the deliveries */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_HookDelivery"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replayHook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `hok_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WantedReplay"];
+            };
+        };
+        responses: {
+            /** @description It has begun */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookReplay"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The hook is switched off, or another replay is under way */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is of another type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field does not do, or the `Idempotency-Key` was used for another request */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateHookSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `hok_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hook, with its new secret */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookWithSecret"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The hook signs nothing */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testHook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description `hok_…` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What came back */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HookTest"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is none, or you may not see it */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The desk was restored from a backup and is held */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10440,6 +12631,71 @@ export interface operations {
             };
             /** @description A field does not do, or the `Idempotency-Key` was used for another request */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A fault of Deskbell's */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not available right now: try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getPushKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PushKey"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not allowed */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 
-import { Bell, bytesOf, type Options, type Tab } from './bell';
+import { Bell, type Options, type Tab } from './bell';
+import { bytesOf } from './bytes';
 import type { ThisDevice } from './kept';
 import type { Carried } from './payload';
 

@@ -1,6 +1,7 @@
-import { push as words } from '../i18n/en/push';
+import { bytesOf } from './bytes';
 import type { Memory } from './kept';
 import { addressOf, isDesk, payloadOf, tagOf, type Carried, type Payload } from './payload';
+import { wordsFor, type PushWords } from './words';
 
 /** What TypeScript's own list of a notification's options lacks. */
 export interface Options extends NotificationOptions {
@@ -36,6 +37,8 @@ export interface Surroundings {
   openTab(url: string): Promise<unknown>;
   fetch: typeof fetch;
   memory: Memory;
+  /** In the language of who sits here; English where there is none of it. */
+  words?(): Promise<PushWords>;
   subscription(): Promise<PushSubscription | null>;
   subscribe(key: BufferSource): Promise<PushSubscription>;
   badge(count: number): void;
@@ -58,6 +61,9 @@ const PASSES_MS = 400;
 /** A tab that hears nothing of this worker for so long is led by the browser itself, in milliseconds. */
 const DEAF_MS = 700;
 
+/** Read anew for each event: the person may have chosen another language since. */
+let words: PushWords = wordsFor('en', []);
+
 const carried = (data: unknown): Carried | null =>
   typeof data === 'object' && data !== null && 'type' in data ? (data as Carried) : null;
 
@@ -70,6 +76,7 @@ export class Bell {
   }
 
   async push(text: string | null): Promise<void> {
+    await this.#read();
     await this.#sweep();
     const payload = payloadOf(text);
     if (!payload) return this.#unread();
@@ -80,6 +87,7 @@ export class Bell {
   }
 
   async clicked(action: string, data: unknown): Promise<void> {
+    await this.#read();
     const about = carried(data);
     if (action === 'take' && about?.ring) await this.#take(about.ring, about);
     else await this.#open(addressOf(about ?? { type: 'word', ring: null, conversation: null }));
@@ -93,6 +101,10 @@ export class Bell {
     const subscription = fresh ?? (await this.#around.subscription()) ?? (await this.#subscribe(old));
     if (!subscription) return;
     if (await this.#register(subscription)) await this.#ask('DELETE', `/api/v1/devices/${encodeURIComponent(known.id)}`);
+  }
+
+  async #read(): Promise<void> {
+    if (this.#around.words) words = await this.#around.words();
   }
 
   async #ring(payload: Payload & { type: 'ring' }): Promise<void> {
@@ -309,10 +321,4 @@ async function hears(tab: Tab, path: string): Promise<boolean> {
   } finally {
     port1.close();
   }
-}
-
-/** The bytes of base64url. */
-export function bytesOf(text: string): Uint8Array<ArrayBuffer> {
-  const plain = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
-  return Uint8Array.from(plain, (sign) => sign.codePointAt(0) ?? 0);
 }

@@ -4,7 +4,7 @@ import { t } from '../i18n/index.svelte';
 import { router } from '../router.svelte';
 import { session } from '../state/session.svelte';
 import { workerUrl } from '../trusted';
-import { bytesOf } from './bell';
+import { bytesOf } from './bytes';
 import { kept } from './kept';
 import { sameKey, standing, type PushState } from './standing';
 import { TooLate, within } from './within';

@@ -16,6 +16,7 @@ export interface Memory {
 const DATABASE = 'deskbell';
 const STORE = 'device';
 const ONE = 'this';
+const LANGUAGE = 'language';
 
 async function open(): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
@@ -55,6 +56,24 @@ export const kept: Memory = {
       await run('readwrite', (store) => (device ? store.put(device, ONE) : store.delete(ONE)));
     } catch {
       // It is made known anew.
+    }
+  },
+};
+
+/** What the person chose, for the worker, which does not see what pages keep; `null` follows the browser. */
+export const keptLanguage = {
+  async get(): Promise<unknown> {
+    try {
+      return await run('readonly', (store) => store.get(LANGUAGE));
+    } catch {
+      return null;
+    }
+  },
+  async set(code: string | null): Promise<void> {
+    try {
+      await run('readwrite', (store) => (code ? store.put(code, LANGUAGE) : store.delete(LANGUAGE)));
+    } catch {
+      // The worker follows the browser.
     }
   },
 };

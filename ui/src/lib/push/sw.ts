@@ -1,7 +1,8 @@
 /// <reference lib="webworker" />
 import { Bell } from './bell';
-import { kept } from './kept';
+import { kept, keptLanguage } from './kept';
 import { within } from './within';
+import { wordsFor } from './words';
 
 // The desk's service worker, built into one file at `/sw.js`. It rings while the desk is closed, and that is all: it
 // answers no request of a page and caches nothing, so that nobody sees yesterday's desk.
@@ -20,6 +21,7 @@ const bell = new Bell({
   openTab: (url) => scope.clients.openWindow(url),
   fetch: (input, init) => scope.fetch(input, { ...init, signal: AbortSignal.timeout(ANSWER_MS) }),
   memory: kept,
+  words: async () => wordsFor(await keptLanguage.get(), scope.navigator.languages),
   // Without its maker's push service a browser may never say whether it has a subscription.
   subscription: () => within(BROWSER_MS, scope.registration.pushManager.getSubscription()),
   subscribe: (key) => within(ANSWER_MS, scope.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key })),

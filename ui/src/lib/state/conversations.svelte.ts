@@ -2,6 +2,7 @@ import { untrack } from 'svelte';
 import { SvelteMap } from 'svelte/reactivity';
 
 import { ApiProblem, ask } from '../api/client';
+import { failureWords } from '../api/problem';
 import { stream, type DeskEvent } from '../stream/index.svelte';
 import { changed, grouped, inverse, type Change } from './changing';
 import { parameters, type Conversation, type Filter } from './filter';
@@ -154,7 +155,7 @@ class Conversations implements Keeper {
       const answer = await ask<{ data: { id: string; status: number; detail?: string | null }[] }>('POST', '/api/v1/conversations/bulk', { ids, change });
       for (const { id, status, detail } of answer.data) if (status >= 400) refused.set(id, detail ?? String(status));
     } catch (error) {
-      const words = error instanceof Error ? error.message : String(error);
+      const words = failureWords(error);
       if (!(error instanceof ApiProblem) || (error.status !== 404 && error.status !== 405)) {
         for (const id of ids) refused.set(id, words);
         return refused;
@@ -165,7 +166,7 @@ class Conversations implements Keeper {
           try {
             await ask('PATCH', `/api/v1/conversations/${encodeURIComponent(id)}`, change);
           } catch (problem) {
-            refused.set(id, problem instanceof Error ? problem.message : String(problem));
+            refused.set(id, failureWords(problem));
           }
         }
       };

@@ -1,4 +1,4 @@
-import { ApiProblem } from '../api/client';
+import { failureWords } from '../api/problem';
 
 export interface Toast {
   id: number;
@@ -18,9 +18,9 @@ class Toasts {
     setTimeout(() => this.close(id), forMs ?? (action ? 10_000 : 5_000));
   }
 
-  /** Tells that something failed, in the daemon's own words. */
+  /** Tells that something failed, and why. */
   failed(error: unknown): void {
-    this.say(error instanceof ApiProblem || error instanceof Error ? error.message : String(error), { tone: 'bad', forMs: 8_000 });
+    this.say(failureWords(error), { tone: 'bad', forMs: 8_000 });
   }
 
   close(id: number): void {

@@ -132,7 +132,7 @@ export function problemsOf(problem: ApiProblem | null, fields: readonly FormFiel
     else if (others.includes(pointer)) at.set(pointer, detail);
     else rest.push(`${pointer.replace(/^\//, '')} ${detail}`.trim());
   }
-  if (problem.fields.length === 0) rest.push(problem.message);
+  if (problem.fields.length === 0) rest.push(problem.words);
   return { at, rest };
 }
 

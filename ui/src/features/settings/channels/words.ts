@@ -1,5 +1,5 @@
 import { t, type Key } from '../../../lib/i18n/index.svelte';
-import { clock, short } from '../../../lib/time';
+import { clock, sentence, short } from '../../../lib/time';
 
 /** The daemon's names of what it looks at. */
 const FINDINGS = new Map<string, Key>([
@@ -18,15 +18,18 @@ const FINDINGS = new Map<string, Key>([
   ['fields', 'channel.finding.updates'],
 ]);
 
-/** The daemon's sentences with their times as people read them: it writes `2026-11-28T05:50:19.722Z`. */
+/**
+ * The daemon's sentences with their times as people read them: it writes `2026-11-28T05:50:19.722Z`. They are English, and
+ * so are the words that are put in them.
+ */
 export const readable = (text: string, now: Date, locale: string): string => {
   const told = text.replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, (time) => {
     const at = new Date(time);
     if (Number.isNaN(at.getTime())) return time;
     const clocked = clock(at, locale);
-    return at.toDateString() === now.toDateString() ? t('channel.at', { time: clocked }) : t('channel.on', { day: short(at, now, locale), time: clocked });
+    return at.toDateString() === now.toDateString() ? `at ${clocked}` : `on ${short(at, now, locale)} at ${clocked}`;
   });
-  return told.charAt(0).toLocaleUpperCase(locale) + told.slice(1);
+  return sentence(told, locale);
 };
 
 export function findingName(what: string): string | null {

@@ -1,10 +1,16 @@
 /** What the audit log tells, as a line that people read. */
 
+import { en } from '../../../lib/i18n/en';
+import { t, type Key } from '../../../lib/i18n/index.svelte';
+
 /** The kinds of actions, as a filter of the log takes them. */
 export const ACTIONS = ['session', 'user', 'team', 'token', 'channel', 'settings', 'contact', 'deletion', 'history', 'backup', 'quarantine'] as const;
 
-/** `token.created` is "token created"; the words are the daemon's. */
-export const actionWords = (action: string): string => action.replaceAll(/[._-]/g, ' ');
+/** `token.created` is "token created"; what the desk has no words for is said as the daemon names it. */
+export function actionWords(action: string): string {
+  const key = `audit.did.${action}`;
+  return Object.hasOwn(en, key) ? t(key as Key) : action.replaceAll(/[._-]/g, ' ');
+}
 
 /** What else is known, as `role: agent · channels: website`. At most 300 characters. */
 export function detailWords(detail: Record<string, unknown>): string {

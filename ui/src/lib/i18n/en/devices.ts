@@ -52,6 +52,8 @@ export const devices = {
   'devices.pairButton': 'Pair a computer',
   'devices.pairInstall': 'Get {program} from where this daemon came from, and put it on that computer.',
   'devices.pairRun': 'Run this there. It signs in as you, once:',
+  'devices.pairStart': 'Let it start with the computer:',
+  'devices.pairStartCommand': 'Command for starting',
   'devices.pairCommand': 'Command',
   'devices.pairCode': 'Code',
   'devices.pairLeft': 'Good for {time}, once.',

@@ -26,6 +26,10 @@ export const inbox = {
   'nav.compact': 'Compact',
   'nav.keys': 'Keyboard shortcuts',
   'nav.menu': 'Menu',
+  'nav.tab.unanswered': 'Unanswered',
+  'nav.tab.mine': 'Mine',
+  'nav.tab.open': 'All open',
+  'nav.tab.stream': 'Stream',
   'nav.health.token': 'token!',
   'nav.health.broken': 'broken',
 

@@ -1,0 +1,20 @@
+/** The words of the worker, which rings while the desk is closed. None of them has a place to fill in: it has no ICU. */
+export const push = {
+  'push.take': 'Převzít',
+  'push.answer': 'Odpovědět',
+  'push.open': 'Otevřít',
+  'push.untitled': 'Zákazník čeká',
+  'push.unread': 'Něco zvoní',
+  'push.unreadBody': 'Otevřete Deskbell a podívejte se, co.',
+  'push.test': 'Zvonek se k vám sem dostane',
+  'push.testBody': 'Tohle byla zkouška. Skutečná upozornění zůstanou, dokud je někdo nepřevezme.',
+  'push.checking': 'Zvonek ověřuje, zda se k vám dostane',
+  'push.taken': 'Převzato',
+  'push.late': 'Někdo byl rychlejší',
+  'push.lateBody': 'Už se tomu věnuje kolega, nebo tam nikdo nečeká.',
+  'push.notTaken': 'Nepřevzato',
+  'push.signedOut': 'Nejste přihlášeni. Přihlaste se a převezměte to v Deskbellu.',
+  'push.notAllowed': 'Tohle převzít nemůžete.',
+  'push.unreachable': 'Deskbell je nedostupný. Zkuste to znovu.',
+  'push.hidden': 'Prohlížeč to nezobrazil.',
+} as const;

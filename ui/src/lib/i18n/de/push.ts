@@ -1,0 +1,20 @@
+/** The words of the worker, which rings while the desk is closed. None of them has a place to fill in: it has no ICU. */
+export const push = {
+  'push.take': 'Übernehmen',
+  'push.answer': 'Antworten',
+  'push.open': 'Öffnen',
+  'push.untitled': 'Ein Kunde wartet',
+  'push.unread': 'Etwas klingelt',
+  'push.unreadBody': 'Öffnen Sie Deskbell, um zu sehen, was.',
+  'push.test': 'Die Klingel erreicht Sie hier',
+  'push.testBody': 'Das war ein Test. Echte bleiben, bis jemand übernimmt.',
+  'push.checking': 'Die Klingel prüft, ob sie Sie erreicht',
+  'push.taken': 'Übernommen',
+  'push.late': 'Jemand war schneller',
+  'push.lateBody': 'Schon übernommen, oder niemand wartet dort mehr.',
+  'push.notTaken': 'Nicht übernommen',
+  'push.signedOut': 'Sie sind abgemeldet. Melden Sie sich an und übernehmen Sie es in Deskbell.',
+  'push.notAllowed': 'Das dürfen Sie nicht übernehmen.',
+  'push.unreachable': 'Deskbell ist nicht erreichbar. Versuchen Sie es erneut.',
+  'push.hidden': 'Der Browser hat es nicht angezeigt.',
+} as const;

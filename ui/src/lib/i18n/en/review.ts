@@ -1,0 +1,7 @@
+/** What the people at Meta read who review the app: English, whatever language the desk speaks. No catalogue has it. */
+export const review = {
+  'guide.messenger.review.messaging': 'We answer the messages that people send to our own Facebook Page, {page}. Our staff read them in Deskbell, a customer service inbox that we run on our own server, and write the replies by hand there. We use pages_messaging to receive each message by webhook and to send these replies within the reply window. We send no advertising and no automatic messages by it.',
+  'guide.messenger.review.metadata': 'We use pages_manage_metadata to subscribe our own Page, {page}, to our app’s webhooks (POST /PAGE-ID/subscribed_apps) and to read this subscription back, so that our staff see when messages no longer arrive. We change nothing else of the Page.',
+  'guide.messenger.review.engagement': 'When our server was not reachable, we use pages_read_engagement together with pages_messaging to read the conversations of our own Page, {page}, and so find the customers’ messages that we missed. We read nothing else of the Page.',
+  'guide.messenger.review.howText': '1. Open https://m.me/ with the name of the Page {page} and send a message to it. 2. The message appears within seconds in the inbox of Deskbell (shown in the film; the inbox is for our staff only). 3. A member of our staff opens the conversation, writes a reply and presses Send. 4. The reply appears in Messenger.',
+} as const;

@@ -1,0 +1,20 @@
+/** The words of the worker, which rings while the desk is closed. None of them has a place to fill in: it has no ICU. */
+export const push = {
+  'push.take': 'Przejmij',
+  'push.answer': 'Odpowiedz',
+  'push.open': 'Otwórz',
+  'push.untitled': 'Klient czeka',
+  'push.unread': 'Coś dzwoni',
+  'push.unreadBody': 'Otwórz Deskbell i zobacz co.',
+  'push.test': 'Dzwonek tu do Ciebie dociera',
+  'push.testBody': 'To była próba. Prawdziwe powiadomienia zostają, dopóki ktoś ich nie przejmie.',
+  'push.checking': 'Dzwonek sprawdza, czy do Ciebie dociera',
+  'push.taken': 'Przejęto',
+  'push.late': 'Ktoś był szybszy',
+  'push.lateBody': 'Zajmuje się tym już ktoś inny albo nikt tam nie czeka.',
+  'push.notTaken': 'Nie przejęto',
+  'push.signedOut': 'Sesja wygasła. Zaloguj się i przejmij to w Deskbellu.',
+  'push.notAllowed': 'Nie możesz tego przejąć.',
+  'push.unreachable': 'Deskbell jest niedostępny. Spróbuj ponownie.',
+  'push.hidden': 'Przeglądarka tego nie pokazała.',
+} as const;

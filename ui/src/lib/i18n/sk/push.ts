@@ -1,0 +1,20 @@
+/** The words of the worker, which rings while the desk is closed. None of them has a place to fill in: it has no ICU. */
+export const push = {
+  'push.take': 'Prevziať',
+  'push.answer': 'Odpovedať',
+  'push.open': 'Otvoriť',
+  'push.untitled': 'Zákazník čaká',
+  'push.unread': 'Niečo zvoní',
+  'push.unreadBody': 'Otvorte Deskbell a pozrite sa, čo.',
+  'push.test': 'Zvonček sa k vám sem dostane',
+  'push.testBody': 'Toto bola skúška. Skutočné upozornenia zostanú, kým ich niekto neprevezme.',
+  'push.checking': 'Zvonček overuje, či sa k vám dostane',
+  'push.taken': 'Prevzaté',
+  'push.late': 'Niekto bol rýchlejší',
+  'push.lateBody': 'Už sa tomu venuje kolega alebo tam nikto nečaká.',
+  'push.notTaken': 'Neprevzaté',
+  'push.signedOut': 'Nie ste prihlásení. Prihláste sa a prevezmite to v Deskbelle.',
+  'push.notAllowed': 'Toto prevziať nemôžete.',
+  'push.unreachable': 'Deskbell je nedostupný. Skúste to znova.',
+  'push.hidden': 'Prehliadač to nezobrazil.',
+} as const;
