@@ -7,6 +7,8 @@ mod comparisons;
 mod dependencies;
 #[path = "tidy/doors.rs"]
 mod doors;
+#[path = "tidy/kept_out.rs"]
+mod kept_out;
 #[path = "tidy/rooms.rs"]
 mod rooms;
 #[path = "tidy/source.rs"]

@@ -10,9 +10,10 @@ mod hours;
 mod people;
 mod rhythm;
 mod teams;
+mod tokens;
 mod working;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use deskbell_sdk::{DeliveryState, Source, Time};
 use serde::de::DeserializeOwned;
@@ -45,6 +46,7 @@ pub use people::{
 };
 pub use rhythm::RhythmEntry;
 pub use teams::TeamEntry;
+pub use tokens::{Right, TokenEntry};
 pub use working::{
     CannedReplyEntry, DeskSettings, LabelEntry, ReadPosition, UnreadUntil, UnsentEntry, ViewEntry,
 };
@@ -52,10 +54,7 @@ pub use working::{
 use super::change::{Put, Table};
 use super::record::{ChannelNo, MessageChanges};
 use super::{Found, Read, StoreError};
-use crate::id::{
-    AttachmentId, ContactId, ConversationId, DeviceId, MessageId, QuarantineId, TokenId, UserId,
-    WorkId,
-};
+use crate::id::{AttachmentId, ContactId, ConversationId, MessageId, QuarantineId, WorkId};
 
 /// An entry of a side table. Written as a MessagePack array: fields are only appended, with a default.
 pub trait Entry: Serialize + DeserializeOwned {
@@ -281,47 +280,6 @@ pub struct Visit {
 
 impl Entry for Visit {
     const TABLE: Table = Table::Visits;
-}
-
-/// What a token may do.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Right {
-    /// Read the feed, conversations, contacts, channels, attachments and events.
-    Read,
-    /// Answer, assign, label, mark as read, upload.
-    Write,
-    /// Everything: tokens, channels, what could not be understood.
-    Admin,
-}
-
-/// An API token. Key: [`secret_hash`] of the token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenEntry {
-    /// Its id.
-    pub id: TokenId,
-    /// What it is for.
-    pub name: String,
-    /// What it may do.
-    pub scopes: BTreeSet<Right>,
-    /// The slugs of the channels it may see; `None`: all.
-    pub channels: Option<BTreeSet<String>>,
-    /// When it was made.
-    pub created_at: Time,
-    /// When it ends.
-    pub expires_at: Option<Time>,
-    /// When it was last used, as it is known: at most an hour too early.
-    #[serde(default)]
-    pub last_used_at: Option<Time>,
-    /// The device whose token it is, and whose device: it acts as that person, whatever the other fields say.
-    #[serde(default)]
-    pub device: Option<(UserId, DeviceId)>,
-}
-
-impl Entry for TokenEntry {
-    const TABLE: Table = Table::Tokens;
 }
 
 /// Where an attachment is, and what it is while it is in no message. Key: the attachment's id.
