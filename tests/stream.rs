@@ -98,6 +98,7 @@ async fn f32_a_reader_resumes_over_restarts_and_crashes_with_nothing_lost_and_no
 async fn f32_where_a_stream_begins() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
+    daemon.add_somebody().await;
     deliver(&daemon, "2001", "m_1").await;
     deliver(&daemon, "2001", "m_2").await;
     let head = daemon.head().await;
@@ -194,6 +195,7 @@ async fn f32_where_a_stream_begins() {
 async fn f32_a_quiet_stream_says_every_15_seconds_that_it_lives() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
+    daemon.add_somebody().await;
     let mut stream = Events::open(&daemon, ADMIN, None).await;
     assert!(
         matches!(stream.next(SOON).await, Heard::Comment),

@@ -361,7 +361,10 @@ async fn channels_events_and_escalation_choose_what_is_heard() {
     let steps: Vec<_> = rings
         .calls()
         .iter()
-        .map(|call| call.body["data"]["ring"]["step"].clone())
+        .map(|call| &call.body["data"]["ring"])
+        // That nobody is there is an alarm of this channel, too.
+        .filter(|ring| ring["conversation_id"].is_string())
+        .map(|ring| ring["step"].clone())
         .collect();
     assert_eq!(steps[..3], [json!(1), json!(2), json!(3)]);
     assert!(elsewhere.calls().is_empty());

@@ -80,6 +80,16 @@ impl Daemon {
         (text("id"), text("token"))
     }
 
+    /// Adds a person who may answer everywhere: without one the daemon rings an alarm, which is an event like others.
+    pub(crate) async fn add_somebody(&self) {
+        let body = serde_json::json!({
+            "email": "jana@shop.example", "name": "Jana", "password": "an invented password 2026",
+            "role": "agent", "channels": "all",
+        });
+        let (status, made) = self.post("users", &body).await;
+        assert_eq!(status, 201, "{made}");
+    }
+
     /// The figures as Prometheus reads them.
     pub(crate) async fn metrics(&self) -> String {
         let answer = client()

@@ -32,6 +32,7 @@ async fn created(daemon: &Daemon, mid: &str) -> usize {
 async fn w06_a_replayed_request_is_one_message_however_often_and_whenever_it_comes() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut daemon = Daemon::start(folder.path(), &config(""));
+    daemon.add_somebody().await;
     let fresh = envelope(PAGE, &[message("2001", "m_fresh", "once", now_ms())]);
     // Captured a year ago and sent now; what it tells apart is its id, not its age.
     let old = envelope(
