@@ -308,6 +308,7 @@ async fn the_history_goes_over_whole_and_once() {
 
     let elsewhere = tempfile::tempdir().expect("a folder");
     let into = Daemon::start(elsewhere.path(), &config(""));
+    into.add_somebody().await;
     let said = import(elsewhere.path(), &file);
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(
@@ -403,6 +404,7 @@ async fn kill_9_in_the_middle_and_again_is_the_same_as_once() {
     let lines: Vec<&str> = text.lines().collect();
     let elsewhere = tempfile::tempdir().expect("a folder");
     let mut into = Daemon::start(elsewhere.path(), &config(""));
+    into.add_somebody().await;
     for part in 1..4 {
         let some = lines[..lines.len() * part / 4].join("\n");
         let head = into.head().await;
@@ -434,6 +436,7 @@ async fn what_is_no_whole_export_is_refused_before_anything_is_taken_in() {
     let whole = std::fs::read_to_string(exported(folder.path())).expect("text");
     let elsewhere = tempfile::tempdir().expect("a folder");
     let into = Daemon::start(elsewhere.path(), &config(""));
+    into.add_somebody().await;
     let head = into.head().await;
     let lines: Vec<&str> = whole.lines().collect();
     let count = lines.len();

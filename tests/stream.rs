@@ -42,6 +42,7 @@ fn ids(events: &[Told]) -> Vec<u64> {
 async fn f32_a_reader_resumes_over_restarts_and_crashes_with_nothing_lost_and_nothing_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut daemon = Daemon::start(folder.path(), &config(""));
+    daemon.add_somebody().await;
     let mut seen: Vec<Told> = Vec::new();
     let mut stream = Events::open(&daemon, ADMIN, Some(0)).await;
     for round in 0..6 {
@@ -229,6 +230,7 @@ async fn d03_a_token_may_have_so_many_streams_and_no_more() {
         folder.path(),
         &config("\n[limits]\nstreams_per_token = 3\n"),
     );
+    daemon.add_somebody().await;
     let (_, token) = daemon
         .make_token(&json!({ "name": "three", "scopes": ["read"] }))
         .await;
@@ -266,6 +268,7 @@ async fn d03_a_token_may_have_so_many_streams_and_no_more() {
 async fn typing_is_told_live_and_is_no_event_of_the_log() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(&echo("echo")));
+    daemon.add_somebody().await;
     let chat = format!("{}/chat/site", daemon.url);
     let session: Value = client()
         .post(format!("{chat}/session"))
@@ -321,6 +324,7 @@ async fn typing_is_told_live_and_is_no_event_of_the_log() {
 async fn f33_a_slow_reader_is_dropped_and_resumes() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(&echo("echo")));
+    daemon.add_somebody().await;
     let mut slow = Events::open(&daemon, ADMIN, Some(0)).await;
     let mut fast = Events::open(&daemon, ADMIN, Some(0)).await;
     // Far more than the sockets of both sides hold: 3,000 messages of 4 kB.
@@ -437,6 +441,7 @@ fn outlive_the_log(folder: &std::path::Path) -> u64 {
 async fn f32_a_reader_that_was_away_for_longer_than_the_log_is_kept_hears_reset() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
+    daemon.add_somebody().await;
     for number in 0..5 {
         deliver(&daemon, "2001", &format!("m_old_{number}")).await;
     }

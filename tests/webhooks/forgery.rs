@@ -214,6 +214,7 @@ async fn assert_nothing_is_there(daemon: &Daemon, head_before: u64) {
 async fn w01_no_forged_delivery_gets_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(&echo("echo")));
+    daemon.add_somebody().await;
     let head = daemon.head().await;
     let body = envelope(PAGE, &[message("2001", "m_forged", "let me in", now_ms())]);
     let for_meta = forged_for_meta(&body);
@@ -262,6 +263,7 @@ async fn w01_no_forged_delivery_gets_in() {
 async fn w01_a_daemon_that_believes_everybody_is_caught() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
+    daemon.add_somebody().await;
     // A line that signs whatever comes makes of the daemon one whose check always says yes.
     let line = Line {
         to: daemon.url.clone(),
@@ -315,6 +317,7 @@ fn channel_of_each_kind() -> String {
 async fn w01_every_channel_with_a_webhook_refuses_what_is_not_signed() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(&channel_of_each_kind()));
+    daemon.add_somebody().await;
     let channels = daemon.all("channels", 200).await;
     for kind in KINDS {
         let id = format!("of-{}", kind.id);
@@ -380,6 +383,7 @@ fn mutated(right: &str, dice: &mut Dice) -> String {
 async fn w02_of_a_thousand_mutations_of_the_header_none_is_accepted() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
+    daemon.add_somebody().await;
     let head = daemon.head().await;
     let body = envelope(PAGE, &[message("2001", "m_mutated", "let me in", now_ms())]);
     let right = signature_of(APP_SECRET, body.as_bytes());
@@ -419,6 +423,7 @@ async fn w02_of_a_thousand_mutations_of_the_header_none_is_accepted() {
 async fn w05_tags_of_every_other_length_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(folder.path(), &config(""));
+    daemon.add_somebody().await;
     let body = envelope(PAGE, &[message("2001", "m_tag", "let me in", now_ms())]);
     let hex = signature_of(APP_SECRET, body.as_bytes());
     let hex = hex.strip_prefix("sha256=").expect("the prefix");
