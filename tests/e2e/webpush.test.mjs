@@ -11,7 +11,7 @@ import { WITHOUT_DAEMON, eventually, startDesk } from "./harness.mjs";
 import { startPushService } from "./pushservice.mjs";
 import { deliver, written } from "./seed.mjs";
 
-const FIREFOX = [process.env.FIREFOX, "/usr/bin/firefox-esr", "/usr/bin/firefox"].find((path) => path && existsSync(path));
+const FIREFOX = [process.env.FIREFOX, "/usr/bin/firefox-esr", "/usr/bin/firefox", "/snap/bin/firefox"].find((path) => path && existsSync(path));
 const SKIP = WITHOUT_DAEMON || (FIREFOX ? false : "there is no Firefox; FIREFOX=… names one");
 
 describe("web push", { skip: SKIP, timeout: 900_000 }, () => {
