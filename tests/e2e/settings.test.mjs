@@ -85,7 +85,7 @@ describe("signing in and the settings", { skip: WITHOUT_DAEMON, timeout: 900_000
     await ana.getByLabel("Name", { exact: true }).fill("Peter Tóth");
     await ana.getByLabel("E-mail").fill(ANA.email.toUpperCase());
     await ana.getByRole("button", { name: "Make the invitation" }).click();
-    await ana.getByText(/Another person has this e-mail address/).waitFor();
+    await ana.getByText(/Somebody here has this e-mail address already/).waitFor();
     await ana.getByLabel("E-mail").fill(PETER.email);
     await ana.getByText("Only these").click();
     await ana.getByLabel("Website chat").check();
@@ -102,7 +102,7 @@ describe("signing in and the settings", { skip: WITHOUT_DAEMON, timeout: 900_000
     assert.equal(new URL(peter.url()).hash, "", "the token does not stay in the address");
     await go(peter, "/desk/settings/people");
     await peter.getByText("Nothing here for you").waitFor();
-    assert.deepEqual(await peter.getByRole("navigation", { name: "Settings" }).getByRole("link").filter({ visible: true }).allInnerTexts(), ["You", "Saved views", "Canned replies"]);
+    assert.deepEqual(await peter.getByRole("navigation", { name: "Settings" }).getByRole("link").filter({ visible: true }).allInnerTexts(), ["You", "Your devices", "Saved views", "Canned replies"]);
 
     const thief = await open("/signin");
     await thief.goto(link);
