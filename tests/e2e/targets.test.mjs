@@ -35,19 +35,12 @@ describe("whom the bell reaches", { skip: WITHOUT_DAEMON, timeout: 900_000 }, ()
     receiver?.close();
   });
 
-  /** Where the daemon has no such route, there is nothing to test. */
-  const knows = async (t, path) => {
-    if ((await desk.ask("GET", path)).status !== 404) return true;
-    t.skip(`this daemon has no ${path}`);
-    return false;
-  };
   const clean = async (page) => {
     assert.deepEqual((await new AxeBuilder({ page }).analyze()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(" | ")}`), []);
     assert.deepEqual(page.wrong, []);
   };
 
-  test("a companion is paired by its code, stands in the list, and is removed", async (t) => {
-    if (!await knows(t, "devices")) return;
+  test("a companion is paired by its code, stands in the list, and is removed", async () => {
     const page = await deskPage(browser, desk, ana, { path: "/desk/settings/devices" });
     await page.getByRole("button", { name: "Pair a computer" }).click();
     const code = await page.getByText(/^[A-Z0-9]{4}-[A-Z0-9]{4}$/).first().innerText();
@@ -63,8 +56,7 @@ describe("whom the bell reaches", { skip: WITHOUT_DAEMON, timeout: 900_000 }, ()
     await page.context().close();
   });
 
-  test("a hook is made, shows its secret once, is tried, tells what happened, tells it again, and goes", async (t) => {
-    if (!await knows(t, "hooks")) return;
+  test("a hook is made, shows its secret once, is tried, tells what happened, tells it again, and goes", async () => {
     const page = await deskPage(browser, desk, ana, { path: "/desk/settings/hooks" });
     await page.getByRole("button", { name: "New hook" }).click();
     await page.getByLabel("Address").fill(`http://127.0.0.1:${receiver.address().port}/in`);
@@ -101,8 +93,7 @@ describe("whom the bell reaches", { skip: WITHOUT_DAEMON, timeout: 900_000 }, ()
     await page.context().close();
   });
 
-  test("who is on call, and the hours of a channel and of a person", async (t) => {
-    if (!await knows(t, "on-call")) return;
+  test("who is on call, and the hours of a channel and of a person", async () => {
     const page = await deskPage(browser, desk, ana, { path: "/desk/settings/hours" });
     await page.getByLabel("Who is on call").selectOption({ label: ana.name });
     await eventually(async () => (await desk.get("on-call")).user_id === ana.id, "Ana is on call");
