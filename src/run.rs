@@ -240,6 +240,9 @@ async fn serve_desk(
         ));
     }
     ask_duty(&app);
+    crate::hooks::set_commands(&app)
+        .await
+        .context("the commands of [[hooks.command]] cannot be written down")?;
     let unopened = crate::hooks::reseal_all(&app).await?;
     if unopened > 0 {
         notes.push(format!(

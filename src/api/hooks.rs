@@ -62,8 +62,10 @@ pub struct Hook {
     pub id: HookId,
     /// What speaks at the other end.
     pub kind: HookKind,
-    /// Where it is told.
+    /// Where it is told; of a command its program.
     pub url: String,
+    /// Of a command its `id` in the configuration file, where alone it can be changed.
+    pub command: Option<String>,
     /// The types of the events that it hears.
     pub events: BTreeSet<String>,
     /// The channels of which it hears.
@@ -95,6 +97,7 @@ impl From<HookEntry> for Hook {
             id: entry.id,
             kind: entry.kind,
             url: entry.url,
+            command: entry.command,
             events: entry.events,
             channels: entry
                 .channels
@@ -262,7 +265,7 @@ fn sealed(app: &Daemon, place: Place<'_>, secret: &Secret) -> Result<SealedValue
     sealed.map_err(|error| Problem::unavailable(format!("The secret {error}.")))
 }
 
-/// 404: a command of the configuration is none of the API's to change.
+/// 409: a command of the configuration is none of the API's to change.
 fn changeable(entry: Option<HookEntry>) -> Result<HookEntry, Problem> {
     let entry = entry.ok_or_else(|| Problem::not_found("hook"))?;
     if entry.kind == HookKind::Command {
@@ -337,6 +340,7 @@ async fn make(
         replay: None,
         failing_since: None,
         version: 0,
+        command: None,
     };
     let once = Once {
         decision: MakeHook {
@@ -536,7 +540,8 @@ async fn change(
 
 /// Delete a hook
 ///
-/// It is told nothing more, and what it was told goes with it. Administrators only.
+/// It is told nothing more, and what it was told goes with it. A command can be deleted once it no longer stands in the
+/// configuration file. Administrators only.
 #[utoipa::path(
     delete, path = "/api/v1/hooks/{id}", tag = "hooks", operation_id = "deleteHook",
     params(("id" = String, Path, description = "`hok_…`")),
@@ -551,7 +556,18 @@ async fn remove(
     Id(id): Id<HookId>,
 ) -> Result<StatusCode, Problem> {
     of_all_channels(&caller)?;
-    changeable(known(&app, id).await?)?;
+    let entry = known(&app, id).await?;
+    // What the file no longer has would be there for ever.
+    let in_file = |entry: &HookEntry| {
+        let mut commands = app.config.hooks.commands.iter();
+        commands.any(|command| Some(&command.id) == entry.command.as_ref())
+    };
+    if entry
+        .as_ref()
+        .is_none_or(|entry| entry.kind != HookKind::Command || in_file(entry))
+    {
+        changeable(entry)?;
+    }
     let remove = RemoveHook {
         hook: id,
         by: caller.actor(),

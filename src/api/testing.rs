@@ -335,6 +335,7 @@ pub(crate) fn config(folder: PathBuf) -> Config {
         hooks: Hooks {
             retry: Vec::new(),
             allow_private_addresses: false,
+            commands: Vec::new(),
         },
         channels: vec![
             configured("shop", CHAT, Settings::default()),

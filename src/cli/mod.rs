@@ -7,6 +7,7 @@ mod client;
 mod export;
 mod health;
 mod import;
+mod keep_command;
 mod progress;
 mod register;
 mod replay;
@@ -71,6 +72,9 @@ enum Command {
     Resume(Remote),
     /// Decodes a channel's deliveries once more as they are kept: what was not understood then and is now comes in
     Replay(replay::Replay),
+    /// Runs a command of `[[hooks.command]]` for the daemon
+    #[command(name = crate::hooks::KEEP, hide = true)]
+    KeepCommand,
     /// Prints the API's description (OpenAPI 3.1)
     Openapi,
     /// Prints the completions of a shell
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Restore(restore) => restore.run(),
         Command::Resume(remote) => backup::resume(&remote),
         Command::Replay(replay) => replay.run(),
+        Command::KeepCommand => keep_command::run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };

@@ -50,6 +50,19 @@ pub(super) const CHANNELS: &str = "channels";
 /// The keys of every channel.
 pub(super) const CHANNEL: &[&str] = &["id", "connector", "name", "api_base", "catch_up"];
 
+/// The keys of every `[[hooks.command]]`. The list is no key of `[hooks]` here, so that no variable sets it.
+pub(super) const COMMAND: &[&str] = &[
+    "id",
+    "program",
+    "args",
+    "events",
+    "channels",
+    "escalation",
+    "timeout_s",
+    "environment",
+    "enabled",
+];
+
 /// Everything that may stand at the top: keys, sections and the channels.
 pub(super) fn top_level() -> Vec<&'static str> {
     let sections = SECTIONS.iter().map(|(name, _)| *name);

@@ -10,6 +10,7 @@
 //!   the key `page_id` of the channel `shop-page`; variables change channels of the file and make none.
 
 mod channels;
+mod commands;
 mod environment;
 mod factors;
 mod formats;
@@ -36,6 +37,7 @@ use deskbell_sdk::{Kind, Secret, Settings};
 use ipnet::IpNet;
 use url::Url;
 
+pub use commands::{HOOK_EVENTS, HookCommand, check_program};
 pub use environment::process_environment;
 pub use formats::{checked_address, checked_name, is_slug};
 pub use origin::{ConfigError, Origin};
@@ -240,12 +242,14 @@ pub struct Bell {
 }
 
 /// `[hooks]`: how outgoing hooks are delivered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Hooks {
     /// The pauses between the attempts; none: one attempt only.
     pub retry: Vec<Duration>,
     /// Lifts the scheme, port and address checks.
     pub allow_private_addresses: bool,
+    /// `[[hooks.command]]`: programs of this machine that are told.
+    pub commands: Vec<HookCommand>,
 }
 
 /// `[attachments]`: what is done with files that come in.
@@ -315,12 +319,14 @@ impl Config {
             .channels
             .iter()
             .flat_map(|channel| channel.settings.secrets());
+        let commands = self.hooks.commands.iter();
+        let commands = commands.flat_map(|command| command.environment.values());
         let previous = &self.secrets.previous_keys;
         let oidc = self.auth.oidc.iter().map(|oidc| &oidc.client_secret);
         let mail = self.smtp.iter().filter_map(|smtp| smtp.login.as_ref());
         let mail = mail.map(|(_, password)| password);
         let own = own.into_iter().flatten().chain(oidc).chain(mail);
-        own.chain(previous).chain(channels)
+        own.chain(previous).chain(commands).chain(channels)
     }
 }
 

@@ -16,7 +16,7 @@ use super::origin::Origin;
 use super::reader::{Reader, Section};
 use super::{
     Attachments, Auth, Bell, Config, Engine, Hooks, Limits, Log, LogFormat, Overrides, Secrets,
-    Source, Store, Tls, channels, factors,
+    Source, Store, Tls, channels, commands, factors,
 };
 
 /// Fewest characters of the bootstrap token.
@@ -307,9 +307,11 @@ fn hooks(reader: &mut Reader<'_>, root: &mut Section) -> Hooks {
         }
     });
     let allow_private_addresses = reader.flag(&mut section, "allow_private_addresses");
+    let commands = commands::read(reader, &mut section);
     let hooks = Hooks {
         retry: retry.unwrap_or_else(|| RETRY.map(Duration::from_secs).to_vec()),
         allow_private_addresses: allow_private_addresses.unwrap_or(false),
+        commands,
     };
     reader.close(section);
     hooks

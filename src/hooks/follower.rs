@@ -13,20 +13,6 @@ use crate::store::{Found, Scope};
 
 use super::target::{self, Event};
 
-/// The types of the events that a hook can hear.
-pub const TYPES: [&str; 10] = [
-    "message.created",
-    "message.updated",
-    "conversation.created",
-    "conversation.updated",
-    "contact.created",
-    "contact.updated",
-    "contact.deleted",
-    "channel.health",
-    "bell.rung",
-    "bell.acknowledged",
-];
-
 /// How many events are looked at in one turn.
 const BATCH: usize = 100;
 /// How many bytes of bodies are written in one step.

@@ -5,6 +5,7 @@
 //! [`crate::desk::hooks`].
 
 mod body;
+mod command;
 mod follower;
 mod queue;
 mod send;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deskbell_sdk::Time;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::{Id, JoinSet};
 
 use crate::app::App;
@@ -28,12 +29,13 @@ use crate::http_client::Poster;
 use crate::id::{DeliveryId, HookId};
 use crate::store::Found;
 use crate::store::entry::{
-    Attempt, AttemptResult, Entry, HookDeliveryEntry, HookEntry, OpenHookDelivery,
+    Attempt, AttemptResult, Entry, HookDeliveryEntry, HookEntry, HookKind, OpenHookDelivery,
 };
 
 pub use body::{MAX_BODY_BYTES, of as body_of};
+pub use command::{KEEP, keep, set_commands};
 
-pub use follower::TYPES;
+pub use crate::config::HOOK_EVENTS as TYPES;
 pub use send::{MAX_ANSWER_BYTES, Tried, open_secrets, outcome, reseal_all, test_body, try_once};
 pub use sign::secret_of;
 pub use target::{Verdict, of as target_of};
@@ -61,6 +63,8 @@ pub struct Hooks {
     pub poster: Poster,
     pauses_ms: Arc<[i64]>,
     again: Mutex<Vec<(HookId, DeliveryId)>>,
+    /// Where commands may run: a place for each.
+    places: Semaphore,
 }
 
 impl Hooks {
@@ -76,6 +80,7 @@ impl Hooks {
             poster: Poster::new(config.allow_private_addresses)?,
             pauses_ms: config.retry.iter().map(in_ms).collect(),
             again: Mutex::default(),
+            places: Semaphore::new(command::AT_ONCE),
         })
     }
 
@@ -182,6 +187,9 @@ impl Work {
         };
         self.queue
             .set_hooks(&ids(&|hook| hook.enabled), &ids(&|_| true));
+        for hook in ids(&|hook| hook.kind == HookKind::Command) {
+            self.queue.set_at_once(hook, command::AT_ONCE_OF_ONE);
+        }
         Ok(hooks)
     }
 
@@ -275,7 +283,7 @@ impl Work {
             return;
         }
         let reason = format!(
-            "{MOST_WAITING} deliveries wait for it. Mend what is at its address and switch it on again; what happens meanwhile can be replayed."
+            "{MOST_WAITING} deliveries wait for it. Mend what is at its other end and switch it on again (a command of the configuration: restart the daemon); what happens meanwhile can be replayed."
         );
         tracing::error!(%hook, "a hook was switched off: too much waits for it");
         if let Err(error) = self.app.writer.write(SwitchOff { hook, reason }).await {
@@ -369,7 +377,7 @@ async fn carry_out(app: App, hook: HookId, lane: u64, delivery: DeliveryId) -> D
     let outcome = send::outcome(&tried.verdict);
     let switched_off = matches!(outcome, Outcome::Off(_));
     if switched_off {
-        tracing::error!(%hook, host = crate::desk::hooks::host_of(&entry.url), "a hook was switched off: the other end wants nothing any more");
+        tracing::error!(%hook, host = crate::desk::hooks::name_of(&entry), "a hook was switched off: the other end wants nothing any more");
     }
     let result = if outcome == Outcome::Taken {
         "taken"
@@ -417,7 +425,7 @@ async fn note_ring(
     if !is_taken && told.tries > 0 && !is_last {
         return;
     }
-    let host = crate::desk::hooks::host_of(&hook.url);
+    let host = crate::desk::hooks::name_of(hook);
     let detail = match (&tried.attempt.error, is_taken) {
         (Some(error), false) => format!("{host}: {error}"),
         _ => host,

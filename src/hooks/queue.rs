@@ -48,6 +48,8 @@ struct Line {
     running: HashMap<u64, DeliveryId>,
     waiting: usize,
     failures: u32,
+    /// How many attempts are made at once; `None`: [`AT_ONCE`].
+    at_once: Option<usize>,
     pause_until: Option<Time>,
     is_off: bool,
 }
@@ -92,7 +94,11 @@ impl Line {
     }
 
     fn places(&self) -> usize {
-        let most = if self.failures == 0 { AT_ONCE } else { 1 };
+        let most = if self.failures == 0 {
+            self.at_once.unwrap_or(AT_ONCE)
+        } else {
+            1
+        };
         most.saturating_sub(self.running.len())
     }
 
@@ -164,6 +170,11 @@ impl Queue {
         for hook in known {
             self.hooks.entry(*hook).or_default().is_off = !on.contains(hook);
         }
+    }
+
+    /// Makes so many attempts at once for a hook, and not the usual number.
+    pub(super) fn set_at_once(&mut self, hook: HookId, most: usize) {
+        self.hooks.entry(hook).or_default().at_once = Some(most);
     }
 
     /// Takes out what is to be tried now.

@@ -2,11 +2,12 @@
 
 use deskbell_sdk::Secret;
 
+use super::command;
 use super::target::{self, Event, Post, Sending, Verdict};
 use crate::app::{App, Daemon};
 use crate::desk::hooks::{Outcome, ResealHook, TEST};
 use crate::seal::{Place, SealError};
-use crate::store::entry::{HookAttempt, HookDeliveryEntry, HookEntry, SealedValue};
+use crate::store::entry::{HookAttempt, HookDeliveryEntry, HookEntry, HookKind, SealedValue};
 
 /// How much of an answer is kept, in bytes (O04).
 pub const MAX_ANSWER_BYTES: usize = 1024;
@@ -22,6 +23,9 @@ pub struct Tried {
 
 /// Tells a hook something, once.
 pub async fn try_once(app: &App, hook: &HookEntry, told: &HookDeliveryEntry) -> Tried {
+    if hook.kind == HookKind::Command {
+        return command::try_once(app, hook, told).await;
+    }
     let (at, started) = (app.clock.now(), std::time::Instant::now());
     let target = target::of(hook.kind);
     let outcome = match request(app, hook, told) {
@@ -63,10 +67,13 @@ pub async fn try_once(app: &App, hook: &HookEntry, told: &HookDeliveryEntry) -> 
 /// What tries a hook says.
 #[must_use]
 pub fn test_body(app: &Daemon, hook: &HookEntry) -> String {
-    let data = serde_json::json!({
-        "hook_id": hook.id,
-        "text": "This is a test. The hook works where it answers with a status from 200 to 299.",
-    });
+    let text = match hook.kind {
+        HookKind::Command => {
+            "This is a test. The hook works where the program ends with exit code 0."
+        }
+        _ => "This is a test. The hook works where it answers with a status from 200 to 299.",
+    };
+    let data = serde_json::json!({ "hook_id": hook.id, "text": text });
     target::of(hook.kind).render(&Event {
         kind: TEST,
         at: app.clock.now(),
@@ -101,7 +108,7 @@ fn request(app: &App, hook: &HookEntry, told: &HookDeliveryEntry) -> Result<Post
 }
 
 /// The beginning of an answer as text: no letter is cut in two, and nothing that a terminal would obey.
-fn words(bytes: &[u8]) -> String {
+pub(super) fn words(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut kept: String = text
         .trim_end_matches('\u{fffd}')

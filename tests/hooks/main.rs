@@ -1,5 +1,7 @@
 //! Outgoing hooks of the real daemon, against a strict receiver.
 
+mod commands;
+mod contained;
 mod orders;
 mod receiver;
 #[path = "../support/mod.rs"]

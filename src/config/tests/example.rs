@@ -42,7 +42,8 @@ fn the_example_is_what_holds_without_it() {
 fn the_example_is_good_with_everything_in_it() {
     let everything = with_everything()
         .replace("/run/secrets/", "")
-        .replace("/etc/deskbell/", "");
+        .replace("/etc/deskbell/", "")
+        .replace("/usr/local/bin/lamp", "/bin/sh");
     let mut shop = Shop::new(&everything);
     for variable in [
         "DESKBELL_STORE_URL",
@@ -61,7 +62,7 @@ fn the_example_is_good_with_everything_in_it() {
         shop.write(file, b"0123456789abcdef0123456789abcdef");
     }
     let config = shop.config();
-    assert_eq!(config.channels.len(), 3);
+    assert_eq!((config.channels.len(), config.hooks.commands.len()), (3, 1));
     assert!(config.tls.is_some() && config.auth.oidc.is_some() && config.smtp.is_some());
 }
 
@@ -79,6 +80,12 @@ fn every_key_is_in_the_example() {
         for key in *section_keys {
             assert!(table.get(key).is_some(), "{section}.{key}");
         }
+    }
+    for key in keys::COMMAND {
+        assert!(
+            document["hooks"]["command"][0].get(key).is_some(),
+            "hooks.command.{key}"
+        );
     }
     let channels = document[keys::CHANNELS].as_array().expect("a list");
     for key in keys::CHANNEL {

@@ -31,7 +31,7 @@ pub struct HookEntry {
     pub id: HookId,
     /// What speaks at the other end.
     pub kind: HookKind,
-    /// Where it is told; of a command its first word.
+    /// Where it is told; of a command its program.
     pub url: String,
     /// The types of the events that it wants.
     pub events: BTreeSet<String>,
@@ -59,6 +59,9 @@ pub struct HookEntry {
     pub failing_since: Option<Time>,
     /// Counts changes by people, so that two at once do not undo one another unseen.
     pub version: u64,
+    /// Of a command its id in the configuration.
+    #[serde(default)]
+    pub command: Option<String>,
 }
 
 impl Entry for HookEntry {
