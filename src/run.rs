@@ -240,9 +240,12 @@ async fn serve_desk(
         ));
     }
     ask_duty(&app);
-    crate::hooks::set_commands(&app)
+    let commands = crate::hooks::commands_of(&app.config.hooks);
+    app.writer
+        .write(commands)
         .await
         .context("the commands of [[hooks.command]] cannot be written down")?;
+    notes.extend(crate::hooks::unknown_channels(&app));
     let unopened = crate::hooks::reseal_all(&app).await?;
     if unopened > 0 {
         notes.push(format!(

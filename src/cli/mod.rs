@@ -74,7 +74,7 @@ enum Command {
     Replay(replay::Replay),
     /// Runs a command of `[[hooks.command]]` for the daemon
     #[command(name = crate::hooks::KEEP, hide = true)]
-    KeepCommand,
+    Keep,
     /// Prints the API's description (OpenAPI 3.1)
     Openapi,
     /// Prints the completions of a shell
@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
         Command::Restore(restore) => restore.run(),
         Command::Resume(remote) => backup::resume(&remote),
         Command::Replay(replay) => replay.run(),
-        Command::KeepCommand => keep_command::run(),
+        Command::Keep => keep_command::run(),
         Command::Openapi => openapi(),
         Command::Completions { shell } => completions(shell),
     };

@@ -33,7 +33,7 @@ use crate::store::entry::{
 };
 
 pub use body::{MAX_BODY_BYTES, of as body_of};
-pub use command::{KEEP, keep, set_commands};
+pub use command::{KEEP, commands_of, keep, unknown_channels};
 
 pub use crate::config::HOOK_EVENTS as TYPES;
 pub use send::{MAX_ANSWER_BYTES, Tried, open_secrets, outcome, reseal_all, test_body, try_once};

@@ -59,7 +59,7 @@ impl Decision for SetCommands {
                 .find(|hook| hook.command.as_deref() == Some(&wanted.id));
             let after = match before {
                 Some(before) => wanted.over(before.clone(), draft.head()),
-                None => wanted.new(draft),
+                None => wanted.made(draft),
             };
             if before != Some(&after) {
                 let action = before.map_or("hook.created", |_| "hook.changed");
@@ -110,7 +110,7 @@ impl WantedCommand {
         }
     }
 
-    fn new(&self, draft: &mut Draft<'_>) -> HookEntry {
+    fn made(&self, draft: &mut Draft<'_>) -> HookEntry {
         let (now, head) = (draft.now(), draft.head());
         HookEntry {
             id: HookId(draft.new_id()),

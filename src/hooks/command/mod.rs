@@ -18,7 +18,7 @@ use keeper::{End, MOST_PROCESSES, Order, Report};
 use super::send::{Tried, words};
 use super::target::Verdict;
 use crate::app::{App, Daemon};
-use crate::config::{HookCommand, check_program};
+use crate::config::{self, HookCommand, check_program};
 use crate::desk::hooks::commands::{SetCommands, WantedCommand};
 use crate::store::entry::{Actor, HookAttempt, HookDeliveryEntry, HookEntry};
 
@@ -36,10 +36,8 @@ const KEEPER_LEAVE: Duration = Duration::from_secs(15);
 const LONGEST_REPORT: u64 = 64 * 1024;
 
 /// Brings the hooks of the kind `command` to what the configuration says.
-///
-/// # Errors
-/// Where that cannot be written.
-pub async fn set_commands(app: &App) -> Result<usize, crate::writer::WriteError> {
+#[must_use]
+pub fn commands_of(config: &config::Hooks) -> SetCommands {
     let wanted = |command: &HookCommand| WantedCommand {
         id: command.id.clone(),
         program: command.program.to_string_lossy().into_owned(),
@@ -48,11 +46,25 @@ pub async fn set_commands(app: &App) -> Result<usize, crate::writer::WriteError>
         escalation: command.escalation,
         enabled: command.enabled,
     };
-    let set = SetCommands {
-        wanted: app.config.hooks.commands.iter().map(wanted).collect(),
+    SetCommands {
+        wanted: config.commands.iter().map(wanted).collect(),
         by: Actor::system(),
-    };
-    app.writer.write(set).await
+    }
+}
+
+/// What the operator should know: commands that are to hear of channels that are not there. They may be made later.
+#[must_use]
+pub fn unknown_channels(app: &Daemon) -> Vec<String> {
+    let commands = app.config.hooks.commands.iter();
+    let all = commands.flat_map(|command| {
+        let slugs = command.channels.iter().flatten();
+        slugs.map(|slug| (&command.id, slug))
+    });
+    all.filter(|(_, slug)| app.channels.number_of(slug).is_none())
+        .map(|(id, slug)| {
+            format!("The command `{id}` of [[hooks.command]] is to hear of the channel `{slug}`, which is not there.")
+        })
+        .collect()
 }
 
 /// Runs the command of a hook, once.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait, waitpid};
 
 /// How long it is tried to end what is left. What sleeps in the kernel may take longer; it ends when it wakes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -89,7 +89,8 @@ pub(super) fn count(leader: Option<Pid>) -> usize {
 pub(super) fn end_all() {
     let begun = Instant::now();
     loop {
-        match waitpid(None, WaitOptions::NOHANG) {
+        // Of any group: `waitpid` without an id would ask for our own alone.
+        match wait(WaitOptions::NOHANG) {
             // One has ended; there may be more.
             Ok(Some(_)) | Err(Errno::INTR) => continue,
             Ok(None) => {}

@@ -996,7 +996,8 @@ export interface paths {
         post?: never;
         /**
          * Delete a hook
-         * @description It is told nothing more, and what it was told goes with it. Administrators only.
+         * @description It is told nothing more, and what it was told goes with it. A command can be deleted once it no longer stands in the
+         *     configuration file. Administrators only.
          */
         delete: operations["deleteHook"];
         options?: never;
@@ -2830,8 +2831,10 @@ export interface components {
             id: string;
             /** @description What speaks at the other end. */
             kind: components["schemas"]["HookKind"];
-            /** @description Where it is told. */
+            /** @description Where it is told; of a command its program. */
             url: string;
+            /** @description Of a command its `id` in the configuration file, where alone it can be changed. */
+            command?: string | null;
             /** @description The types of the events that it hears. */
             events: string[];
             /** @description The channels of which it hears. */
@@ -3406,8 +3409,10 @@ export interface components {
                 id: string;
                 /** @description What speaks at the other end. */
                 kind: components["schemas"]["HookKind"];
-                /** @description Where it is told. */
+                /** @description Where it is told; of a command its program. */
                 url: string;
+                /** @description Of a command its `id` in the configuration file, where alone it can be changed. */
+                command?: string | null;
                 /** @description The types of the events that it hears. */
                 events: string[];
                 /** @description The channels of which it hears. */

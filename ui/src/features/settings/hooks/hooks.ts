@@ -5,6 +5,8 @@ export interface Hook {
   id: string;
   kind: HookKind;
   url: string;
+  /** Of a command its id in the operator's file. */
+  command?: string | null;
   events: string[];
   channels: VisibleChannels;
   escalation: boolean;
@@ -64,6 +66,9 @@ export function nameOf(url: string): string {
     return url;
   }
 }
+
+/** What a hook is called: a command has a name of its own. */
+export const titleOf = (hook: Pick<Hook, 'command' | 'url'>): string => hook.command ?? nameOf(hook.url);
 
 /** A body as people read it: JSON with its lines, everything else as it is. */
 export function readable(body: string): string {

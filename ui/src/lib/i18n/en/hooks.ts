@@ -13,6 +13,7 @@ export const hooks = {
   'hooks.kind.slack': 'Slack',
   'hooks.kind.slackHelp': 'An incoming webhook of your workspace.',
   'hooks.kind.command': 'A command',
+  'hooks.commandHelp': 'The daemon runs {program}. What it hears of stands in the operator’s file, and is changed there.',
   'hooks.url': 'Address',
   'hooks.urlHelp': 'https and public, unless your operator allows more.',
   'hooks.accessToken': 'Access token',
