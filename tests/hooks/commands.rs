@@ -408,6 +408,8 @@ async fn o05_strace_shows_the_arguments_of_the_configuration_and_nothing_else() 
             "--seccomp-bpf",
             "-o",
             "/dev/null",
+            "-e",
+            "trace=execve",
             "true",
         ])
         .status();

@@ -101,6 +101,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "export",
+            "hooks",
             "http_client",
             "registration",
             "registry",

@@ -164,7 +164,7 @@ fn f44_broken_commands_are_told() {
     let many = "[[hooks.command]]\n".repeat(21);
     assert_eq!(
         Shop::new(&many).errors(),
-        ["deskbell.toml:1:3: hooks.command: has more than 20 commands"]
+        ["deskbell.toml:1:1: hooks.command: has more than 20 commands"]
     );
 }
 
