@@ -4,6 +4,7 @@ import { conversations } from '../../lib/state/conversations.svelte';
 import { people } from '../../lib/state/people.svelte';
 import { session } from '../../lib/state/session.svelte';
 import { until, waiting } from '../../lib/time';
+import { alarmTitle } from '../hearing/alarms';
 import { nameOf } from '../inbox/words';
 import { took } from './figures';
 import { names } from './ledger.svelte';
@@ -11,7 +12,7 @@ import { isAlarm, isHeld, soundsFrom, takenAfter, unheard, type Ring } from './r
 
 /** What a ring is about: the customer's name, or what an alarm says. */
 export function titleOf(ring: Ring): string {
-  if (isAlarm(ring)) return ring.title?.trim() || t('bell.alarmUntitled');
+  if (isAlarm(ring)) return alarmTitle(ring);
   const conversation = conversations.get(ring.conversation_id ?? '');
   if (conversation) return nameOf(conversation);
   return names.gone(ring.conversation_id ?? '') ? t('bell.erased') : t('bell.aCustomer');

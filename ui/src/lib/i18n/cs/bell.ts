@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'Zvonek',
   'bell.title': 'Zvonek',
   'bell.lead': 'Všechno, co zazvonilo, nejnovější nahoře: komu, na čem, kdy se to zobrazilo a kdo to převzal.',
   'bell.list': 'Zvonění',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Zobrazit vše',
   'bell.older': 'Zobrazit starší',
   'bell.alarm': 'Poplach',
-  'bell.alarmUntitled': 'Zvonek vás potřebuje',
   'bell.aCustomer': 'Zákazník',
   'bell.erased': 'Smazaný zákazník',
   'bell.now.ringing': 'Zvoní už {time}',

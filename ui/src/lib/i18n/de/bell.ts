@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'Die Klingel',
   'bell.title': 'Die Klingel',
   'bell.lead': 'Alles, was geklingelt hat, das Neueste zuerst: bei wem, worauf, wann es angezeigt wurde und wer übernahm.',
   'bell.list': 'Klingeln',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Alles anzeigen',
   'bell.older': 'Ältere anzeigen',
   'bell.alarm': 'Alarm',
-  'bell.alarmUntitled': 'Die Klingel braucht Sie',
   'bell.aCustomer': 'Ein Kunde',
   'bell.erased': 'Ein gelöschter Kunde',
   'bell.now.ringing': 'Klingelt seit {time}',

@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'The bell',
   'bell.title': 'The bell',
   'bell.lead': 'Everything that rang, newest first: who was told, on what, when it was shown, and who took it.',
   'bell.list': 'Rings',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Show everything',
   'bell.older': 'Show older',
   'bell.alarm': 'Alarm',
-  'bell.alarmUntitled': 'The bell needs you',
   'bell.aCustomer': 'A customer',
   'bell.erased': 'An erased customer',
   'bell.now.ringing': 'Rings since {time}',

@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'Dzwonek',
   'bell.title': 'Dzwonek',
   'bell.lead': 'Wszystko, co zadzwoniło, od najnowszego: komu, na czym, kiedy się wyświetliło i kto to przejął.',
   'bell.list': 'Dzwonienia',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Pokaż wszystko',
   'bell.older': 'Pokaż starsze',
   'bell.alarm': 'Alarm',
-  'bell.alarmUntitled': 'Dzwonek Cię potrzebuje',
   'bell.aCustomer': 'Klient',
   'bell.erased': 'Usunięty klient',
   'bell.now.ringing': 'Dzwoni od {time}',

@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'Zvonček',
   'bell.title': 'Zvonček',
   'bell.lead': 'Všetko, čo zazvonilo, najnovšie navrchu: komu, na čom, kedy sa to zobrazilo a kto to prevzal.',
   'bell.list': 'Zvonenia',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Zobraziť všetko',
   'bell.older': 'Zobraziť staršie',
   'bell.alarm': 'Poplach',
-  'bell.alarmUntitled': 'Zvonček vás potrebuje',
   'bell.aCustomer': 'Zákazník',
   'bell.erased': 'Vymazaný zákazník',
   'bell.now.ringing': 'Zvoní už {time}',
