@@ -50,5 +50,5 @@ export default defineConfig({
   // `npm run dev` beside a running daemon, which DESKBELL_DEV names.
   server: { proxy: Object.fromEntries(['/api', '/chat', '/try', '/assets', '/setup', '/docs', '/openapi.json', '/auth'].map((path) => [path, daemon])) },
   resolve: process.env.VITEST ? { conditions: ['browser'] } : undefined,
-  test: { environment: 'jsdom', include: ['src/**/*.test.ts'] },
+  test: { environment: 'jsdom', include: ['src/**/*.test.ts'], setupFiles: ['src/lib/i18n/testing.ts'] },
 });

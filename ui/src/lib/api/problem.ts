@@ -1,10 +1,10 @@
-import { en } from '../i18n/en';
+import { problems } from '../i18n/en/problems';
 import { t, type Key } from '../i18n/index.svelte';
 
 /** A problem of this type in the reader's language, where the desk has words for it; else what the daemon said, which is English. */
 export function problemWords(code: string, detail: string): string {
   const key = `problem.${code}`;
-  return Object.hasOwn(en, key) ? t(key as Key, { detail }) : detail;
+  return Object.hasOwn(problems, key) ? t(key as Key, { detail }) : detail;
 }
 
 /** What to tell a person of anything that was thrown. */

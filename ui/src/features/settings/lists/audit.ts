@@ -1,6 +1,6 @@
 /** What the audit log tells, as a line that people read. */
 
-import { en } from '../../../lib/i18n/en';
+import { settings } from '../../../lib/i18n/en/settings';
 import { t, type Key } from '../../../lib/i18n/index.svelte';
 
 /** The kinds of actions, as a filter of the log takes them. */
@@ -9,7 +9,7 @@ export const ACTIONS = ['session', 'user', 'team', 'token', 'channel', 'settings
 /** `token.created` is "token created"; what the desk has no words for is said as the daemon names it. */
 export function actionWords(action: string): string {
   const key = `audit.did.${action}`;
-  return Object.hasOwn(en, key) ? t(key as Key) : action.replaceAll(/[._-]/g, ' ');
+  return Object.hasOwn(settings, key) ? t(key as Key) : action.replaceAll(/[._-]/g, ' ');
 }
 
 /** What else is known, as `role: agent · channels: website`. At most 300 characters. */

@@ -243,7 +243,6 @@ export const settings = {
   'you.sessions': 'Kde jste přihlášeni',
   'you.sessions.lead': 'Co nepoznáváte, odhlaste, a potom si změňte heslo.',
   'you.sessions.this': 'Tento prohlížeč',
-  'you.sessions.on': '{browser}, {system}',
   'you.sessions.unknown': 'Neznámý prohlížeč',
   'you.sessions.since': 'přihlášení: {when}',
   'you.sessions.seen': 'naposledy: {when}',

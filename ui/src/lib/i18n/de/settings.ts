@@ -243,7 +243,6 @@ export const settings = {
   'you.sessions': 'Wo Sie angemeldet sind',
   'you.sessions.lead': 'Beenden Sie, was Sie nicht erkennen, und ändern Sie dann Ihr Passwort.',
   'you.sessions.this': 'Dieser Browser',
-  'you.sessions.on': '{browser} auf {system}',
   'you.sessions.unknown': 'Unbekannter Browser',
   'you.sessions.since': 'Anmeldung: {when}',
   'you.sessions.seen': 'zuletzt: {when}',

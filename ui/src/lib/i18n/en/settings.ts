@@ -243,7 +243,6 @@ export const settings = {
   'you.sessions': 'Where you are signed in',
   'you.sessions.lead': 'End what you do not recognise, and then change your password.',
   'you.sessions.this': 'This browser',
-  'you.sessions.on': '{browser} on {system}',
   'you.sessions.unknown': 'Unknown browser',
   'you.sessions.since': 'since {when}',
   'you.sessions.seen': 'last seen {when}',

@@ -243,7 +243,6 @@ export const settings = {
   'you.sessions': 'Zalogowane urządzenia',
   'you.sessions.lead': 'Zakończ to, czego nie rozpoznajesz, a potem zmień hasło.',
   'you.sessions.this': 'Ta przeglądarka',
-  'you.sessions.on': '{browser}, {system}',
   'you.sessions.unknown': 'Nieznana przeglądarka',
   'you.sessions.since': 'zalogowano: {when}',
   'you.sessions.seen': 'ostatnio: {when}',

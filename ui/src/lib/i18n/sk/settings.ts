@@ -243,7 +243,6 @@ export const settings = {
   'you.sessions': 'Kde ste prihlásení',
   'you.sessions.lead': 'Čo nepoznáte, odhláste, a potom si zmeňte heslo.',
   'you.sessions.this': 'Tento prehliadač',
-  'you.sessions.on': '{browser}, {system}',
   'you.sessions.unknown': 'Neznámy prehliadač',
   'you.sessions.since': 'prihlásenie: {when}',
   'you.sessions.seen': 'naposledy: {when}',
