@@ -13,7 +13,10 @@ export function eavesdrop() {
     if (to instanceof AudioDestinationNode) {
       window.ear = this.context.createAnalyser();
       window.ear.fftSize = 8192;
-      connect.call(this, window.ear);
+      // What the last few milliseconds were, to tell when something begins.
+      window.near = this.context.createAnalyser();
+      window.near.fftSize = 256;
+      for (const one of [window.ear, window.near]) connect.call(this, one);
     }
     return connect.call(this, to, ...rest);
   };
@@ -35,9 +38,9 @@ export function eavesdrop() {
   };
   // When something can be heard next, by the clock: what goes to the loudspeaker is looked at every few milliseconds.
   window.audible = async () => {
-    const wave = new Float32Array(1024);
+    const wave = new Float32Array(256);
     for (;;) {
-      window.ear?.getFloatTimeDomainData(wave);
+      window.near?.getFloatTimeDomainData(wave);
       if (wave.some((value) => Math.abs(value) > 0.002)) return Date.now();
       await new Promise((done) => { setTimeout(done, 3); });
     }
