@@ -18,6 +18,18 @@ export function titleOf(ring: Ring): string {
   return names.gone(ring.conversation_id ?? '') ? t('bell.erased') : t('bell.aCustomer');
 }
 
+const ADVICE: Record<string, Key> = {
+  nobody: 'alarm.do.nobody', channel: 'alarm.do.channel', undelivered: 'alarm.do.undelivered', silence: 'alarm.do.silence', disk: 'alarm.do.disk',
+  lag: 'alarm.do.lag', certificate: 'alarm.do.certificate', device: 'alarm.do.device',
+};
+
+/** What to do about an alarm, in the reader's language; null where that is what the daemon says itself. */
+export function adviceOf({ kind }: Ring): string | null {
+  if (language.code === 'en' || !kind || !Object.hasOwn(ADVICE, kind)) return null;
+  const key = ADVICE[kind];
+  return key ? t(key) : null;
+}
+
 export const channelOf = (ring: Ring): string | null => (ring.channel_id ? (channels.get(ring.channel_id)?.name ?? ring.channel_id) : null);
 
 export const connectorOf = (ring: Ring): string => channels.get(ring.channel_id ?? '')?.connector ?? '';

@@ -109,4 +109,13 @@ export const bell = {
   'bell.now.held': 'Čeká do {when}, kdy se otevře jeho kanál',
   'bell.told': 'Zvoní pro',
   'bell.storyHeld': 'Zatím nikoho: začne zvonit, až se otevře jeho kanál.',
+  'alarm.do.nobody': 'Ať tento kanál někdo vidí a odpovídá v něm, má službu nebo pohotovost.',
+  'alarm.do.channel': 'Otevřete kanál v nastavení: uvidíte, co je špatně a co s tím.',
+  'alarm.do.undelivered': 'Zprávy se načetly a jsou tu. V nastavení kanálu ověřte, jak platforma doručuje.',
+  'alarm.do.silence': 'V tuto dobu obvykle něco přijde. Napište tam obchodu na zkoušku.',
+  'alarm.do.disk': 'Uvolněte místo tam, kde jsou data, nebo jim dejte větší disk. Pod 64 MiB se už nic nepřijme.',
+  'alarm.do.lag': 'Co přišlo nedávno, se nemusí najít. Důvod je v záznamu serveru.',
+  'alarm.do.certificate': 'Obnovte ho: potom se prohlížeče ani platformy už nepřipojí.',
+  'alarm.do.device': 'Podívejte se na něj a vyzkoušejte ho v nastavení.',
+  'bell.fromDaemon': 'Co říká server, anglicky',
 } as const;
