@@ -5,6 +5,8 @@
 
 mod causes;
 mod heartbeat;
+#[cfg(test)]
+mod proofs;
 mod reach;
 mod rhythm;
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub async fn tests(app: App) {
     }
 }
 
-async fn test_all(app: &App) -> anyhow::Result<()> {
+pub(crate) async fn test_all(app: &App) -> anyhow::Result<()> {
     let all = DevicesEntry::scan(&*app.store, &[], None, usize::MAX)?;
     let now = app.clock.now();
     let roster = duty::roster(app)?;
