@@ -60,6 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "http_client",
             "id",
             "intake",
+            "live",
             "server",
             "store",
         ],
@@ -122,7 +123,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "downloads",
         &["blobs", "channels", "http_client", "virus_check"],
     ),
-    ("duty", &["app", "desk", "id", "store"]),
+    ("duty", &["app", "desk", "id", "live", "store"]),
     ("export", &["blobs", "channels", "id", "store"]),
     ("figures", &[]),
     ("http_client", &[]),
@@ -328,8 +329,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "telling",
         &[
-            "access", "app", "desk", "id", "push", "seal", "secrets", "store", "view", "work",
-            "writer",
+            "access", "app", "desk", "duty", "id", "push", "seal", "secrets", "store", "view",
+            "work", "writer",
         ],
     ),
     ("totp", &["secrets"]),
