@@ -277,7 +277,7 @@ impl Poller {
             metrics::counter!("deskbell_poll_updates_total", "channel" => self.channel.id.clone())
                 .increment(number);
             let lines = polled.updates.join(&b"\n"[..]);
-            arrivals.raw = Some(RawDelivery::compress(self.channel.no, now, &lines));
+            arrivals.raw = Some(RawDelivery::new(self.channel.no, now, lines));
             for event in self.decode(polled.updates).await {
                 match event {
                     Event::Alert(alert) => self.hear(&alert, now).await?,

@@ -139,7 +139,7 @@ impl Replaying {
             return Ok(());
         };
         self.report.come_to = Some(raw.received_at);
-        let Some(body) = raw.decompress().map(Bytes::from) else {
+        let Some(body) = raw.body().map(|body| Bytes::from(body.into_owned())) else {
             self.report.not_understood += 1;
             return Ok(());
         };

@@ -73,7 +73,7 @@ pub async fn take(
     if events.is_empty() {
         return Ok(Outcome::default());
     }
-    let raw = RawDelivery::compress(channel.no, received_at, verified.body());
+    let raw = RawDelivery::new(channel.no, received_at, verified.body().to_vec());
     count(channel, &events);
     let arrivals = Arrivals {
         events,
@@ -263,7 +263,7 @@ async fn quarantine_whole(
             "The whole delivery is kept as it came, because {why}. This is a fault of Deskbell's: please report it."
         ),
         raw: mended(raw).into_owned(),
-        delivery: Some(RawDelivery::compress(channel.no, received_at, raw)),
+        delivery: Some(RawDelivery::new(channel.no, received_at, raw.to_vec())),
     };
     app.writer
         .write(quarantine)

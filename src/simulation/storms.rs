@@ -106,10 +106,8 @@ fn arrival(channel: ChannelNo, number: usize, raw_kib: usize) -> Arrivals {
     Arrivals {
         events: vec![(channel, Event::Message(Box::new(message(&post))))],
         received_at: Time::from_millis(1_790_000_000_000),
-        raw: (raw_kib > 0).then(|| crate::store::RawDelivery {
-            channel,
-            received_at: Time::default(),
-            body: vec![0; raw_kib * 1024],
+        raw: (raw_kib > 0).then(|| {
+            crate::store::RawDelivery::new(channel, Time::default(), vec![0; raw_kib * 1024])
         }),
         cursor: None,
     }

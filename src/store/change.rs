@@ -1,5 +1,6 @@
 //! What can be written, and the numbered log of what happened.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use deskbell_sdk::Time;
@@ -276,26 +277,40 @@ pub struct RawDelivery {
     pub channel: ChannelNo,
     /// When.
     pub received_at: Time,
-    /// The body, compressed by [`RawDelivery::compress`].
+    /// The body. The journal packs it together with the message that it became.
     #[serde(with = "serde_bytes")]
-    pub body: Vec<u8>,
+    body: Vec<u8>,
+    /// Whether the body is as it came. Stores of format 1 have it compressed (LZ4 with its length before it).
+    #[serde(default)]
+    as_it_came: bool,
 }
 
 impl RawDelivery {
-    /// Compresses a body (LZ4 with its length before it).
+    /// A delivery with its body as it came.
     #[must_use]
-    pub fn compress(channel: ChannelNo, received_at: Time, body: &[u8]) -> Self {
+    pub fn new(channel: ChannelNo, received_at: Time, body: impl Into<Vec<u8>>) -> Self {
         Self {
             channel,
             received_at,
-            body: lz4_flex::compress_prepend_size(body),
+            body: body.into(),
+            as_it_came: true,
         }
     }
 
     /// The body as it came; `None` where it is damaged.
     #[must_use]
-    pub fn decompress(&self) -> Option<Vec<u8>> {
-        lz4_flex::decompress_size_prepended(&self.body).ok()
+    pub fn body(&self) -> Option<Cow<'_, [u8]>> {
+        if self.as_it_came {
+            return Some(Cow::Borrowed(&self.body));
+        }
+        let body = lz4_flex::decompress_size_prepended(&self.body);
+        body.ok().map(Cow::Owned)
+    }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.body.len()
     }
 }
 

@@ -42,7 +42,7 @@ impl Gathering {
         for (place, raw) in (0..).zip(raws) {
             let place = RawPlace { group, place };
             if place > self.after && !self.is_full() {
-                self.bytes += raw.body.len();
+                self.bytes += raw.size();
                 self.taken.push((place, raw));
             }
         }

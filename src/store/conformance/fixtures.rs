@@ -194,7 +194,7 @@ pub(in crate::store) fn renamed(contact: &ContactRecord) -> EventBody {
 pub(in crate::store) fn group(head: u64, bodies: Vec<EventBody>, puts: Vec<Put>) -> Group {
     let seqs = head + 1..;
     let last_id = 1_000 + head + bodies.len() as u64;
-    let raws = vec![RawDelivery::compress(
+    let raws = vec![RawDelivery::new(
         ChannelNo(1),
         at(0),
         br#"{"object":"page"}"#,

@@ -90,17 +90,15 @@ impl DamageList {
         }
     }
 
-    /// Empties the copies that `finds` finds something in. A find stays in the list; a whole segment is removed.
-    pub(super) fn forget(&self, finds: impl Fn(&[u8]) -> bool) -> std::io::Result<()> {
+    /// Empties the copies: what is damaged and packed cannot be shown to be free of anybody. A find stays in the list; a
+    /// whole segment is removed.
+    pub(super) fn forget(&self) -> std::io::Result<()> {
         let entries = match std::fs::read_dir(&self.folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             entries => entries?,
         };
         for entry in entries {
             let path = entry?.path();
-            if !finds(&std::fs::read(&path)?) {
-                continue;
-            }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if Damage::from_file_name(&name).is_some() {
                 std::fs::write(&path, b"")?;

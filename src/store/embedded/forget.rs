@@ -11,7 +11,7 @@ use std::path::Path;
 use super::EmbeddedStore;
 use super::damage::DamageList;
 use super::frame::FrameBuffer;
-use super::log::{Segment, decode};
+use super::log::{Segment, decode, plain};
 use super::scan::FrameAt;
 use super::segment;
 use super::tables::encoded;
@@ -45,9 +45,7 @@ impl EmbeddedStore {
         }
         self.remove_unlisted_segments()?;
         let damage: &DamageList = &self.log.damage;
-        damage
-            .forget(|bytes| finder.is_in(bytes))
-            .map_err(|error| not_forgotten(&error))?;
+        damage.forget().map_err(|error| not_forgotten(&error))?;
         self.recent.clear();
         self.home.remove_asides();
         self.remake()?;
@@ -87,9 +85,10 @@ impl EmbeddedStore {
                 place.copy_from_slice(&patch);
             }
         }
+        // What is packed and damaged cannot be shown to be free of it.
         for place in damaged {
             if let Some(place) = bytes.get_mut(place)
-                && finder.is_in(place)
+                && place.iter().any(|byte| *byte != 0)
             {
                 place.fill(0);
                 changed = true;
@@ -151,7 +150,7 @@ fn without(
             true
         }
     };
-    if finder.is_in(frame.payload) {
+    if finder.is_in(&plain(segment, frame)?) {
         // That a contact went says nothing but its id here: who was away is to hear of it.
         group.events.retain(|event| {
             matches!(event.body, EventBody::ContactDeleted { .. }) || keeps(encoded(event))
@@ -162,7 +161,7 @@ fn without(
     // What cannot be unpacked cannot be shown to be free of it.
     group
         .raws
-        .retain(|raw| raw.decompress().is_some_and(|body| !finder.is_in(&body)));
+        .retain(|raw| raw.body().is_some_and(|body| !finder.is_in(&body)));
     if let Some(error) = failed {
         return Err(error);
     }

@@ -1,13 +1,14 @@
 //! A frame: one group as it stands in a segment. It is there whole or not at all.
 //!
 //! ```text
-//! run u64 | number u64 | first event u64 | events u32 | length u32 | CRC-32 u32 | payload: the Group as MessagePack
+//! run u64 | number u64 | first event u64 | events u32 | length u32 | CRC-32 u32 | payload: the Group as MessagePack, packed
 //! ```
 //! Numbers are big-endian; the CRC covers everything but itself. `run` is the segment's random number: it is what a
-//! search after damage looks for, and nobody who only writes messages can put it into one.
+//! search after damage looks for, and nobody who only writes messages can put it into one. [`super::packing`] says how it is packed.
 
 use std::ops::Range;
 
+use super::packing::pack;
 use crate::store::Group;
 
 /// Bytes before the payload.
@@ -70,10 +71,11 @@ impl FrameHeader {
     }
 }
 
-/// A frame in memory: room for the header, then the payload.
+/// A frame in memory: room for the header, then the payload; and the payload before it was packed.
 #[derive(Debug, Default)]
 pub(super) struct FrameBuffer {
     bytes: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 impl FrameBuffer {
@@ -82,20 +84,35 @@ impl FrameBuffer {
 
     /// Takes a group in; the error says in words why it does not fit.
     pub(super) fn fill(&mut self, group: &Group) -> Result<(), String> {
-        if self.bytes.capacity() > Self::KEPT_BYTES {
-            self.bytes = Vec::new();
+        for buffer in [&mut self.bytes, &mut self.plain] {
+            if buffer.capacity() > Self::KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+            buffer.clear();
         }
-        self.bytes.clear();
-        self.bytes.resize(HEADER_BYTES, 0);
-        rmp_serde::encode::write(&mut self.bytes, group)
+        rmp_serde::encode::write(&mut self.plain, group)
             .map_err(|error| format!("the group cannot be encoded: {error}"))?;
-        if self.bytes.len() - HEADER_BYTES > LONGEST_PAYLOAD_BYTES {
+        if self.plain.len() > LONGEST_PAYLOAD_BYTES {
             return Err(format!(
                 "the group has {} bytes, at most {LONGEST_PAYLOAD_BYTES} are taken: split it",
-                self.bytes.len()
+                self.plain.len()
             ));
         }
+        self.bytes.resize(HEADER_BYTES, 0);
+        pack(&self.plain, &mut self.bytes);
         Ok(())
+    }
+
+    /// Takes a group in as format 1 had it.
+    #[cfg(test)]
+    pub(super) fn fill_unpacked(&mut self, group: &Group) {
+        let plain = rmp_serde::to_vec(group).unwrap();
+        self.bytes = [vec![0; HEADER_BYTES], plain].concat();
+    }
+
+    /// Bytes of the group before it was packed: about what it takes in memory.
+    pub(super) const fn plain_len(&self) -> u64 {
+        self.plain.len() as u64
     }
 
     /// Bytes of the whole frame.

@@ -3,6 +3,7 @@
 //! A sparse index in memory leads from an event's number to a place at most one frame or 32 KiB before it. It is made
 //! while writing, and for older segments when they are first read.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,6 +14,7 @@ use deskbell_sdk::Time;
 
 use super::damage::DamageList;
 use super::frame::{FrameHeader, HEADER_BYTES, whole_frame};
+use super::packing::unpack;
 use super::scan::{Fence, FrameAt, Walk, walk};
 use super::segment::{self, DATA_START, SegmentHeader};
 use crate::store::{Found, Group, LogEvent, StoreError};
@@ -92,14 +94,22 @@ fn unreadable(error: &io::Error) -> StoreError {
     StoreError::Unreadable(format!("the journal: {error}"))
 }
 
+fn not_understood(segment: u64, frame: &FrameAt<'_>, why: &str) -> StoreError {
+    StoreError::Unreadable(format!(
+        "frame {} in segment {segment} of the journal is whole, but not understood ({why}): a newer Deskbell may have written it; run that one",
+        frame.header.number
+    ))
+}
+
+/// What a frame holds, unpacked.
+pub(super) fn plain<'a>(segment: u64, frame: &FrameAt<'a>) -> Found<Cow<'a, [u8]>> {
+    unpack(frame.payload).map_err(|why| not_understood(segment, frame, &why))
+}
+
 /// Decodes the group of a frame.
 pub(super) fn decode(segment: u64, frame: &FrameAt<'_>) -> Found<Group> {
-    rmp_serde::from_slice(frame.payload).map_err(|error| {
-        StoreError::Unreadable(format!(
-            "frame {} in segment {segment} of the journal is whole, but not understood ({error}): a newer Deskbell may have written it; run that one",
-            frame.header.number
-        ))
-    })
+    rmp_serde::from_slice(&plain(segment, frame)?)
+        .map_err(|error| not_understood(segment, frame, &error.to_string()))
 }
 
 impl Log {

@@ -21,6 +21,7 @@ mod marker;
 mod model;
 mod open;
 mod open_error;
+mod packing;
 mod raws;
 mod reads;
 mod recent;
@@ -277,7 +278,7 @@ impl Store for EmbeddedStore {
         let frame = appended.map_err(StoreError::NotWritten)?;
         // From here on it is durable.
         self.apply(writer, frame, &mut group)?;
-        self.recent.push(group.events, writer.buffer.len());
+        self.recent.push(group.events, writer.buffer.plain_len());
         self.publish(writer);
         Ok(())
     }

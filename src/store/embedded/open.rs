@@ -23,7 +23,9 @@ use crate::store::StoreError;
 const LOCK_FILE: &str = "lock";
 pub(super) const FORMAT_FILE: &str = "format";
 pub(super) const JOURNAL: &str = "journal";
-const FORMAT: u32 = 1;
+/// In 1 frames were not packed, but each delivery by itself.
+const FORMAT: u32 = 2;
+const OLDEST_FORMAT: u32 = 1;
 const FORMAT_WORDS: &str = "deskbell store, format ";
 
 /// Opens the store; see [`EmbeddedStore::open`].
@@ -293,6 +295,10 @@ fn check_format(directory: &Path) -> Result<(), OpenError> {
         .and_then(|number| number.parse::<u32>().ok());
     match found {
         Some(FORMAT) => Ok(()),
+        // What was written is read as ever; an older Deskbell would not understand what follows.
+        Some(OLDEST_FORMAT..FORMAT) => {
+            write_whole(&path, format_text().as_bytes()).trying("the format file cannot be written")
+        }
         Some(found) if found > FORMAT => Err(OpenError::Newer {
             found,
             known: FORMAT,

@@ -4,7 +4,7 @@ use super::log::{Log, Segment, decode};
 use crate::store::raws::Gathering;
 use crate::store::{Found, RawDelivery, RawPlace};
 
-/// About how many bytes of compressed deliveries are read at once.
+/// About how many bytes of deliveries are read at once.
 const AT_ONCE_BYTES: usize = 4 << 20;
 
 impl Log {

@@ -22,10 +22,10 @@ struct Inner {
 }
 
 impl RecentEvents {
-    /// Takes in the events of a group whose frame has `frame_bytes`.
-    pub(super) fn push(&self, events: Vec<LogEvent>, frame_bytes: u64) {
+    /// Takes in the events of a group that has `bytes`, before it is packed.
+    pub(super) fn push(&self, events: Vec<LogEvent>, bytes: u64) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let each = frame_bytes / (events.len() as u64).max(1);
+        let each = bytes / (events.len() as u64).max(1);
         for event in events {
             if inner
                 .events

@@ -13,7 +13,7 @@ pub(super) struct FrameAt<'a> {
     pub(super) header: FrameHeader,
     /// Where it begins in the segment.
     pub(super) offset: u64,
-    /// The group, encoded.
+    /// The group, encoded and packed.
     pub(super) payload: &'a [u8],
 }
 

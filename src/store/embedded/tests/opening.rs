@@ -5,10 +5,11 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::super::model::Home;
-use super::super::{EmbeddedStore, OpenError, Options, Progress};
+use super::super::{EmbeddedStore, OpenError, Options, Progress, Writer};
 use super::{after_a_power_cut, open, opened_saying, small, told};
 use crate::store::conformance::{Story, everything};
-use crate::store::{Group, Read, Store, StoreError};
+use crate::store::memory::MemoryStore;
+use crate::store::{ChannelNo, Group, RawDelivery, RawPlace, Read, Store, StoreError};
 
 fn rebuilt(said: &[Progress]) -> bool {
     said.iter()
@@ -204,6 +205,60 @@ fn f41_a_second_daemon_is_refused() {
 }
 
 #[test]
+fn a_store_of_format_1_is_read_and_goes_on_as_format_2() {
+    #[derive(serde::Serialize)]
+    struct Compressed(
+        ChannelNo,
+        deskbell_sdk::Time,
+        #[serde(with = "serde_bytes")] Vec<u8>,
+    );
+    let directory = TempDir::new().unwrap();
+    let memory = MemoryStore::new();
+    let body = b"{\"text\":\"so so so so so so\"}";
+    let old = Compressed(
+        ChannelNo(1),
+        deskbell_sdk::Time::default(),
+        lz4_flex::compress_prepend_size(body),
+    );
+    let old: RawDelivery = rmp_serde::from_slice(&rmp_serde::to_vec(&old).unwrap()).unwrap();
+    assert_eq!(&*old.body().unwrap(), body);
+    let mut story = Story::new(1);
+    {
+        let store = open(directory.path());
+        let mut writer = store.writer();
+        for _ in 0..20 {
+            let mut group = story.next_group();
+            group.raws = vec![old.clone()];
+            memory.commit(group.clone()).unwrap();
+            let Writer {
+                journal, buffer, ..
+            } = &mut *writer;
+            buffer.fill_unpacked(&group);
+            journal.append(buffer, group.events.len()).unwrap();
+        }
+    }
+    let format = directory.path().join("format");
+    fs::write(&format, "deskbell store, format 1\n").unwrap();
+    let store = open(directory.path());
+    assert_eq!(
+        fs::read_to_string(&format).unwrap(),
+        "deskbell store, format 2\n"
+    );
+    let group = story.next_group();
+    memory.commit(group.clone()).unwrap();
+    store.commit(group).unwrap();
+    store.close().unwrap();
+    drop(store);
+    for options in [small(), after_a_power_cut()] {
+        let store = EmbeddedStore::open(directory.path(), options, &|_| {}).unwrap();
+        assert_eq!(everything(&store), everything(&memory));
+        let raws = store.raws(RawPlace::default(), 100).unwrap();
+        assert_eq!(raws.len(), 21);
+        assert_eq!(&*raws[3].1.body().unwrap(), body);
+    }
+}
+
+#[test]
 fn a_newer_store_a_foreign_directory_and_a_lost_journal_are_refused() {
     let refused = |change: fn(&std::path::Path)| {
         let directory = TempDir::new().unwrap();
@@ -220,11 +275,11 @@ fn a_newer_store_a_foreign_directory_and_a_lost_journal_are_refused() {
         refused(|store| fs::write(store.join("format"), "deskbell store, format 3\n").unwrap());
     assert_eq!(
         newer,
-        "made by a newer Deskbell (format 3); this one knows 1: run the newer version"
+        "made by a newer Deskbell (format 3); this one knows 2: run the newer version"
     );
     let unreadable = refused(|store| fs::write(store.join("format"), [0xff, 0x00]).unwrap());
     assert!(
-        unreadable.contains("it says `deskbell store, format 1`"),
+        unreadable.contains("it says `deskbell store, format 2`"),
         "{unreadable}"
     );
     let no_format = refused(|store| fs::remove_file(store.join("format")).unwrap());
