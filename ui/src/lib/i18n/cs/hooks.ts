@@ -13,6 +13,7 @@ export const hooks = {
   'hooks.kind.slack': 'Slack',
   'hooks.kind.slackHelp': 'Příchozí webhook vašeho pracovního prostoru.',
   'hooks.kind.command': 'Příkaz',
+  'hooks.commandHelp': 'Server spouští {program}. O čem se příkaz dozví, stojí v souboru provozovatele a mění se tam.',
   'hooks.url': 'Adresa',
   'hooks.urlHelp': 'https a veřejná, pokud provozovatel nepovolí víc.',
   'hooks.accessToken': 'Přístupový token',

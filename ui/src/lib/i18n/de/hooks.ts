@@ -13,6 +13,7 @@ export const hooks = {
   'hooks.kind.slack': 'Slack',
   'hooks.kind.slackHelp': 'Ein eingehender Webhook Ihres Arbeitsbereichs.',
   'hooks.kind.command': 'Ein Befehl',
+  'hooks.commandHelp': 'Der Server führt {program} aus. Wovon der Befehl hört, steht in der Datei des Betreibers und wird dort geändert.',
   'hooks.url': 'Adresse',
   'hooks.urlHelp': 'https und öffentlich, sofern der Betreiber nicht mehr erlaubt.',
   'hooks.accessToken': 'Zugangstoken',

@@ -13,6 +13,7 @@ export const hooks = {
   'hooks.kind.slack': 'Slack',
   'hooks.kind.slackHelp': 'Przychodzący webhook Twojego obszaru roboczego.',
   'hooks.kind.command': 'Polecenie',
+  'hooks.commandHelp': 'Serwer uruchamia {program}. To, o czym polecenie się dowiaduje, jest zapisane w pliku operatora i tam się to zmienia.',
   'hooks.url': 'Adres',
   'hooks.urlHelp': 'https i publiczny, chyba że operator pozwoli na więcej.',
   'hooks.accessToken': 'Token dostępu',

@@ -13,6 +13,7 @@ export const hooks = {
   'hooks.kind.slack': 'Slack',
   'hooks.kind.slackHelp': 'Prichádzajúci webhook vášho pracovného priestoru.',
   'hooks.kind.command': 'Príkaz',
+  'hooks.commandHelp': 'Server spúšťa {program}. O čom sa príkaz dozvie, stojí v súbore prevádzkovateľa a mení sa tam.',
   'hooks.url': 'Adresa',
   'hooks.urlHelp': 'https a verejná, ak prevádzkovateľ nepovolí viac.',
   'hooks.accessToken': 'Prístupový token',
