@@ -11,6 +11,8 @@ mod queue;
 mod send;
 mod sign;
 mod target;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::collections::{BTreeSet, HashMap};

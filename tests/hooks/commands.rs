@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::support::command::run;
 use crate::support::{APP_SECRET, Daemon, PAGE, config, envelope, message, now_ms, say, switch};
 use crate::{arrives, call, until_deliveries};
 
@@ -252,6 +253,38 @@ async fn what_a_command_is_told_of_a_ring_is_in_the_ledger() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{bell}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test]
+async fn a_restored_desk_runs_nothing_until_somebody_says_so() {
+    let place = Place::new();
+    let program = place.program("note", "echo \"$DESKBELL_EVENT\" >> \"$OUT/ran\"");
+    let daemon = place.start("\"1s\"", &[place.entry("note", &program, "")]);
+    arrives(&daemon, "p1", "one").await;
+    place.until("ran", |text| text.lines().count() == 1).await;
+    let said = run(place.path(), &["backup", "desk.tar"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    daemon.stop();
+    std::fs::rename(place.file("data"), place.file("data-before")).expect("moved");
+    std::fs::create_dir(place.file("data")).expect("made");
+    let key = "deskbell.key";
+    std::fs::copy(
+        place.file("data-before").join(key),
+        place.file("data").join(key),
+    )
+    .expect("copied");
+    let said = run(place.path(), &["restore", "desk.tar"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let daemon = Daemon::start_as_it_is(place.path());
+    let id = id_of(&daemon, "note").await;
+    arrives(&daemon, "p1", "two").await;
+    let (status, problem) = call(&daemon, "POST", &format!("hooks/{id}/test"), None).await;
+    assert_eq!(status, 409, "{problem}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(place.read("ran").lines().count(), 1, "it is held");
+    let said = run(place.path(), &["resume"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    place.until("ran", |text| text.lines().count() >= 2).await;
 }
 
 /// Texts that would do something if anything read them as more than text; the number makes each another one.

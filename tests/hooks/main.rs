@@ -3,6 +3,7 @@
 mod commands;
 mod contained;
 mod orders;
+mod people;
 mod receiver;
 #[path = "../support/mod.rs"]
 mod support;
