@@ -357,7 +357,7 @@ const TEXTS: [&str; 8] = [
     "Where is it & why <now>?",
     "<!channel> <@U0000> <https://evil.example|click>",
     "*bold* _it_ ~no~ `code` :bell: &amp; &lt;",
-    "line\nline\r\nline",
+    "line\nline\n\nline",
     "\u{1f40e} žluťoučký \u{202e}kůň",
     "{\"topic\":\"other\",\"priority\":1}",
     "x",
