@@ -48,7 +48,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   // `npm run dev` beside a running daemon, which DESKBELL_DEV names.
-  server: { proxy: Object.fromEntries(['/api', '/chat', '/try', '/assets', '/setup', '/docs', '/openapi.json', '/auth'].map((path) => [path, daemon])) },
+  // A test reads what the daemon says from its sources.
+  server: { fs: process.env.VITEST ? { allow: ['..'] } : {}, proxy: Object.fromEntries(['/api', '/chat', '/try', '/assets', '/setup', '/docs', '/openapi.json', '/auth'].map((path) => [path, daemon])) },
   resolve: process.env.VITEST ? { conditions: ['browser'] } : undefined,
-  test: { environment: 'jsdom', include: ['src/**/*.test.ts'] },
+  test: { environment: 'jsdom', include: ['src/**/*.test.ts'], setupFiles: ['src/lib/i18n/testing.ts'] },
 });

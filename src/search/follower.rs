@@ -25,6 +25,7 @@ use super::place::Place;
 use super::{ForgetError, Readable, Search, Wake, hits, lock};
 use crate::app::App;
 use crate::id::{ContactId, MessageId};
+use crate::priority;
 use crate::store::change::{EventBody, LogEvent};
 use crate::store::record::{ContactRecord, MessageRecord};
 use crate::store::{Scope, StoreError};
@@ -59,8 +60,6 @@ const HANDFUL: usize = 8;
 const REST: Duration = Duration::from_micros(100);
 /// How much the thread may be told before it looks.
 const WAKES: usize = 16;
-/// How much the thread gives way: as much as can be. Under a full load the search lags, and nobody waits for it.
-const NICENESS: i32 = 19;
 
 /// Why the index is closed.
 #[derive(Debug)]
@@ -148,12 +147,8 @@ async fn send(tell: &SyncSender<Wake>, wake: Wake) -> bool {
 }
 
 fn run(app: &App, wakes: &Receiver<Wake>) {
-    // Threads that the index starts from here give way as this one does.
-    if let Err(error) =
-        rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS)
-    {
-        tracing::debug!(%error, "the search runs with the priority of the rest");
-    }
+    // As threads do that the index starts from here. Under a full load the search lags, and nobody waits for it.
+    priority::give_way(priority::LEAST);
     let mut wait = AGAIN;
     let mut asked = Vec::new();
     loop {

@@ -31,27 +31,30 @@ describe("figures of the page", { skip: WITHOUT_DAEMON, timeout: 3_600_000 }, ()
     await desk.run("import", file, "--token", desk.token, "--server", desk.origin);
   };
 
-  test("the first load is under 200 kB as it travels", async (t) => {
-    const page = await openPage(await browser.newContext({ storageState: ana.state }));
-    const devtools = await page.context().newCDPSession(page);
-    await devtools.send("Network.enable");
-    const paths = new Map();
-    let bytes = 0;
-    devtools.on("Network.responseReceived", ({ requestId, response }) => paths.set(requestId, new URL(response.url).pathname));
-    devtools.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
-      const path = paths.get(requestId) ?? "";
-      if (path.startsWith("/api/")) return;
-      bytes += encodedDataLength;
-      paths.set(requestId, `${path} ${encodedDataLength}`);
+  for (const [locale, lang] of [["en-GB", "en"], ["sk-SK", "sk"], ["cs-CZ", "cs"], ["pl-PL", "pl"], ["de-DE", "de"]]) {
+    test(`the first load in ${lang} is under 200 kB as it travels`, async (t) => {
+      const page = await openPage(await browser.newContext({ storageState: ana.state, locale }));
+      const devtools = await page.context().newCDPSession(page);
+      await devtools.send("Network.enable");
+      const paths = new Map();
+      let bytes = 0;
+      devtools.on("Network.responseReceived", ({ requestId, response }) => paths.set(requestId, new URL(response.url).pathname));
+      devtools.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {
+        const path = paths.get(requestId) ?? "";
+        if (path.startsWith("/api/")) return;
+        bytes += encodedDataLength;
+        paths.set(requestId, `${path} ${encodedDataLength}`);
+      });
+      await page.goto(`${desk.origin}/`);
+      await page.locator("html[data-hearing]").waitFor();
+      await page.waitForTimeout(1_000);
+      assert.equal(await page.evaluate(() => document.documentElement.lang), lang);
+      t.diagnostic(`first load in ${lang}: ${(bytes / 1000).toFixed(1)} kB compressed, in ${[...paths.values()].filter((path) => / \d/.test(path)).length} files`);
+      assert.ok(bytes > 20_000, "it was counted");
+      assert.ok(bytes < 200_000, [...paths.values()].join("\n"));
+      await page.context().close();
     });
-    await page.goto(`${desk.origin}/`);
-    await page.locator("html[data-hearing]").waitFor();
-    await page.waitForTimeout(1_000);
-    t.diagnostic(`first load: ${(bytes / 1000).toFixed(1)} kB compressed, in ${[...paths.values()].filter((path) => / \d/.test(path)).length} files`);
-    assert.ok(bytes > 20_000, "it was counted");
-    assert.ok(bytes < 200_000, [...paths.values()].join("\n"));
-    await page.context().close();
-  });
+  }
 
   test("a conversation of 5,000 messages opens at once", async (t) => {
     const texts = Array.from({ length: 5_000 }, (_, n) => `Message ${n} of a long acquaintance, about plants, tea and parcels.`);

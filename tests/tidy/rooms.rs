@@ -7,7 +7,10 @@ use super::{Complaints, PROJECT, complaint, has_words, hold, lines};
 
 /// The rooms of `src`, and which other rooms each may use. ARCHITECTURE.md says why.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("access", &["channels", "id", "secrets", "store"]),
+    (
+        "access",
+        &["channels", "id", "priority", "secrets", "store"],
+    ),
     (
         "api",
         &[
@@ -279,8 +282,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "oidc",
         ],
     ),
+    ("priority", &[]),
     ("seal", &["secrets", "store"]),
-    ("search", &["app", "id", "store"]),
+    ("search", &["app", "id", "priority", "store"]),
     ("secrets", &[]),
     (
         "erasure",

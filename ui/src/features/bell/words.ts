@@ -4,6 +4,7 @@ import { conversations } from '../../lib/state/conversations.svelte';
 import { people } from '../../lib/state/people.svelte';
 import { session } from '../../lib/state/session.svelte';
 import { until, waiting } from '../../lib/time';
+import { alarmTitle } from '../hearing/alarms';
 import { nameOf } from '../inbox/words';
 import { took } from './figures';
 import { names } from './ledger.svelte';
@@ -11,10 +12,22 @@ import { isAlarm, isHeld, soundsFrom, takenAfter, unheard, type Ring } from './r
 
 /** What a ring is about: the customer's name, or what an alarm says. */
 export function titleOf(ring: Ring): string {
-  if (isAlarm(ring)) return ring.title?.trim() || t('bell.alarmUntitled');
+  if (isAlarm(ring)) return alarmTitle(ring);
   const conversation = conversations.get(ring.conversation_id ?? '');
   if (conversation) return nameOf(conversation);
   return names.gone(ring.conversation_id ?? '') ? t('bell.erased') : t('bell.aCustomer');
+}
+
+const ADVICE: Record<string, Key> = {
+  nobody: 'alarm.do.nobody', channel: 'alarm.do.channel', undelivered: 'alarm.do.undelivered', silence: 'alarm.do.silence', disk: 'alarm.do.disk',
+  lag: 'alarm.do.lag', certificate: 'alarm.do.certificate', device: 'alarm.do.device',
+};
+
+/** What to do about an alarm, in the reader's language; null where that is what the daemon says itself. */
+export function adviceOf({ kind }: Ring): string | null {
+  if (language.code === 'en' || !kind || !Object.hasOwn(ADVICE, kind)) return null;
+  const key = ADVICE[kind];
+  return key ? t(key) : null;
 }
 
 export const channelOf = (ring: Ring): string | null => (ring.channel_id ? (channels.get(ring.channel_id)?.name ?? ring.channel_id) : null);

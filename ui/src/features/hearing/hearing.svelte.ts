@@ -1,11 +1,13 @@
-import { api } from '../../lib/api/client';
+import { api, ApiProblem, type Message } from '../../lib/api/client';
 import { t } from '../../lib/i18n/index.svelte';
 import { router } from '../../lib/router.svelte';
+import { channels } from '../../lib/state/channels.svelte';
 import { session } from '../../lib/state/session.svelte';
 import { stream } from '../../lib/stream/index.svelte';
+import { Book } from './book';
 import { Policy, preferencesOf, quietUntil, type Preferences, type Sound } from './policy';
 import { Sounds, type Readiness } from './sounds';
-import { ringingOf, type Waiting } from './things';
+import { placeOf, STILL, type Told, type Waiting } from './things';
 
 const PREFERENCES = 'deskbell.hearing';
 const LEDGER = 'deskbell.hearing.ledger';
@@ -13,6 +15,8 @@ const LEDGER = 'deskbell.hearing.ledger';
 const LOCK = 'deskbell.hearing';
 /** So many pages of what waits are read at the start: to know what rings, and no more than a badge can say. */
 const PAGES = 3;
+/** What could not be read is read again after this, in milliseconds. */
+const AGAIN_MS = 15_000;
 
 /** What tabs tell each other. */
 type Word = { hushed: string } | { leads: boolean };
@@ -20,11 +24,13 @@ type Word = { hushed: string } | { leads: boolean };
 /** `on` it sounds here or in another tab; `blocked` the browser wants a click first; `quiet` the quiet hours. */
 export type HearingStands = 'on' | 'off' | 'blocked' | 'quiet' | 'none';
 
-/** Makes audible who waits. One tab sounds; all tabs know what waits, so that another can take over at any time. */
+/** Makes audible what the bell tells this person. One tab sounds; all tabs know what waits, so that another can take over at any time. */
 class Hearing {
   preferences = $state<Preferences>(preferencesOf(kept(PREFERENCES)));
   /** How many wait that ring for this person. */
   waiting = $state(0);
+  /** The alarms that ring for this person, the newest first. */
+  alarms = $state.raw<readonly Told[]>([]);
   /** Until when it is quiet, in milliseconds. */
   quiet = $state<number | null>(null);
   #readiness = $state<Readiness>('blocked');
@@ -36,8 +42,9 @@ class Hearing {
   #policy = new Policy();
   #words: BroadcastChannel | null = null;
   #started = false;
+  #book = new Book();
   /** What the stream has told since who waits was asked for; null where nothing is being read. */
-  #meanwhile: Waiting[] | null = null;
+  #meanwhile: (() => void)[] | null = null;
   #readAgain = false;
   #playing = false;
   #badge = -1;
@@ -65,8 +72,9 @@ class Hearing {
     this.#policy = new Policy(ledger?.user === session.me?.id ? ledger?.known : null, Date.now());
     const offs = [
       ...['conversation.created', 'conversation.updated', 'message.created', 'message.updated'].map((type) =>
-        stream.on(type, ({ data }) => this.#take(data.conversation))),
-      stream.on('bell.rung', ({ data }) => void this.#told(data.ring)),
+        stream.on(type, ({ data }) => this.#changed(data.conversation, data.message))),
+      stream.on('bell.rung', ({ data }) => this.#rung(data.ring)),
+      stream.on('bell.acknowledged', ({ data }) => this.#rung(data.ring)),
       stream.on('reset', () => void this.#read()),
       stream.on('contact.deleted', () => void this.#read()),
       stream.onAlarm(() => void this.#ring()),
@@ -154,7 +162,7 @@ class Hearing {
   noticed(): void {
     if (document.hidden || performance.now() - this.#seenAt > 5_000) return;
     const [room, one, two] = router.parts;
-    const open = room === 'inbox' ? two : room === 'stream' ? one : undefined;
+    const open = room === 'inbox' ? two : room === 'stream' || room === 'bell' ? one : undefined;
     if (open) this.opened(open);
   }
 
@@ -165,18 +173,47 @@ class Hearing {
     } else void this.#look();
   }
 
+  #changed(conversation: unknown, message: unknown): void {
+    if (typeof conversation !== 'object' || conversation === null || !('id' in conversation)) return;
+    this.#hears(() => {
+      const now = Date.now();
+      this.#book.conversation(conversation as Waiting, now);
+      if (isAnswer(message)) this.#book.answering((conversation as Waiting).id);
+      this.#settle((conversation as Waiting).id, now);
+    });
+  }
+
+  #rung(value: unknown): void {
+    if (!isRing(value)) return;
+    this.#hears(() => {
+      const now = Date.now();
+      const place = this.#book.ring(value);
+      this.#settle(place, now);
+      // Somebody has it, and what was written until now is in good hands.
+      if (value.state !== 'ringing' && this.#policy.hush(place, now) && this.#leads) this.#keep();
+      // A step that comes while somebody writes the answer was noticed.
+      this.noticed();
+    });
+    void this.#shows(value);
+  }
+
+  /** Takes in what the stream tells, and once more behind what is being read: that may be older. */
+  #hears(what: () => void): void {
+    this.#meanwhile?.push(what);
+    what();
+    this.#count();
+    this.#schedule();
+  }
+
   /** What rings for this person stands on this desk, and the ledger hears so: to have been shown is not to have been taken. */
-  async #told(ring: unknown): Promise<void> {
-    if (typeof ring !== 'object' || ring === null) return;
-    const { id, conversation_id, state, silenced } = ring as Record<string, unknown>;
-    if (typeof id !== 'string' || typeof conversation_id !== 'string' || state !== 'ringing' || silenced) return;
-    if (!this.#policy.get(conversation_id) || !session.may('write')) return;
+  async #shows(ring: Told): Promise<void> {
+    if (ring.state !== 'ringing' || !this.#policy.get(placeOf(ring)) || !session.may('write')) return;
     // One tab says it: the one that sounds, or where none does one that is looked at.
     if (!this.#leads && (this.#elsewhere || document.hidden)) return;
     const seen = this.stands === 'on' || !document.hidden;
     try {
       await api.POST('/api/v1/bell/{id}/shown', {
-        params: { path: { id } },
+        params: { path: { id: ring.id } },
         body: { device: 'desk', device_id: null, failed: !seen, detail: seen ? null : t('hearing.notShown') },
       });
     } catch {
@@ -184,25 +221,19 @@ class Hearing {
     }
   }
 
-  #take(conversation: unknown): void {
-    if (typeof conversation !== 'object' || conversation === null || !('id' in conversation)) return;
-    this.#meanwhile?.push(conversation as Waiting);
-    this.#put(conversation as Waiting);
-    this.#count();
-    this.#schedule();
-  }
-
-  #put(conversation: Waiting): void {
-    const now = Date.now();
-    const ringing = ringingOf(conversation, session.userId, this.preferences.others);
-    if (!ringing) return this.#policy.drop(conversation.id);
-    const had = this.#policy.get(conversation.id);
+  /** What the book says of a place, from now on. */
+  #settle(place: string, now: number): void {
+    const listener = { me: session.userId, others: this.preferences.others };
+    const ringing = this.#book.at(place, listener, (channel) => channels.get(channel)?.connector ?? '');
+    if (ringing === STILL) return this.#policy.still(place);
+    if (!ringing) return this.#policy.drop(place);
+    const had = this.#policy.get(place);
     this.#policy.put(ringing, now);
     // Taken: what was written until now is in good hands.
-    if (had?.untaken && !ringing.untaken && had.newest >= ringing.newest) this.#policy.hush(ringing.id, now);
+    if (had?.untaken && !ringing.untaken && had.newest >= ringing.newest) this.#policy.hush(place, now);
   }
 
-  /** Reads who waits: at the start, and where the stream says that what is known is old. */
+  /** Reads who waits and what rings: at the start, and where the stream says that what is known is old. */
   async #read(): Promise<void> {
     if (this.#meanwhile) {
       this.#readAgain = true;
@@ -211,16 +242,23 @@ class Hearing {
     this.#meanwhile = [];
     try {
       const found = await waitingConversations();
+      // Behind them, so that none of them lacks its ring.
+      const rings = await openRings();
+      // What is not known rings: rather one too many.
+      this.#book.set(found, rings ?? []);
       // The answer may be older than what came while it was on its way.
-      const now = new Map([...found, ...this.#meanwhile].map((conversation) => [conversation.id, conversation]));
-      const rings = [...now.values()].flatMap((one) => ringingOf(one, session.userId, this.preferences.others) ?? []);
-      this.#policy.set(rings, Date.now());
+      for (const again of this.#meanwhile) again();
+      const now = Date.now();
+      const places = this.#book.places();
+      for (const id of this.#policy.ids) if (!places.has(id)) this.#policy.drop(id);
+      for (const place of places) this.#settle(place, now);
       this.noticed();
       this.#count();
       this.#schedule();
+      if (!rings) this.#readLater();
     } catch {
       // The line is away: it says `reset` or resumes, and what comes then is heard.
-      setTimeout(() => { if (this.#started) void this.#read(); }, 15_000);
+      this.#readLater();
     } finally {
       this.#meanwhile = null;
       if (this.#readAgain) {
@@ -230,8 +268,14 @@ class Hearing {
     }
   }
 
+  #readLater(): void {
+    setTimeout(() => { if (this.#started) void this.#read(); }, AGAIN_MS);
+  }
+
   #count(): void {
     this.waiting = this.#policy.size;
+    const alarms = this.#book.alarms().filter(({ id }) => this.#policy.get(id)).sort((one, other) => (one.id < other.id ? 1 : -1));
+    if (alarms.length > 0 || this.alarms.length > 0) this.alarms = alarms;
     if (this.waiting === this.#badge) return;
     this.#badge = this.waiting;
     void navigator.setAppBadge?.(this.waiting).catch(() => {});
@@ -331,6 +375,33 @@ function kept(key: string): unknown {
     return JSON.parse(localStorage.getItem(key) ?? 'null');
   } catch {
     return null;
+  }
+}
+
+const isRing = (value: unknown): value is Told =>
+  typeof value === 'object' && value !== null && typeof (value as Told).id === 'string' && typeof (value as Told).state === 'string';
+
+/** An answer of a person that is being sent. */
+function isAnswer(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { direction, kind, author, delivery } = value as Partial<Message>;
+  return direction === 'outbound' && kind === 'message' && author?.type === 'staff' && delivery?.state === 'queued';
+}
+
+/** What rings now; null where it could not be read. An older daemon, or for whom it has no ledger, has none. */
+async function openRings(): Promise<Told[] | null> {
+  const found: Told[] = [];
+  let cursor: string | undefined;
+  try {
+    for (let page = 0; page < PAGES; page += 1) {
+      const { data } = await api.GET('/api/v1/bell', { params: { query: { state: 'ringing', limit: 200, ...(cursor && { cursor }) } } });
+      found.push(...(data?.data ?? []));
+      cursor = data?.next ?? undefined;
+      if (!cursor) break;
+    }
+    return found;
+  } catch (error) {
+    return error instanceof ApiProblem && (error.status === 404 || error.status === 403) ? [] : null;
   }
 }
 

@@ -7,7 +7,7 @@ import { ringingOf } from './things';
 const START = Date.parse('2026-11-21T10:00:00Z');
 const loud: Preferences = { ...DEFAULTS };
 
-const chat = (id: string, more: Partial<Ringing> = {}): Ringing => ({ id, class: 'chat', untaken: true, newest: `msg_${id}_1`, since: START, ...more });
+const chat = (id: string, more: Partial<Ringing> = {}): Ringing => ({ id, class: 'chat', untaken: true, newest: `msg_${id}_1`, since: START, reached: '', escalated: false, ...more });
 
 /** Lets the time pass as an alarm would, and gives all that sounded: seconds after the start, the sound, its step. */
 function listen(policy: Policy, from: number, seconds: number, preferences = loud, meanwhile: (at: number) => void = () => {}): [number, Ring][] {
@@ -72,6 +72,54 @@ describe('a message that nobody takes', () => {
   });
 });
 
+describe('a ring that climbs', () => {
+  it('sounds again for who has seen it and has not taken it, at each step', () => {
+    const policy = new Policy();
+    policy.put(chat('a', { reached: 'rng_1 1 x' }), START);
+    const heard = listen(policy, START, 400, loud, (at) => {
+      if (at === START + 5_000 || at === START + 62_000) policy.hush('a', at);
+      if (at === START + 60_000) policy.put(chat('a', { reached: 'rng_1 2 y', escalated: true }), at);
+    });
+    expect(told(heard)).toEqual(['0 chat 0', '60 nobody 1']);
+    // Also for who wants no repeats: what they have seen they have seen.
+    expect(policy.next({ ...loud, repeat: false }, START + 500_000)).toBeNull();
+    policy.put(chat('a', { reached: 'rng_1 3 z', escalated: true }), START + 500_000);
+    expect(policy.next({ ...loud, repeat: false }, START + 500_000)).toBeNull();
+    expect(policy.ring(loud, START + 500_000)).toMatchObject({ sound: 'nobody', for: ['a'] });
+  });
+
+  it('is the bell for what nobody has taken from its first sound on, where it comes to this person late', () => {
+    const policy = new Policy();
+    policy.put(chat('a', { reached: 'rng_1 2 y', escalated: true }), START);
+    expect(told(listen(policy, START, 1))).toEqual(['0 nobody 0']);
+  });
+
+  it('is new when its channel opens, though it had sounded before it closed, and was seen', () => {
+    const policy = new Policy();
+    policy.put(chat('a', { reached: 'rng_1 1 x' }), START);
+    listen(policy, START, 2);
+    policy.hush('a', START + 2_000);
+    policy.still('a');
+    expect([policy.size, policy.next(loud, START + 3_000)]).toEqual([0, null]);
+    policy.put(chat('a', { reached: 'rng_1 1 y', since: START + 60_000 }), START + 60_000);
+    expect(told(listen(policy, START + 60_000, 15))).toEqual(['0 chat 0', '10 nobody 1']);
+  });
+
+  it('that a ledger of an older build has hushed sounds once more', () => {
+    const policy = new Policy({ a: { rung: 'msg_a_1', hushed: 'msg_a_1', at: START, times: 1 } }, START + 20_000);
+    policy.put(chat('a', { reached: 'rng_1 2 y' }), START + 20_000);
+    expect(policy.ring(loud, START + 20_000)).toMatchObject({ for: ['a'] });
+  });
+
+  it('is an alarm: the bell for what nobody has taken, whatever sounds are off, and no person waits', () => {
+    const policy = new Policy();
+    policy.put(chat('rng_9', { class: 'alarm', reached: 'rng_9 1 x' }), START);
+    expect([policy.size, policy.ids]).toEqual([0, ['rng_9']]);
+    expect(told(listen(policy, START, 400, { ...loud, chat: false, mail: false }))).toEqual(['0 nobody 0', '60 nobody 1', '360 nobody 2']);
+    expect(policy.next({ ...loud, on: false }, START + 2_000_000)).toBeNull();
+  });
+});
+
 describe('many messages', () => {
   it('f30 a burst of a thousand is a sound now and then, and none is left out', () => {
     const policy = new Policy();
@@ -120,7 +168,7 @@ describe('where it came from', () => {
     listen(first, START, 11);
     const kept: unknown = JSON.parse(JSON.stringify(first.ledger(START + 11_000)));
     const second = new Policy(kept, START + 12_000);
-    second.set([chat('a')], START + 12_000);
+    second.put(chat('a'), START + 12_000);
     expect(told(listen(second, START + 12_000, 60))).toEqual(['28 nobody 2']);
   });
 
@@ -129,7 +177,7 @@ describe('where it came from', () => {
     first.put(chat('a'), START);
     listen(first, START, 1);
     const second = new Policy(first.ledger(START + 2_000), START + 900_000);
-    second.set([chat('a', { newest: 'msg_a_7' }), chat('b')], START + 900_000);
+    for (const one of [chat('a', { newest: 'msg_a_7' }), chat('b')]) second.put(one, START + 900_000);
     const heard = listen(second, START + 900_000, 2);
     expect(told(heard)).toEqual(['0 chat 0']);
     expect(heard[0]?.[1].for.sort()).toEqual(['a', 'b']);
@@ -137,7 +185,7 @@ describe('where it came from', () => {
 
   it('what waits since before yesterday is shown and does not ring', () => {
     const policy = new Policy();
-    policy.set([chat('a', { since: START - 25 * 3_600_000 })], START);
+    policy.put(chat('a', { since: START - 25 * 3_600_000 }), START);
     expect(policy.size).toBe(1);
     expect(listen(policy, START, 100)).toEqual([]);
     policy.put(chat('a', { newest: 'msg_a_2', since: START + 100_000 }), START + 100_000);
@@ -215,21 +263,21 @@ describe('what rings', () => {
   };
 
   it('is what nobody has, and what is mine', () => {
-    expect(ringingOf(conversation, 'usr_me', false)).toEqual({ id: 'cnv_1', class: 'chat', untaken: true, newest: 'msg_9', since: START + 300_000 });
-    expect(ringingOf({ ...conversation, assignee_id: 'usr_me' }, 'usr_me', false)).toMatchObject({ untaken: false });
-    expect(ringingOf({ ...conversation, assignee_id: 'usr_other' }, 'usr_me', false)).toBeNull();
-    expect(ringingOf({ ...conversation, assignee_id: 'usr_other' }, 'usr_me', true)).toMatchObject({ untaken: false });
-    expect(ringingOf({ ...conversation, connector: 'email' }, null, false)).toMatchObject({ class: 'mail' });
+    expect(ringingOf(conversation, { me: 'usr_me', others: false })).toEqual({ id: 'cnv_1', class: 'chat', untaken: true, newest: 'msg_9', since: START + 300_000, reached: '', escalated: false });
+    expect(ringingOf({ ...conversation, assignee_id: 'usr_me' }, { me: 'usr_me', others: false })).toMatchObject({ untaken: false });
+    expect(ringingOf({ ...conversation, assignee_id: 'usr_other' }, { me: 'usr_me', others: false })).toBeNull();
+    expect(ringingOf({ ...conversation, assignee_id: 'usr_other' }, { me: 'usr_me', others: true })).toMatchObject({ untaken: false });
+    expect(ringingOf({ ...conversation, connector: 'email' }, { me: null, others: false })).toMatchObject({ class: 'mail' });
   });
 
   it('is nothing that was answered, is done, sleeps, is spam, or comes from who is blocked', () => {
     for (const change of [{ waiting_since: null }, { status: 'resolved' as const }, { status: 'snoozed' as const }, { spam: true }, { blocked: true }]) {
-      expect(ringingOf({ ...conversation, ...change }, 'usr_me', true)).toBeNull();
+      expect(ringingOf({ ...conversation, ...change }, { me: 'usr_me', others: true })).toBeNull();
     }
   });
 
   it('behind an answer that failed the newest of theirs is older than any', () => {
     const last = { ...conversation.last_message, direction: 'outbound' as const };
-    expect(ringingOf({ ...conversation, last_message: last }, null, false)).toMatchObject({ newest: 'msg_', since: START });
+    expect(ringingOf({ ...conversation, last_message: last }, { me: null, others: false })).toMatchObject({ newest: 'msg_', since: START });
   });
 });

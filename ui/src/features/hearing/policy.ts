@@ -1,15 +1,16 @@
 /**
- * What sounds, and when. Pure: the time is an argument, nothing here touches the page. What rings comes in as a list
- * (`things.ts` makes it of conversations), so that it does not matter who says that something rings.
+ * What sounds, and when. Pure: the time is an argument, nothing here touches the page. What rings comes in one by one
+ * (`book.ts` makes it of conversations and rings), so that it does not matter who says that something rings.
  */
 
-export type SoundClass = 'chat' | 'mail';
-/** `nobody` is the bell for what nobody has taken. */
-export type Sound = SoundClass | 'nobody';
+/** `alarm`: something is wrong with the desk itself. */
+export type SoundClass = 'chat' | 'mail' | 'alarm';
+/** `nobody` is the bell for what nobody has taken, and for alarms. */
+export type Sound = 'chat' | 'mail' | 'nobody';
 
 /** Somebody waits, and this person should hear it. */
 export interface Ringing {
-  /** The conversation. */
+  /** The conversation, or the alarm. */
   id: string;
   class: SoundClass;
   /** Nobody has taken it. */
@@ -18,6 +19,12 @@ export interface Ringing {
   newest: string;
   /** When they last wrote, in milliseconds. */
   since: number;
+  /** How far its ring has climbed; another word for each step. Empty where no ring is known. */
+  reached: string;
+  /** It was rung before, at a lower step, and nobody came. */
+  escalated: boolean;
+  /** It does not sound before this, in milliseconds. */
+  notBefore?: number;
 }
 
 /** How a device sounds. */
@@ -58,6 +65,8 @@ const REPEATS_MS: Record<SoundClass, readonly number[]> = {
   chat: [10_000, 30_000, 60_000],
   // A letter is not expected to be answered within the minute.
   mail: [60_000, 300_000, 900_000],
+  // Nobody mends a desk within seconds.
+  alarm: [60_000, 300_000, 900_000],
 };
 /** What was rung for is remembered this long after it was last seen, for tabs that come and go. */
 const KEPT_MS = 48 * 3_600_000;
@@ -72,9 +81,11 @@ interface Known {
   times: number;
   /** The newest message for which somebody was seen to have noticed: no more repeats for it. */
   hushed: string;
+  /** How far its ring had climbed then: to have seen is not to have taken, and the next step sounds again. */
+  reached: string;
 }
 
-/** What outlives a tab: by conversation. */
+/** What outlives a tab: by conversation or alarm. */
 export type Ledger = Record<string, Known>;
 
 export class Policy {
@@ -97,7 +108,8 @@ export class Policy {
       if (now - at > KEPT_MS) continue;
       const had = this.#known.get(id);
       if (had && had.rung > known.rung) continue;
-      this.#known.set(id, { rung: known.rung, hushed: known.hushed, at, times: Number(known.times) });
+      const reached = typeof known.reached === 'string' ? known.reached : '';
+      this.#known.set(id, { rung: known.rung, hushed: known.hushed, reached, at, times: Number(known.times) });
       this.#lastAt = Math.max(this.#lastAt, at);
     }
   }
@@ -112,19 +124,19 @@ export class Policy {
     return kept;
   }
 
-  /** How many wait. */
+  /** How many people wait. */
   get size(): number {
-    return this.#ringing.size;
+    let alarms = 0;
+    for (const ringing of this.#ringing.values()) if (ringing.class === 'alarm') alarms += 1;
+    return this.#ringing.size - alarms;
   }
 
-  /** All that rings, read anew. */
-  set(list: readonly Ringing[], now: number): void {
-    const here = new Set(list.map((ringing) => ringing.id));
-    for (const id of [...this.#ringing.keys()]) if (!here.has(id)) this.drop(id);
-    for (const ringing of list) this.put(ringing, now);
+  /** The conversations and alarms that ring. */
+  get ids(): string[] {
+    return [...this.#ringing.keys()];
   }
 
-  /** What is known to ring of this conversation. */
+  /** What is known to ring of this conversation, or this alarm. */
   get(id: string): Ringing | undefined {
     return this.#ringing.get(id);
   }
@@ -133,7 +145,7 @@ export class Policy {
   put(ringing: Ringing, now: number): void {
     const known = this.#known.get(ringing.id);
     if (!known && now - ringing.since > OLD_MS) {
-      this.#known.set(ringing.id, { rung: ringing.newest, hushed: ringing.newest, at: now, times: 0 });
+      this.#known.set(ringing.id, { rung: ringing.newest, hushed: ringing.newest, reached: ringing.reached, at: now, times: 0 });
     }
     const had = this.#ringing.get(ringing.id);
     this.#ringing.set(ringing.id, had && had.newest > ringing.newest ? { ...ringing, newest: had.newest } : ringing);
@@ -147,13 +159,21 @@ export class Policy {
     if (known) known.times = 0;
   }
 
-  /** This person has seen it: no repeats until the customer writes again. */
+  /** It waits silently: its channel is closed, or an answer is on its way. When it rings on it rings as something new. */
+  still(id: string): void {
+    this.drop(id);
+    const known = this.#known.get(id);
+    if (known) [known.rung, known.hushed] = ['', ''];
+  }
+
+  /** This person has seen it: no repeats until the customer writes again, or the ring climbs. */
   hush(id: string, now: number): boolean {
     const ringing = this.#ringing.get(id);
     if (!ringing) return false;
-    const known = this.#known.get(id) ?? { rung: '', hushed: '', at: now, times: 0 };
-    if (known.hushed >= ringing.newest) return false;
+    const known = this.#known.get(id) ?? { rung: '', hushed: '', reached: '', at: now, times: 0 };
+    if (isHushed(ringing, known)) return false;
     known.hushed = ringing.newest;
+    known.reached = ringing.reached;
     if (known.rung < ringing.newest) known.rung = ringing.newest;
     this.#known.set(id, known);
     return true;
@@ -182,8 +202,9 @@ export class Policy {
       const when = this.#due(ringing, preferences, now);
       if (when === Number.POSITIVE_INFINITY) continue;
       const known = this.#known.get(ringing.id);
-      if (!known || known.rung < ringing.newest) fresh.push(ringing);
-      else if (when <= now) {
+      if (!known || known.rung < ringing.newest) {
+        if (when <= now) fresh.push(ringing);
+      } else if (when <= now) {
         again.push(ringing);
         due = true;
       } else if (when - now <= intervalOf(ringing.class, known.times) / 2) again.push(ringing);
@@ -195,11 +216,14 @@ export class Policy {
     for (const ringing of rings) {
       const known = this.#known.get(ringing.id);
       const repeats = known !== undefined && known.rung >= ringing.newest;
-      if (repeats && ringing.untaken) {
+      if (ringing.untaken && (repeats || ringing.escalated || ringing.class === 'alarm')) {
         untaken = true;
-        step = Math.max(step, known.times);
+        step = Math.max(step, known?.times ?? 0);
       }
-      this.#known.set(ringing.id, { rung: ringing.newest, hushed: known?.hushed ?? '', at: now, times: Math.max(1, (known?.times ?? 0) + (repeats ? 1 : 0)) });
+      this.#known.set(ringing.id, {
+        rung: ringing.newest, hushed: known?.hushed ?? '', reached: known?.reached ?? '', at: now,
+        times: Math.max(1, (known?.times ?? 0) + (repeats ? 1 : 0)),
+      });
     }
     this.#lastAt = now;
     const sound: Sound = untaken ? 'nobody' : rings.some((one) => one.class === 'chat') ? 'chat' : 'mail';
@@ -208,13 +232,17 @@ export class Policy {
 
   #due(ringing: Ringing, preferences: Preferences, now: number): number {
     const never = Number.POSITIVE_INFINITY;
-    if (!preferences[ringing.class]) return never;
+    if (ringing.class !== 'alarm' && !preferences[ringing.class]) return never;
     const known = this.#known.get(ringing.id);
-    if (!known || known.rung < ringing.newest) return now;
-    if (!preferences.repeat || known.hushed >= ringing.newest) return never;
+    if (!known || known.rung < ringing.newest) return Math.max(now, ringing.notBefore ?? 0);
+    if (!preferences.repeat || isHushed(ringing, known)) return never;
     return known.at + intervalOf(ringing.class, known.times);
   }
 }
+
+/** Whether somebody has noticed all that there is of it. */
+const isHushed = (ringing: Ringing, known: Known): boolean =>
+  known.hushed >= ringing.newest && (ringing.reached === '' || known.reached === ringing.reached);
 
 function intervalOf(kind: SoundClass, times: number): number {
   const repeats = REPEATS_MS[kind];

@@ -1,10 +1,11 @@
-import { en } from '../i18n/en';
+import { problems } from '../i18n/en/problems';
 import { t, type Key } from '../i18n/index.svelte';
+import { fieldWords } from './fields';
 
 /** A problem of this type in the reader's language, where the desk has words for it; else what the daemon said, which is English. */
 export function problemWords(code: string, detail: string): string {
   const key = `problem.${code}`;
-  return Object.hasOwn(en, key) ? t(key as Key, { detail }) : detail;
+  return Object.hasOwn(problems, key) ? t(key as Key, { detail }) : detail;
 }
 
 /** What to tell a person of anything that was thrown. */
@@ -57,11 +58,14 @@ export class ApiProblem extends Error {
   /** What it means to the person, in their language. */
   get words(): string {
     if (this.status === 0) return t('common.offline');
+    const [field, other] = this.fields;
+    if (field && !other && fieldWords(field.detail) !== field.detail && !Object.hasOwn(problems, `problem.${this.code}`)) return fieldWords(field.detail);
     return problemWords(this.code, this.detail || this.title || t('problem.status', { status: this.status }));
   }
 
   /** What is wrong with the field at this JSON pointer, as `/email`. */
   at(pointer: string): string | undefined {
-    return this.fields.find((field) => field.pointer === pointer)?.detail;
+    const found = this.fields.find((field) => field.pointer === pointer);
+    return found && fieldWords(found.detail);
   }
 }

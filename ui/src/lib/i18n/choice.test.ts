@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { chosen, keep, spoken } from './choice';
-import { language, loaders, t } from './index.svelte';
+import { language, loaders, rooms, t } from './index.svelte';
 
 const browserAsks = (languages: string[]) => vi.spyOn(navigator, 'languages', 'get').mockReturnValue(languages);
 
@@ -59,6 +59,16 @@ describe('the language of the desk', () => {
     expect([language.code, document.documentElement.lang, t('common.close')]).toEqual(['en', 'en', 'Close']);
     await language.speak('cs');
     expect([language.code, t('common.close'), t('nav.count', { count: 2 })]).toEqual(['cs', 'Zavřít', '2 conversations']);
+  });
+
+  it('has the words of the rooms, in every language that is chosen afterwards; what cannot be read is said in English', async () => {
+    await language.speak('sk');
+    expect(t('settings.hooks')).toBe('Háčiky');
+    await language.speak('en');
+    expect(t('settings.hooks')).toBe('Hooks');
+    vi.spyOn(rooms, 'pl').mockRejectedValueOnce(new Error('no such file'));
+    await language.speak('pl');
+    expect([language.code, t('settings.hooks')]).toEqual(['pl', 'Hooks']);
   });
 
   it('counts as its grammar does', async () => {

@@ -19,6 +19,7 @@ let sounded: string[];
 let asked: { line: string; body: unknown }[];
 let answers: Record<string, [number, unknown] | 'away'>;
 let known: ThisDevice | null;
+let pushes: Set<string>;
 let tabs: Tab[];
 let opened: string[];
 let later: (() => void)[];
@@ -49,6 +50,7 @@ const bell = () =>
       return new Response(JSON.stringify(answer[1]), { status: answer[0] });
     },
     memory: { get: async () => known, set: async (device) => void (known = device) },
+    pushes: { has: async (id) => pushes.has(id), add: async (id) => void pushes.add(id) },
     subscription: async () => subscription,
     subscribe: async () => (subscription = subscribed('new')),
     badge: (count) => badges.push(count),
@@ -70,9 +72,73 @@ const click = (action: string) => bell().clicked(action, standing.values().next(
 
 beforeEach(() => {
   standing = new Map();
+  pushes = new Set();
   [sounded, asked, answers, tabs, opened, later, badges] = [[], [], {}, [], [], [], []];
   known = { id: 'dev_1', user: 'usr_1', name: 'Firefox on Linux' };
   [refuses, subscription, everyPushShows] = [null, subscribed('old'), false];
+});
+
+describe('the same push again', () => {
+  it('makes no sound and shows nothing anew, though another worker had it, and the ledger hears of it', async () => {
+    await bell().push(ring({ id: 'wrk_1' }));
+    const [one] = standing.values();
+    await bell().push(ring({ id: 'wrk_1' }));
+    expect(sounded).toHaveLength(1);
+    expect([...standing.values()]).toEqual([one]);
+    expect(lines().filter((line) => line === 'POST /api/v1/bell/rng_1/shown')).toHaveLength(2);
+    // Somebody has waved it away: it does not come back.
+    one?.close();
+    await bell().push(ring({ id: 'wrk_1' }));
+    expect([standing.size, sounded.length]).toEqual([0, 1]);
+  });
+
+  it('is known also while the first is being shown', async () => {
+    const one = bell();
+    await Promise.all([one.push(ring({ id: 'wrk_1' })), one.push(ring({ id: 'wrk_1' })), one.push(ring({ id: 'wrk_1' }))]);
+    expect(sounded).toHaveLength(1);
+  });
+
+  it('sounds where the first could not be shown', async () => {
+    refuses = new Error('no room');
+    await bell().push(ring({ id: 'wrk_1' }));
+    refuses = null;
+    await bell().push(ring({ id: 'wrk_1' }));
+    expect(sounded).toHaveLength(1);
+  });
+
+  it('is another one with another id, or without one', async () => {
+    await bell().push(ring({ id: 'wrk_1' }));
+    await bell().push(ring({ id: 'wrk_2' }));
+    await bell().push(ring());
+    await bell().push(ring());
+    expect(sounded).toHaveLength(4);
+  });
+
+  it('is shown without a sound where the browser wants to see something of each', async () => {
+    everyPushShows = true;
+    await bell().push(ring({ id: 'wrk_1' }));
+    standing.clear();
+    await bell().push(ring({ id: 'wrk_1' }));
+    expect([standing.size, sounded.length]).toEqual([1, 1]);
+  });
+
+  it('is a test that is confirmed again, and seen once', async () => {
+    const test = JSON.stringify({ type: 'test', id: 'wrk_7', test: 'wrk_7', silent: false });
+    await bell().push(test);
+    await bell().push(test);
+    expect(sounded).toHaveLength(1);
+    expect(lines().filter((line) => line.endsWith('/confirm'))).toHaveLength(2);
+  });
+});
+
+it('that a ring is over does not take a later one of the same customer away', async () => {
+  await bell().push(ring({ ring: 'rng_2' }));
+  await bell().push(taken());
+  await passed();
+  expect(standing.get('cnv_1')?.data.ring).toBe('rng_2');
+  await bell().push(taken({ ring: 'rng_2' }));
+  await passed();
+  expect(standing.size).toBe(0);
 });
 
 describe('a ring', () => {

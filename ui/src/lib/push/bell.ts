@@ -1,5 +1,5 @@
 import { bytesOf } from './bytes';
-import type { Memory } from './kept';
+import type { Memory, Pushes } from './kept';
 import { addressOf, isDesk, payloadOf, tagOf, type Carried, type Payload } from './payload';
 import { wordsFor, type PushWords } from './words';
 
@@ -37,6 +37,7 @@ export interface Surroundings {
   openTab(url: string): Promise<unknown>;
   fetch: typeof fetch;
   memory: Memory;
+  pushes: Pushes;
   /** In the language of who sits here; English where there is none of it. */
   words?(): Promise<PushWords>;
   subscription(): Promise<PushSubscription | null>;
@@ -70,6 +71,8 @@ const carried = (data: unknown): Carried | null =>
 /** What a worker does about pushes and clicks. It keeps nothing of what the daemon answers. */
 export class Bell {
   #around: Surroundings;
+  /** The pushes that are being shown, by their ids: the same one may come again meanwhile. */
+  #showing = new Map<string, Promise<void>>();
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -80,10 +83,26 @@ export class Bell {
     await this.#sweep();
     const payload = payloadOf(text);
     if (!payload) return this.#unread();
-    if (payload.type === 'ring') await this.#ring(payload);
-    else if (payload.type === 'taken') await this.#over(tagOf(payload));
-    else await this.#test(payload);
+    if (payload.type === 'taken') await this.#over(tagOf(payload), payload.ring);
+    else await this.#once(payload.id, (again) => (payload.type === 'ring' ? this.#ring(payload, again) : this.#test(payload, again)));
     await this.#count();
+  }
+
+  /**
+   * A daemon that was killed between sending and writing down that it had sends the same again: `what` hears so. What could
+   * not be shown counts as never sent.
+   */
+  async #once(id: string | null, what: (again: boolean) => Promise<boolean>): Promise<void> {
+    if (id === null) return void (await what(false));
+    const before = this.#showing.get(id) ?? Promise.resolve();
+    const now = before.then(async () => {
+      const again = await this.#around.pushes.has(id);
+      if ((await what(again)) && !again) await this.#around.pushes.add(id);
+    });
+    const over = now.catch(() => {});
+    this.#showing.set(id, over);
+    void over.then(() => this.#showing.get(id) === over && this.#showing.delete(id));
+    return now;
   }
 
   async clicked(action: string, data: unknown): Promise<void> {
@@ -107,8 +126,13 @@ export class Bell {
     if (this.#around.words) words = await this.#around.words();
   }
 
-  async #ring(payload: Payload & { type: 'ring' }): Promise<void> {
+  /** Gives whether it could be shown. `again`: it was, and the daemon does not know. */
+  async #ring(payload: Payload & { type: 'ring' }, again: boolean): Promise<boolean> {
     const tag = tagOf(payload);
+    if (again && !this.#around.everyPushShows) {
+      await this.#reached(payload, tag, null);
+      return true;
+    }
     const had = carried((await this.#around.shown(tag))[0]?.data);
     // One that was held up on its way must not take a later step's place with a sound of its own.
     const late = had?.type === 'ring' && had.ring === payload.ring && had.step > payload.step;
@@ -119,7 +143,8 @@ export class Bell {
         tag,
         icon: ICON,
         badge: BADGE,
-        renotify: !late,
+        silent: again,
+        renotify: !late && !again,
         requireInteraction: true,
         timestamp: Date.now(),
         actions: [
@@ -131,12 +156,17 @@ export class Bell {
     } catch (error) {
       failure = reasonOf(error);
     }
+    await this.#reached(payload, tag, failure);
+    return failure === null;
+  }
+
+  /** The ledger hears that it was shown, and this device whether it is over by now. */
+  async #reached(payload: Payload & { type: 'ring' }, tag: string, failure: string | null): Promise<void> {
     const answer = await this.#shown(payload.ring, failure);
-    if (answer?.ok) {
-      const ring = (await answer.json().catch(() => null)) as { state?: unknown } | null;
-      // Taken while this was on its way.
-      if (ring && typeof ring.state === 'string' && ring.state !== 'ringing') await this.#over(tag);
-    }
+    if (!answer?.ok) return;
+    const ring = (await answer.json().catch(() => null)) as { state?: unknown } | null;
+    // Taken while this was on its way.
+    if (ring && typeof ring.state === 'string' && ring.state !== 'ringing') await this.#over(tag, payload.ring);
   }
 
   /** The ledger hears that it stands on this device, or why not. */
@@ -148,19 +178,19 @@ export class Bell {
     return answer?.status === 422 || answer?.status === 400 ? this.#ask('POST', path, { ...about, device_id: null }) : answer;
   }
 
-  async #test({ test, silent }: Payload & { type: 'test' }): Promise<void> {
+  async #test({ test, silent }: Payload & { type: 'test' }, again: boolean): Promise<boolean> {
     const watched = (await this.#around.tabs()).some((tab) => tab.visibilityState === 'visible');
     let failure: string | null = null;
     try {
       // Somebody looks at the desk: then browsers do not ask for a sign of each push, and a silent one needs none.
-      if (!silent || !watched || this.#around.everyPushShows) {
+      if (!again && (!silent || !watched) || this.#around.everyPushShows) {
         await this.#around.show(words[silent ? 'push.checking' : 'push.test'], {
           ...(!silent && { body: words['push.testBody'] }),
           tag: TEST,
           icon: ICON,
           badge: BADGE,
-          silent,
-          renotify: !silent,
+          silent: silent || again,
+          renotify: !silent && !again,
           data: { type: 'test', ring: null, conversation: null, step: 0, passing: silent },
         });
       }
@@ -170,6 +200,7 @@ export class Bell {
     const device = await this.#device();
     if (device) await this.#ask('POST', `/api/v1/devices/${encodeURIComponent(device)}/confirm`, { test, failed: failure !== null, detail: failure });
     if (silent) this.#around.later(PASSES_MS, () => void this.#sweep());
+    return failure === null;
   }
 
   /** What this worker cannot read rings all the same: nothing that was sent stays unheard. */
@@ -186,10 +217,12 @@ export class Bell {
 
   /**
    * Somebody has it. Browsers want to see something of every push when its event ends: what stands there says so without a
-   * sound, and goes at once behind it. Where nothing stands nothing is shown.
+   * sound, and goes at once behind it. Where nothing stands nothing is shown. A later ring in the same place rings on.
    */
-  async #over(tag: string): Promise<void> {
-    const there = (await this.#around.shown(tag)).filter((one) => !carried(one.data)?.passing);
+  async #over(tag: string, ring: string): Promise<void> {
+    const standing = (await this.#around.shown(tag)).map((one) => ({ one, about: carried(one.data) }));
+    if (standing.some(({ about }) => about?.type === 'ring' && about.ring !== ring)) return;
+    const there = standing.filter(({ about }) => !about?.passing).map(({ one }) => one);
     const others = (await this.#around.shown()).some((one) => one.tag !== tag);
     if (others && !this.#around.everyPushShows) {
       for (const one of there) one.close();

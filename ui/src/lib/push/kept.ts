@@ -13,10 +13,20 @@ export interface Memory {
   set(device: ThisDevice | null): Promise<void>;
 }
 
+/** The pushes that this browser has shown, the last ones. */
+export interface Pushes {
+  has(id: string): Promise<boolean>;
+  add(id: string): Promise<void>;
+}
+
+/** So many of them are known: a daemon sends one again at its start, and so soon nobody forgets. */
+const MOST_PUSHES = 200;
+
 const DATABASE = 'deskbell';
 const STORE = 'device';
 const ONE = 'this';
 const LANGUAGE = 'language';
+const PUSHES = 'pushes';
 
 async function open(): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
@@ -56,6 +66,30 @@ export const kept: Memory = {
       await run('readwrite', (store) => (device ? store.put(device, ONE) : store.delete(ONE)));
     } catch {
       // It is made known anew.
+    }
+  },
+};
+
+const idsOf = (value: unknown): string[] => (Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []);
+
+export const keptPushes: Pushes = {
+  async has(id) {
+    try {
+      return idsOf(await run('readonly', (store) => store.get(PUSHES))).includes(id);
+    } catch {
+      // What is not known rings: twice is better than never.
+      return false;
+    }
+  },
+  async add(id) {
+    try {
+      await run('readwrite', (store) => {
+        const asked: IDBRequest<unknown> = store.get(PUSHES);
+        asked.onsuccess = () => store.put([...idsOf(asked.result), id].slice(-MOST_PUSHES), PUSHES);
+        return asked;
+      });
+    } catch {
+      // It may ring once more.
     }
   },
 };

@@ -2,15 +2,16 @@ import { describe, expect, it } from 'vitest';
 
 import { addressOf, isDesk, payloadOf, tagOf } from './payload';
 
-const ring = { type: 'ring', ring: 'rng_01', conversation: 'cnv_01', step: 2, title: 'Jana at Shop on Facebook', body: 'Is it there?' };
+const ring = { type: 'ring', id: 'wrk_01', ring: 'rng_01', conversation: 'cnv_01', step: 2, title: 'Jana at Shop on Facebook', body: 'Is it there?' };
 const read = (value: unknown) => payloadOf(JSON.stringify(value));
 
 describe('a push', () => {
   it('is read as the daemon sends it', () => {
     expect(read(ring)).toEqual(ring);
-    expect(read({ type: 'taken', ring: 'rng_01', conversation: 'cnv_01', step: 2, title: 'x' })).toEqual({ type: 'taken', ring: 'rng_01', conversation: 'cnv_01' });
-    expect(read({ type: 'test', test: 't-1', silent: true })).toEqual({ type: 'test', test: 't-1', silent: true });
-    expect(read({ type: 'test', test: 't-1' })).toEqual({ type: 'test', test: 't-1', silent: false });
+    expect(read({ type: 'taken', ring: 'rng_01', conversation: 'cnv_01', step: 2, title: 'x' })).toEqual({ type: 'taken', id: null, ring: 'rng_01', conversation: 'cnv_01' });
+    expect(read({ type: 'test', test: 't-1', silent: true })).toEqual({ type: 'test', id: null, test: 't-1', silent: true });
+    expect(read({ type: 'test', test: 't-1' })).toEqual({ type: 'test', id: null, test: 't-1', silent: false });
+    for (const id of [7, '', 'a b', 'x'.repeat(65), null]) expect(read({ ...ring, id }), String(id)).toMatchObject({ id: null });
   });
 
   it('is an alarm where it names no conversation', () => {

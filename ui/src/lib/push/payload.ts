@@ -1,8 +1,12 @@
-/** What a push tells, as the daemon sends it. `conversation` is null where the bell rings for itself: an alarm. */
-export type Payload =
+/**
+ * What a push tells, as the daemon sends it. `conversation` is null where the bell rings for itself: an alarm. `id` is the
+ * same where the daemon sends one again because it does not know whether it had; an older daemon gives none.
+ */
+export type Payload = { id: string | null } & (
   | { type: 'ring'; ring: string; conversation: string | null; step: number; title: string; body: string }
   | { type: 'taken'; ring: string; conversation: string | null }
-  | { type: 'test'; test: string; silent: boolean };
+  | { type: 'test'; test: string; silent: boolean }
+);
 
 /** What a notification carries, so that a worker that was started anew knows what it stands for. */
 export interface Carried {
@@ -37,15 +41,16 @@ export function payloadOf(text: string | null | undefined): Payload | null {
     return null;
   }
   if (typeof told !== 'object' || told === null) return null;
-  const { type, ring, conversation, step, title, body, test, silent } = told as Record<string, unknown>;
-  if (type === 'test') return typeof test === 'string' && test !== '' && test.length <= 200 ? { type, test, silent: silent === true } : null;
-  const id = idOf(ring, 'rng');
-  if (!id) return null;
+  const { type, id: number, ring, conversation, step: climbed, title, body, test, silent } = told as Record<string, unknown>;
+  const id = typeof number === 'string' && /^[\w-]{1,64}$/.test(number) ? number : null;
+  if (type === 'test') return typeof test === 'string' && test !== '' && test.length <= 200 ? { type, id, test, silent: silent === true } : null;
+  const rings = idOf(ring, 'rng');
+  if (!rings) return null;
   const of = idOf(conversation, 'cnv');
-  if (type === 'taken') return { type, ring: id, conversation: of };
+  if (type === 'taken') return { type, id, ring: rings, conversation: of };
   if (type !== 'ring') return null;
-  const number = Number.isSafeInteger(step) && Number(step) > 0 ? Number(step) : 1;
-  return { type, ring: id, conversation: of, step: number, title: words(title, TITLE_CHARS), body: words(body, BODY_CHARS) };
+  const step = Number.isSafeInteger(climbed) && Number(climbed) > 0 ? Number(climbed) : 1;
+  return { type, id, ring: rings, conversation: of, step, title: words(title, TITLE_CHARS), body: words(body, BODY_CHARS) };
 }
 
 /** One notification a conversation: a later step replaces it. An alarm is one by itself. */

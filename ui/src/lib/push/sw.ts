@@ -1,6 +1,6 @@
 /// <reference lib="webworker" />
 import { Bell } from './bell';
-import { kept, keptLanguage } from './kept';
+import { kept, keptLanguage, keptPushes } from './kept';
 import { within } from './within';
 import { wordsFor } from './words';
 
@@ -21,6 +21,7 @@ const bell = new Bell({
   openTab: (url) => scope.clients.openWindow(url),
   fetch: (input, init) => scope.fetch(input, { ...init, signal: AbortSignal.timeout(ANSWER_MS) }),
   memory: kept,
+  pushes: keptPushes,
   words: async () => wordsFor(await keptLanguage.get(), scope.navigator.languages),
   // Without its maker's push service a browser may never say whether it has a subscription.
   subscription: () => within(BROWSER_MS, scope.registration.pushManager.getSubscription()),

@@ -1,4 +1,5 @@
 import type { ApiProblem, Schemas } from '../../../lib/api/client';
+import { fieldWords } from '../../../lib/api/fields';
 
 export type Described = Schemas['DescribedSetting'];
 
@@ -124,7 +125,8 @@ export function problemsOf(problem: ApiProblem | null, fields: readonly FormFiel
   const rest: string[] = [];
   if (!problem) return { at, rest };
   const keys = fields.map((field) => field.setting.key);
-  for (const { pointer, detail } of problem.fields) {
+  for (const { pointer, detail: said } of problem.fields) {
+    const detail = fieldWords(said);
     const key = keyAt(pointer);
     // A list tells which of its items is wrong: `/settings/allowed_origins/0`.
     const known = key === null ? undefined : (keys.find((one) => one === key) ?? keys.find((one) => key.startsWith(`${one}.`)));

@@ -1,15 +1,21 @@
 /** What the audit log tells, as a line that people read. */
 
-import { en } from '../../../lib/i18n/en';
+import { settings } from '../../../lib/i18n/en/settings';
 import { t, type Key } from '../../../lib/i18n/index.svelte';
 
 /** The kinds of actions, as a filter of the log takes them. */
-export const ACTIONS = ['session', 'user', 'team', 'token', 'channel', 'settings', 'contact', 'deletion', 'history', 'backup', 'quarantine'] as const;
+export const ACTIONS = ['session', 'user', 'team', 'token', 'channel', 'settings', 'contact', 'deletion', 'history', 'backup', 'quarantine', 'device', 'hook', 'label'] as const;
 
 /** `token.created` is "token created"; what the desk has no words for is said as the daemon names it. */
 export function actionWords(action: string): string {
   const key = `audit.did.${action}`;
-  return Object.hasOwn(en, key) ? t(key as Key) : action.replaceAll(/[._-]/g, ' ');
+  return Object.hasOwn(settings, key) ? t(key as Key) : action.replaceAll(/[._-]/g, ' ');
+}
+
+/** What the daemon calls a thing that it tells, as people call it. */
+function keyWords(key: string): string {
+  const known = `audit.with.${key}`;
+  return Object.hasOwn(settings, known) ? t(known as Key) : key.replaceAll('_', ' ');
 }
 
 /** What else is known, as `role: agent · channels: website`. At most 300 characters. */
@@ -17,11 +23,12 @@ export function detailWords(detail: Record<string, unknown>): string {
   const words = (value: unknown): string => {
     if (Array.isArray(value)) return value.map(words).join(', ');
     if (typeof value === 'object' && value !== null) return Object.entries(value).map(([key, inner]) => `${key} ${words(inner)}`).join(', ');
+    if (typeof value === 'boolean') return t(value ? 'audit.yes' : 'audit.no');
     return String(value);
   };
   const text = Object.entries(detail)
     .filter(([, value]) => value !== null && value !== '' && !(Array.isArray(value) && value.length === 0))
-    .map(([key, value]) => `${key.replaceAll('_', ' ')}: ${words(value)}`)
+    .map(([key, value]) => `${keyWords(key)}: ${words(value)}`)
     .join(' · ');
   return text.length > 300 ? `${text.slice(0, 299)}…` : text;
 }

@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'Zvonek',
   'bell.title': 'Zvonek',
   'bell.lead': 'Všechno, co zazvonilo, nejnovější nahoře: komu, na čem, kdy se to zobrazilo a kdo to převzal.',
   'bell.list': 'Zvonění',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Zobrazit vše',
   'bell.older': 'Zobrazit starší',
   'bell.alarm': 'Poplach',
-  'bell.alarmUntitled': 'Zvonek vás potřebuje',
   'bell.aCustomer': 'Zákazník',
   'bell.erased': 'Smazaný zákazník',
   'bell.now.ringing': 'Zvoní už {time}',
@@ -111,4 +109,13 @@ export const bell = {
   'bell.now.held': 'Čeká do {when}, kdy se otevře jeho kanál',
   'bell.told': 'Zvoní pro',
   'bell.storyHeld': 'Zatím nikoho: začne zvonit, až se otevře jeho kanál.',
+  'alarm.do.nobody': 'Ať tento kanál někdo vidí a odpovídá v něm, má službu nebo pohotovost.',
+  'alarm.do.channel': 'Otevřete kanál v nastavení: uvidíte, co je špatně a co s tím.',
+  'alarm.do.undelivered': 'Zprávy se načetly a jsou tu. V nastavení kanálu ověřte, jak platforma doručuje.',
+  'alarm.do.silence': 'V tuto dobu obvykle něco přijde. Napište tam obchodu na zkoušku.',
+  'alarm.do.disk': 'Uvolněte místo tam, kde jsou data, nebo jim dejte větší disk. Pod 64 MiB se už nic nepřijme.',
+  'alarm.do.lag': 'Co přišlo nedávno, se nemusí najít. Důvod je v záznamu serveru.',
+  'alarm.do.certificate': 'Obnovte ho: potom se prohlížeče ani platformy už nepřipojí.',
+  'alarm.do.device': 'Podívejte se na něj a vyzkoušejte ho v nastavení.',
+  'bell.fromDaemon': 'Co říká server, anglicky',
 } as const;

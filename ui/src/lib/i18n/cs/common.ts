@@ -37,4 +37,6 @@ export const common = {
   'connector.webchat': 'Chat na webu',
   'connector.email': 'E-mail',
   'connector.form': 'Formulář',
+  'devices.aBrowser': 'Prohlížeč',
+  'you.sessions.on': '{browser}, {system}',
 } as const;

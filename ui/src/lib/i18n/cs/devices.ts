@@ -3,7 +3,6 @@ export const devices = {
   'settings.devices': 'Vaše zařízení',
   'devices.lead': 'Kde se k vám zvonek dostane, i když je Deskbell zavřený.',
   'devices.cannot': 'Tento server ještě neumí zvonit v zavřených prohlížečích ani na jiných zařízeních. Deskbell zvoní, dokud je otevřený.',
-  'devices.aBrowser': 'Prohlížeč',
   'devices.here': 'Tento prohlížeč',
   'devices.hereLead': 'Upozornění na každého čekajícího zákazníka s tlačítky „Převzít“ a „Odpovědět“. Jakmile to někdo převezme, zmizí ze všech vašich zařízení.',
   'devices.on': 'Upozornění jsou zapnutá.',

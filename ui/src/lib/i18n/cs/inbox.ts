@@ -9,6 +9,8 @@ export const inbox = {
   'nav.stream': 'Přehled zpráv',
   'nav.streamHint': 'Všechny zprávy ze všech kanálů tak, jak přicházejí',
   'nav.count': '{count, plural, one {# konverzace} few {# konverzace} many {# konverzace} other {# konverzací}}',
+  'nav.bell': 'Zvonek',
+  'nav.alarms': '{count, plural, one {# poplach} few {# poplachy} many {# poplachu} other {# poplachů}}',
   'nav.broken': 'nefunguje: otevřete nastavení kanálu',
   'nav.settings': 'Nastavení',
   'nav.signOut': 'Odhlásit se',

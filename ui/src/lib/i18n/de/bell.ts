@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'Die Klingel',
   'bell.title': 'Die Klingel',
   'bell.lead': 'Alles, was geklingelt hat, das Neueste zuerst: bei wem, worauf, wann es angezeigt wurde und wer übernahm.',
   'bell.list': 'Klingeln',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Alles anzeigen',
   'bell.older': 'Ältere anzeigen',
   'bell.alarm': 'Alarm',
-  'bell.alarmUntitled': 'Die Klingel braucht Sie',
   'bell.aCustomer': 'Ein Kunde',
   'bell.erased': 'Ein gelöschter Kunde',
   'bell.now.ringing': 'Klingelt seit {time}',
@@ -111,4 +109,13 @@ export const bell = {
   'bell.now.held': 'Wartet bis {when}, wenn der Kanal öffnet',
   'bell.told': 'Klingelt für',
   'bell.storyHeld': 'Noch niemanden: Es klingelt, sobald der Kanal öffnet.',
+  'alarm.do.nobody': 'Jemand muss diesen Kanal sehen und dort antworten dürfen, Dienst oder Bereitschaft haben.',
+  'alarm.do.channel': 'Öffnen Sie den Kanal in den Einstellungen: Dort steht, was nicht stimmt und was zu tun ist.',
+  'alarm.do.undelivered': 'Die Nachrichten wurden abgeholt und sind hier. Prüfen Sie in den Einstellungen, wie die Plattform zustellt.',
+  'alarm.do.silence': 'Um diese Zeit kommt sonst etwas. Schreiben Sie dem Shop dort zur Probe.',
+  'alarm.do.disk': 'Schaffen Sie dort Platz, wo die Daten liegen, oder geben Sie ihnen eine größere Festplatte. Unter 64 MiB wird nichts mehr angenommen.',
+  'alarm.do.lag': 'Was zuletzt kam, wird vielleicht nicht gefunden. Im Protokoll des Servers steht, warum.',
+  'alarm.do.certificate': 'Erneuern Sie es: Danach verbinden sich Browser und Plattformen nicht mehr.',
+  'alarm.do.device': 'Sehen Sie es sich an und testen Sie es in den Einstellungen.',
+  'bell.fromDaemon': 'Was der Server sagt, auf Englisch',
 } as const;

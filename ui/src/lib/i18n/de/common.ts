@@ -37,4 +37,6 @@ export const common = {
   'connector.webchat': 'Website-Chat',
   'connector.email': 'E-Mail',
   'connector.form': 'Formular',
+  'devices.aBrowser': 'Browser',
+  'you.sessions.on': '{browser} auf {system}',
 } as const;

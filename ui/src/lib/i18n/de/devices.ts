@@ -3,7 +3,6 @@ export const devices = {
   'settings.devices': 'Ihre Geräte',
   'devices.lead': 'Wo die Klingel Sie erreicht, auch wenn Deskbell geschlossen ist.',
   'devices.cannot': 'Dieser Server kann noch nicht in geschlossenen Browsern oder auf anderen Geräten klingeln. Deskbell klingelt, solange es offen ist.',
-  'devices.aBrowser': 'Browser',
   'devices.here': 'Dieser Browser',
   'devices.hereLead': 'Eine Benachrichtigung für jeden wartenden Kunden, mit „Übernehmen“ und „Antworten“. Sie verschwindet von allen Ihren Geräten, sobald jemand übernommen hat.',
   'devices.on': 'Benachrichtigungen sind an.',

@@ -9,6 +9,8 @@ export const inbox = {
   'nav.stream': 'Nachrichtenstrom',
   'nav.streamHint': 'Jede Nachricht aus jedem Kanal, sobald sie kommt',
   'nav.count': '{count, plural, one {# Unterhaltung} other {# Unterhaltungen}}',
+  'nav.bell': 'Die Klingel',
+  'nav.alarms': '{count, plural, one {# Alarm} other {# Alarme}}',
   'nav.broken': 'funktioniert nicht: Einstellungen des Kanals öffnen',
   'nav.settings': 'Einstellungen',
   'nav.signOut': 'Abmelden',

@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'The bell',
   'bell.title': 'The bell',
   'bell.lead': 'Everything that rang, newest first: who was told, on what, when it was shown, and who took it.',
   'bell.list': 'Rings',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Show everything',
   'bell.older': 'Show older',
   'bell.alarm': 'Alarm',
-  'bell.alarmUntitled': 'The bell needs you',
   'bell.aCustomer': 'A customer',
   'bell.erased': 'An erased customer',
   'bell.now.ringing': 'Rings since {time}',
@@ -111,4 +109,13 @@ export const bell = {
   'bell.more': 'By hour and channel',
   'bell.cannot': 'This daemon has no ledger yet',
   'bell.cannotLead': 'A newer daemon writes down who was rung and who took it.',
+  'alarm.do.nobody': 'Let somebody see and answer this channel, be on duty, or be on call.',
+  'alarm.do.channel': 'Open the channel in the settings: it says what is wrong and what to do.',
+  'alarm.do.undelivered': 'The messages were fetched and are here. Check in the settings how the platform delivers.',
+  'alarm.do.silence': 'At this time something usually comes. Write to the shop there to try it.',
+  'alarm.do.disk': 'Make room where the data are, or give them a larger disk. With less than 64 MiB nothing more is taken.',
+  'alarm.do.lag': 'What came lately may not be found. The log of the daemon says why.',
+  'alarm.do.certificate': 'Renew it: afterwards browsers and platforms do not connect any more.',
+  'alarm.do.device': 'Look at it, and test it in the settings.',
+  'bell.fromDaemon': 'What the daemon says, in English',
 } as const;

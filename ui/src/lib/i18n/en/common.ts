@@ -27,4 +27,6 @@ export const common = {
   'connector.webchat': 'Website chat',
   'connector.email': 'E-mail',
   'connector.form': 'Form',
+  'devices.aBrowser': 'Browser',
+  'you.sessions.on': '{browser} on {system}',
 } as const;

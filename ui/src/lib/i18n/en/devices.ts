@@ -3,7 +3,6 @@ export const devices = {
   'settings.devices': 'Your devices',
   'devices.lead': 'Where the bell reaches you, also while the desk is closed.',
   'devices.cannot': 'This daemon cannot ring closed browsers or other devices yet. The desk rings while it is open.',
-  'devices.aBrowser': 'Browser',
   'devices.here': 'This browser',
   'devices.hereLead': 'A notification for each customer who waits, with “I take it” and “Answer” on it. It goes from all your devices once somebody has taken it.',
   'devices.on': 'Notifications are on.',

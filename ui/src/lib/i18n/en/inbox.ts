@@ -9,6 +9,8 @@ export const inbox = {
   'nav.stream': 'Stream',
   'nav.streamHint': 'Every message of every channel, as it comes',
   'nav.count': '{count, plural, one {# conversation} other {# conversations}}',
+  'nav.bell': 'The bell',
+  'nav.alarms': '{count, plural, one {# alarm} other {# alarms}}',
   'nav.broken': 'does not work: open its settings',
   'nav.settings': 'Settings',
   'nav.signOut': 'Sign out',

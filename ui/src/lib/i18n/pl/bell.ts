@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'Dzwonek',
   'bell.title': 'Dzwonek',
   'bell.lead': 'Wszystko, co zadzwoniło, od najnowszego: komu, na czym, kiedy się wyświetliło i kto to przejął.',
   'bell.list': 'Dzwonienia',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Pokaż wszystko',
   'bell.older': 'Pokaż starsze',
   'bell.alarm': 'Alarm',
-  'bell.alarmUntitled': 'Dzwonek Cię potrzebuje',
   'bell.aCustomer': 'Klient',
   'bell.erased': 'Usunięty klient',
   'bell.now.ringing': 'Dzwoni od {time}',
@@ -111,4 +109,13 @@ export const bell = {
   'bell.now.held': 'Czeka do {when}, gdy otworzy się jego kanał',
   'bell.told': 'Dzwoni dla',
   'bell.storyHeld': 'Na razie nikogo: zacznie dzwonić, gdy otworzy się jego kanał.',
+  'alarm.do.nobody': 'Niech ktoś widzi ten kanał i w nim odpowiada, jest w pracy albo ma dyżur.',
+  'alarm.do.channel': 'Otwórz kanał w ustawieniach: zobaczysz, co jest nie tak i co zrobić.',
+  'alarm.do.undelivered': 'Wiadomości pobrano i są tutaj. W ustawieniach kanału sprawdź, jak dostarcza platforma.',
+  'alarm.do.silence': 'O tej porze zwykle coś przychodzi. Napisz tam do sklepu na próbę.',
+  'alarm.do.disk': 'Zwolnij miejsce tam, gdzie są dane, albo daj im większy dysk. Poniżej 64 MiB nic już nie zostanie przyjęte.',
+  'alarm.do.lag': 'Tego, co przyszło niedawno, wyszukiwanie może nie znaleźć. Przyczyna jest w dzienniku serwera.',
+  'alarm.do.certificate': 'Odnów go: potem przeglądarki i platformy już się nie połączą.',
+  'alarm.do.device': 'Obejrzyj je i przetestuj w ustawieniach.',
+  'bell.fromDaemon': 'Co mówi serwer, po angielsku',
 } as const;

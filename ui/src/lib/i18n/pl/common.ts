@@ -38,4 +38,6 @@ export const common = {
   'connector.webchat': 'Czat na stronie',
   'connector.email': 'E-mail',
   'connector.form': 'Formularz',
+  'devices.aBrowser': 'Przeglądarka',
+  'you.sessions.on': '{browser}, {system}',
 } as const;

@@ -3,7 +3,6 @@ export const devices = {
   'settings.devices': 'Twoje urządzenia',
   'devices.lead': 'Gdzie dociera do Ciebie dzwonek, także gdy Deskbell jest zamknięty.',
   'devices.cannot': 'Ten serwer nie potrafi jeszcze dzwonić w zamkniętych przeglądarkach ani na innych urządzeniach. Deskbell dzwoni, dopóki jest otwarty.',
-  'devices.aBrowser': 'Przeglądarka',
   'devices.here': 'Ta przeglądarka',
   'devices.hereLead': 'Powiadomienie o każdym czekającym kliencie, z przyciskami „Przejmij” i „Odpowiedz”. Gdy ktoś przejmie, znika ze wszystkich Twoich urządzeń.',
   'devices.on': 'Powiadomienia są włączone.',

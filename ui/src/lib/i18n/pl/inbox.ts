@@ -9,6 +9,8 @@ export const inbox = {
   'nav.stream': 'Przegląd wiadomości',
   'nav.streamHint': 'Wszystkie wiadomości ze wszystkich kanałów, w miarę jak przychodzą',
   'nav.count': '{count, plural, one {# rozmowa} few {# rozmowy} many {# rozmów} other {# rozmowy}}',
+  'nav.bell': 'Dzwonek',
+  'nav.alarms': '{count, plural, one {# alarm} few {# alarmy} many {# alarmów} other {# alarmu}}',
   'nav.broken': 'nie działa: otwórz ustawienia kanału',
   'nav.settings': 'Ustawienia',
   'nav.signOut': 'Wyloguj się',

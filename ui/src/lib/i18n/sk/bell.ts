@@ -1,6 +1,5 @@
 /** The ledger of the bell: who was rung, on what, and what came of it. */
 export const bell = {
-  'nav.bell': 'Zvonček',
   'bell.title': 'Zvonček',
   'bell.lead': 'Všetko, čo zazvonilo, najnovšie navrchu: komu, na čom, kedy sa to zobrazilo a kto to prevzal.',
   'bell.list': 'Zvonenia',
@@ -26,7 +25,6 @@ export const bell = {
   'bell.clear': 'Zobraziť všetko',
   'bell.older': 'Zobraziť staršie',
   'bell.alarm': 'Poplach',
-  'bell.alarmUntitled': 'Zvonček vás potrebuje',
   'bell.aCustomer': 'Zákazník',
   'bell.erased': 'Vymazaný zákazník',
   'bell.now.ringing': 'Zvoní už {time}',
@@ -111,4 +109,13 @@ export const bell = {
   'bell.now.held': 'Čaká do {when}, keď sa otvorí jeho kanál',
   'bell.told': 'Zvoní pre',
   'bell.storyHeld': 'Zatiaľ nikoho: začne zvoniť, keď sa otvorí jeho kanál.',
+  'alarm.do.nobody': 'Nech tento kanál niekto vidí a odpovedá v ňom, má službu alebo pohotovosť.',
+  'alarm.do.channel': 'Otvorte kanál v nastaveniach: uvidíte, čo je zle a čo s tým.',
+  'alarm.do.undelivered': 'Správy sa načítali a sú tu. V nastaveniach kanála overte, ako platforma doručuje.',
+  'alarm.do.silence': 'V tomto čase zvyčajne niečo príde. Napíšte tam obchodu na skúšku.',
+  'alarm.do.disk': 'Uvoľnite miesto tam, kde sú údaje, alebo im dajte väčší disk. Pod 64 MiB sa už nič neprijme.',
+  'alarm.do.lag': 'Čo prišlo nedávno, sa nemusí nájsť. Dôvod je v zázname servera.',
+  'alarm.do.certificate': 'Obnovte ho: potom sa prehliadače ani platformy už nepripoja.',
+  'alarm.do.device': 'Pozrite sa naň a vyskúšajte ho v nastaveniach.',
+  'bell.fromDaemon': 'Čo hovorí server, po anglicky',
 } as const;

@@ -37,4 +37,6 @@ export const common = {
   'connector.webchat': 'Chat na webe',
   'connector.email': 'E-mail',
   'connector.form': 'Formulár',
+  'devices.aBrowser': 'Prehliadač',
+  'you.sessions.on': '{browser}, {system}',
 } as const;

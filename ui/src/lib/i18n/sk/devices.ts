@@ -3,7 +3,6 @@ export const devices = {
   'settings.devices': 'Vaše zariadenia',
   'devices.lead': 'Kde sa k vám zvonček dostane, aj keď je Deskbell zatvorený.',
   'devices.cannot': 'Tento server ešte nevie zvoniť v zatvorených prehliadačoch ani na iných zariadeniach. Deskbell zvoní, kým je otvorený.',
-  'devices.aBrowser': 'Prehliadač',
   'devices.here': 'Tento prehliadač',
   'devices.hereLead': 'Upozornenie na každého čakajúceho zákazníka s tlačidlami „Prevziať“ a „Odpovedať“. Keď to niekto prevezme, zmizne zo všetkých vašich zariadení.',
   'devices.on': 'Upozornenia sú zapnuté.',

@@ -9,6 +9,8 @@ export const inbox = {
   'nav.stream': 'Prehľad správ',
   'nav.streamHint': 'Všetky správy zo všetkých kanálov tak, ako prichádzajú',
   'nav.count': '{count, plural, one {# konverzácia} few {# konverzácie} many {# konverzácie} other {# konverzácií}}',
+  'nav.bell': 'Zvonček',
+  'nav.alarms': '{count, plural, one {# poplach} few {# poplachy} many {# poplachu} other {# poplachov}}',
   'nav.broken': 'nefunguje: otvorte nastavenia kanála',
   'nav.settings': 'Nastavenia',
   'nav.signOut': 'Odhlásiť sa',
