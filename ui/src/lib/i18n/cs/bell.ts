@@ -114,7 +114,7 @@ export const bell = {
   'alarm.do.undelivered': 'Zprávy se načetly a jsou tu. V nastavení kanálu ověřte, jak platforma doručuje.',
   'alarm.do.silence': 'V tuto dobu obvykle něco přijde. Napište tam obchodu na zkoušku.',
   'alarm.do.disk': 'Uvolněte místo tam, kde jsou data, nebo jim dejte větší disk. Pod 64 MiB se už nic nepřijme.',
-  'alarm.do.lag': 'Co přišlo nedávno, se nemusí najít. Důvod je v záznamu serveru.',
+  'alarm.do.lag': 'Co přišlo nedávno, se nemusí najít nebo se ohlásí pozdě. Důvod je v záznamu serveru.',
   'alarm.do.certificate': 'Obnovte ho: potom se prohlížeče ani platformy už nepřipojí.',
   'alarm.do.device': 'Podívejte se na něj a vyzkoušejte ho v nastavení.',
   'bell.fromDaemon': 'Co říká server, anglicky',

@@ -40,7 +40,7 @@ export const hearing = {
   'alarm.undelivered': 'Zprávy nebyly doručeny: {channel}',
   'alarm.silence': 'Nic nepřichází: {channel}',
   'alarm.disk': 'Disk je téměř plný',
-  'alarm.lag': 'Vyhledávání nestíhá',
+  'alarm.lag': 'Server nestíhá',
   'alarm.certificate': 'Certifikát TLS brzy vyprší nebo už vypršel',
   'alarm.device': 'Zařízení nezvoní',
 } as const;

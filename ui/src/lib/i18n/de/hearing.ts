@@ -40,7 +40,7 @@ export const hearing = {
   'alarm.undelivered': 'Nachrichten wurden nicht zugestellt: {channel}',
   'alarm.silence': 'Es kommt nichts an: {channel}',
   'alarm.disk': 'Die Festplatte ist fast voll',
-  'alarm.lag': 'Die Suche kommt nicht nach',
+  'alarm.lag': 'Der Server kommt nicht nach',
   'alarm.certificate': 'Das TLS-Zertifikat läuft bald ab oder ist abgelaufen',
   'alarm.device': 'Ein Gerät klingelt nicht',
 } as const;

@@ -40,7 +40,7 @@ export const hearing = {
   'alarm.undelivered': 'Messages were not delivered: {channel}',
   'alarm.silence': 'Nothing comes in: {channel}',
   'alarm.disk': 'The disk is nearly full',
-  'alarm.lag': 'The search does not keep up',
+  'alarm.lag': 'The server does not keep up',
   'alarm.certificate': 'The TLS certificate ends soon, or has ended',
   'alarm.device': 'A device does not ring',
 } as const;

@@ -40,7 +40,7 @@ export const hearing = {
   'alarm.undelivered': 'Nie dostarczono wiadomości: {channel}',
   'alarm.silence': 'Nic nie przychodzi: {channel}',
   'alarm.disk': 'Dysk jest prawie pełny',
-  'alarm.lag': 'Wyszukiwanie nie nadąża',
+  'alarm.lag': 'Serwer nie nadąża',
   'alarm.certificate': 'Certyfikat TLS wkrótce wygaśnie albo już wygasł',
   'alarm.device': 'Urządzenie nie dzwoni',
 } as const;

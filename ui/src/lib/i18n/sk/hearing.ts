@@ -40,7 +40,7 @@ export const hearing = {
   'alarm.undelivered': 'Správy neboli doručené: {channel}',
   'alarm.silence': 'Nič neprichádza: {channel}',
   'alarm.disk': 'Disk je takmer plný',
-  'alarm.lag': 'Vyhľadávanie nestíha',
+  'alarm.lag': 'Server nestíha',
   'alarm.certificate': 'Certifikát TLS čoskoro vyprší alebo už vypršal',
   'alarm.device': 'Zariadenie nezvoní',
 } as const;
