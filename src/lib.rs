@@ -30,6 +30,7 @@ pub mod media;
 pub mod oidc;
 pub mod outbox;
 pub mod presence;
+pub mod priority;
 pub mod profiles;
 pub mod provision;
 pub mod push;

@@ -27,7 +27,8 @@ const TICKS: f64 = 100.0;
 /// Writes the configuration of a daemon: a Page whose platform is at `platform`.
 pub(crate) fn configure(folder: &Path, platform: SocketAddr) -> Result<()> {
     let text = format!(
-        r#"[auth]
+        r#"trusted_proxies = ["127.0.0.1/32"]
+[auth]
 bootstrap_token = "{ADMIN}"
 [store]
 cache_mib = {CACHE_MIB}

@@ -12,6 +12,7 @@ use crate::Settings;
 use crate::daemon::{Daemon, configure};
 use crate::deliveries::{Deliveries, For};
 use crate::disk::sync_us;
+use crate::flood::{self, Flood};
 use crate::load::{CONNECTIONS, Rate, Sender, under_load};
 use crate::platform;
 use crate::stored;
@@ -140,7 +141,35 @@ async fn alone(
         )
         .tail(),
     );
+    beside_sign_ins(daemon, deliveries, &mut sender, (sizes.alone, p99), rows).await?;
     to_all_clients(daemon, deliveries, &mut sender, sizes.to_all, rows).await
+}
+
+/// The same beside people who try to sign in.
+async fn beside_sign_ins(
+    daemon: &Daemon,
+    deliveries: &mut Deliveries,
+    sender: &mut Sender,
+    (count, p99_alone): (usize, f64),
+    rows: &mut Vec<Row>,
+) -> Result<()> {
+    let flood = Flood::begin(daemon.address).await;
+    let mut took = Vec::new();
+    for request in deliveries.many(For::Us, count) {
+        took.push(sender.deliver(&request).await?.as_secs_f64() * 1e6);
+    }
+    let tries = flood.end().await?;
+    let p99 = quantile(&mut took, 0.99);
+    let from = format!(
+        "{p99:.0} µs, p50 {:.0} µs; {} at once: {} passwords looked at, {} tries put off",
+        median(&mut took),
+        flood::PEOPLE,
+        tries.refused,
+        tries.put_off
+    );
+    let name = "beside a flood of sign-ins, webhook to 200, p99, times that alone";
+    rows.push(Row::new(name, p99 / p99_alone, Goal::None, from).tail());
+    Ok(())
 }
 
 async fn to_all_clients(
@@ -230,6 +259,24 @@ async fn under_full_load(
     if plain_cpu <= 0.0 {
         bail!("the daemon's CPU cannot be read");
     }
+    let flooded = LocalSet::new()
+        .run_until(async {
+            let flood = Flood::begin(daemon.address).await;
+            let rate = under_load(daemon, deliveries, For::Us, sizes.load).await?;
+            flood.end().await?;
+            anyhow::Ok(rate)
+        })
+        .await?;
+    let p99_us = of(&durable, |rate| rate.p99_us);
+    let from = format!(
+        "{:.1} against {:.1} ms; {:.0} a second",
+        flooded.p99_us / 1e3,
+        p99_us / 1e3,
+        flooded.a_second
+    );
+    let name =
+        "beside a flood of sign-ins, webhook to 200 at 64 connections, p99, times that without";
+    rows.push(Row::new(name, flooded.p99_us / p99_us, Goal::AtMost(2.0), from).tail());
     let from = format!("{CONNECTIONS} connections: {rate:.0} against {plain_rate:.0} a second");
     rows.push(Row::new(
         "durable webhooks, % of the rate of those only verified and parsed",

@@ -13,7 +13,7 @@ use tokio::task::LocalSet;
 use crate::daemon::Daemon;
 use crate::deliveries::{Deliveries, For};
 use crate::http::whole_answer;
-use crate::table::float;
+use crate::table::{float, quantile};
 
 /// How many platforms' connections send at once under load.
 pub(crate) const CONNECTIONS: usize = 64;
@@ -70,6 +70,8 @@ pub(crate) struct Rate {
     pub(crate) a_second: f64,
     /// Server CPU a request, in microseconds.
     pub(crate) cpu_us: f64,
+    /// From a request to its answer, the slowest hundredth, in microseconds.
+    pub(crate) p99_us: f64,
 }
 
 /// Sends `count` deliveries over [`CONNECTIONS`] connections. All are made before the first is sent.
@@ -85,31 +87,34 @@ pub(crate) async fn under_load(
     for _ in 0..CONNECTIONS {
         senders.push(Sender::connect(daemon.address).await?);
     }
+    let took = Rc::new(RefCell::new(Vec::with_capacity(count)));
     let (cpu, begun) = (daemon.cpu_us()?, Instant::now());
     let local = LocalSet::new();
     let tasks: Vec<_> = senders
         .into_iter()
         .map(|mut sender| {
-            let queue = Rc::clone(&queue);
+            let (queue, took) = (Rc::clone(&queue), Rc::clone(&took));
             local.spawn_local(async move {
                 loop {
                     let next = queue.borrow_mut().next();
                     let Some(request) = next else {
                         return anyhow::Ok(());
                     };
-                    sender.deliver(&request).await?;
+                    let answered = sender.deliver(&request).await?;
+                    took.borrow_mut().push(answered.as_secs_f64() * 1e6);
                 }
             })
         })
         .collect();
     local.await;
-    let (took, used) = (begun.elapsed().as_secs_f64(), daemon.cpu_us()? - cpu);
+    let (lasted, used) = (begun.elapsed().as_secs_f64(), daemon.cpu_us()? - cpu);
     for task in tasks {
         task.await.context("a sender panicked")??;
     }
     Ok(Rate {
-        a_second: float(count) / took,
+        a_second: float(count) / lasted,
         cpu_us: used / float(count),
+        p99_us: quantile(&mut took.borrow_mut(), 0.99),
     })
 }
 

@@ -24,6 +24,7 @@ mod daemon;
 mod deliveries;
 mod disk;
 mod feed;
+mod flood;
 mod http;
 mod intake;
 mod load;

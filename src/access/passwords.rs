@@ -9,9 +9,10 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use deskbell_sdk::Secret;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::common_passwords::is_common;
+use crate::priority;
 use crate::secrets::random_bytes;
 
 /// The fewest characters of a password.
@@ -52,8 +53,8 @@ pub struct Passwords {
 impl Default for Passwords {
     fn default() -> Self {
         Self {
-            strangers: Queue::new(STRANGERS_AT_ONCE),
-            known: Queue::new(KNOWN_AT_ONCE),
+            strangers: Queue::new(STRANGERS_AT_ONCE, true),
+            known: Queue::new(KNOWN_AT_ONCE, false),
         }
     }
 }
@@ -62,13 +63,16 @@ impl Default for Passwords {
 struct Queue {
     places: Semaphore,
     running: Arc<Semaphore>,
+    /// Whether the work gives way to everything else.
+    gives_way: bool,
 }
 
 impl Queue {
-    fn new(at_once: usize) -> Self {
+    fn new(at_once: usize, gives_way: bool) -> Self {
         Self {
             places: Semaphore::new(WAITING + at_once),
             running: Arc::new(Semaphore::new(at_once)),
+            gives_way,
         }
     }
 
@@ -83,11 +87,20 @@ impl Queue {
             .acquire_owned()
             .await
             .map_err(|_| Busy)?;
-        let done = tokio::task::spawn_blocking(move || {
+        let gives_way = self.gives_way;
+        let (tell, done) = oneshot::channel();
+        // A thread of its own, since none gets back what it gave way.
+        let thread = std::thread::Builder::new().name("password".to_owned());
+        let started = thread.spawn(move || {
+            if gives_way {
+                priority::give_way(priority::LOW);
+            }
             let result = work();
             drop(turn);
-            result
+            // The caller may have gone.
+            let _ = tell.send(result);
         });
+        started.map_err(|_| Busy)?;
         done.await.map_err(|_| Busy)
     }
 }
@@ -226,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn s14_a_flood_runs_one_by_one_and_the_rest_is_told_to_come_again() {
-        let queue = Arc::new(Queue::new(1));
+        let queue = Arc::new(Queue::new(1, true));
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut asked = Vec::new();
         for _ in 0..500 {

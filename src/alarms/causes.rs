@@ -24,7 +24,7 @@ const LAGS: Duration = Duration::from_secs(10 * 60);
 /// How often the certificate is read.
 const READ_CERTIFICATE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// The kinds of causes that are looked for here, as causes begin.
-const OURS: [&str; 7] = [
+const OURS: [&str; 11] = [
     "nobody:",
     "channel:",
     "undelivered:",
@@ -32,6 +32,10 @@ const OURS: [&str; 7] = [
     "disk",
     "search",
     "certificate",
+    "unreached:",
+    "device:",
+    "unshown:",
+    "telling",
 ];
 
 /// Something that is wrong.
@@ -44,7 +48,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    fn new(cause: String, kind: AlarmKind, title: String, detail: String) -> Self {
+    pub(super) fn new(cause: String, kind: AlarmKind, title: String, detail: String) -> Self {
         Self {
             alarm: Alarm {
                 cause,
@@ -56,7 +60,7 @@ impl Cause {
         }
     }
 
-    const fn about(mut self, channel: ChannelNo) -> Self {
+    pub(super) const fn about(mut self, channel: ChannelNo) -> Self {
         self.channel = Some(channel);
         self
     }
@@ -281,9 +285,9 @@ mod tests {
         assert!(!told(Missing::NobodySees, 0), "nobody waits");
         assert!(told(Missing::NobodySees, 1));
         assert!(!told(Missing::NobodyThere, 1) && told(Missing::NobodyThere, 2));
-        for cause in ["nobody:shop", "disk", "certificate"] {
+        for cause in ["nobody:shop", "disk", "certificate", "device:usr_1"] {
             assert!(is_ours(cause));
         }
-        assert!(!is_ours("device:dev_1"));
+        assert!(!is_ours("somebody's"));
     }
 }

@@ -5,9 +5,14 @@
 
 mod causes;
 mod heartbeat;
+#[cfg(test)]
+mod proofs;
+mod reach;
 mod rhythm;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_reach;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -28,6 +33,7 @@ use crate::store::{Found, Store};
 
 pub use causes::{Cause, Looked};
 pub use heartbeat::run as heartbeat;
+use reach::Reach;
 
 /// How often it is looked whether something is wrong.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -46,6 +52,7 @@ struct Seen {
     /// Up to where the log was read.
     position: u64,
     looked: Looked,
+    reach: Reach,
 }
 
 /// Looks after everything until the daemon stops. Of a restored desk only once somebody says so.
@@ -73,6 +80,9 @@ pub async fn run(app: App) {
         let is_due = tokio::time::Instant::now() >= look_at;
         let looked = tokio::task::spawn_blocking(move || {
             let wanted = follow(&looking, &mut seen).and_then(|rang| {
+                if is_due {
+                    seen.reach.look(&looking, looking.clock.now())?;
+                }
                 (is_due || rang)
                     .then(|| wanted(&looking, &mut seen))
                     .transpose()
@@ -178,8 +188,9 @@ fn follow(app: &Daemon, seen: &mut Seen) -> Found<bool> {
             // An answer, or whatever else ends a ring, tells it by the conversation.
             if let Some(conversation) = event.body.conversation()
                 && conversation.ring.is_none()
+                && let Some((ring, channel, _)) = seen.ringing.remove(&conversation.id)
             {
-                seen.ringing.remove(&conversation.id);
+                seen.reach.over(channel, ring);
             }
             match &event.body {
                 EventBody::BellRung { ring } | EventBody::BellAcknowledged { ring } => {
@@ -204,6 +215,7 @@ impl Seen {
         let (Some(channel), Some(conversation)) = (ring.channel, ring.conversation) else {
             return;
         };
+        self.reach.ring(channel, ring);
         if ring.sounds() {
             let known = (ring.id, channel, ring.step);
             self.ringing.insert(conversation, known);
@@ -244,6 +256,9 @@ fn wanted(app: &Daemon, seen: &mut Seen) -> Found<Vec<Cause>> {
         if let Some(missing) = crate::desk::bell::missing(&people) {
             let step = seen.highest_step(&*app.store, entry.no)?;
             wrong.extend(causes::nobody(&entry, missing, step));
+        } else {
+            // That nobody is there says already why nothing shows it.
+            wrong.extend(seen.reach.unshown(app, &entry, now)?);
         }
     }
     for open in app.channels.open() {
@@ -256,6 +271,7 @@ fn wanted(app: &Daemon, seen: &mut Seen) -> Found<Vec<Cause>> {
     }
     wrong.extend(causes::closed_channels(app));
     wrong.extend(seen.looked.of_the_desk(app, now));
+    wrong.extend(seen.reach.found());
     Ok(wrong)
 }
 

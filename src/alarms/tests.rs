@@ -15,14 +15,17 @@ use crate::store::Scope;
 use crate::store::entry::{AlarmKind, RingState, Role};
 
 /// One look, as it is done every ten seconds.
-async fn look(desk: &Desk, seen: &mut Seen) {
+pub(super) async fn look(desk: &Desk, seen: &mut Seen) {
     follow(&desk.app, seen).expect("readable");
+    seen.reach
+        .look(&desk.app, desk.app.clock.now())
+        .expect("readable");
     let wrong = wanted(&desk.app, seen).expect("readable");
     settle(&desk.app, wrong).await;
 }
 
 /// The alarms of the ledger, newest first, as somebody sees them.
-async fn alarms(desk: &Desk, who: As, query: &str) -> Vec<Value> {
+pub(super) async fn alarms(desk: &Desk, who: As, query: &str) -> Vec<Value> {
     let list = desk.found(who, &format!("/api/v1/bell?{query}")).await;
     let all = list["data"].as_array().expect("a list").clone();
     let is_alarm = |ring: &Value| ring.get("conversation_id").is_none();

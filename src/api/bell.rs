@@ -263,6 +263,7 @@ async fn told(
                 AttemptResult::Shown
             },
             detail: told.detail,
+            step: None,
         },
     };
     let ring = app.writer.write(note).await?;

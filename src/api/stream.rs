@@ -25,7 +25,7 @@ use super::body::Query;
 use super::problem::Problem;
 use crate::access::{Caller, Who};
 use crate::app::App;
-use crate::live::{Frame, Live, StreamPlace, frame, framed};
+use crate::live::{Frame, Live, Reader as Present, StreamPlace, frame, framed};
 use crate::store::entry::Right;
 
 /// How often a quiet stream says that it lives; clients may expect it every 15 s.
@@ -78,6 +78,7 @@ async fn events(
             5,
         ));
     };
+    let place = place.of(Present::of(&caller));
     Ok(answer(reader(app, caller, after, place)))
 }
 

@@ -101,23 +101,7 @@ pub(super) fn remove(
 }
 
 fn new_device(draft: &mut Draft<'_>, kind: DeviceKind, name: &str) -> DeviceEntry {
-    DeviceEntry {
-        id: DeviceId(draft.new_id()),
-        kind,
-        name: name.to_owned(),
-        created_at: draft.now(),
-        last_seen_at: Some(draft.now()),
-        last_shown_at: None,
-        confirmed_at: None,
-        endpoint: None,
-        subscription: None,
-        token: None,
-        test: None,
-        failing_since: None,
-        detail: None,
-        next_try_at: None,
-        waiting: 0,
-    }
+    DeviceEntry::new(DeviceId(draft.new_id()), kind, name, draft.now())
 }
 
 /// A browser is to ring.

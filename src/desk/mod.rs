@@ -38,6 +38,7 @@ pub mod people;
 pub mod profiles;
 #[cfg(test)]
 mod properties;
+pub mod reach;
 pub mod replay;
 pub mod replies;
 pub mod restore;

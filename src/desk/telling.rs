@@ -132,6 +132,7 @@ fn tell(
                 device_id: Some(device.id),
                 result: AttemptResult::Sent,
                 detail: Some("as one of many that wait".to_owned()),
+                step: Some(ring.step),
             };
             bell::note(ring, &attempt);
             continue;
@@ -271,6 +272,10 @@ fn ledger(
         device_id: Some(telling.device),
         result,
         detail,
+        step: match telling.what {
+            Telling::Ring { step, .. } => Some(step),
+            Telling::Over { .. } | Telling::Test { .. } => None,
+        },
     };
     bell::note(ring, &attempt);
     draft.put(ring.put(RingEntry::key(ring.id)));

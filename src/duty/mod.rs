@@ -10,14 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use deskbell_sdk::Time;
 
-pub use roster::{Channel, Roster, Worker};
+pub use roster::{Channel, Roster, There, Worker};
 
 use crate::app::Daemon;
 use crate::desk::bell::{Person, whom};
 use crate::desk::duty::can_answer;
+use crate::desk::reach::AtWork;
 use crate::id::UserId;
+use crate::live::Reader;
 use crate::store::entry::{
-    ChannelHoursEntry, Entry, OnCallEntry, RingEntry, TeamEntry, UserEntry, UserHoursEntry,
+    ChannelHoursEntry, DevicesEntry, Entry, OnCallEntry, RingEntry, TeamEntry, UserEntry,
+    UserHoursEntry,
 };
 use crate::store::record::ChannelNo;
 use crate::store::{Found, Scope, Store};
@@ -79,6 +82,28 @@ pub fn people_of(app: &Daemon, ring: &RingEntry, now: Time) -> Found<Vec<Person>
 /// The store cannot be read.
 pub fn administrators(app: &Daemon, now: Time) -> Found<Vec<Person>> {
     Ok(roster(app)?.administrators(now))
+}
+
+/// How somebody stands who is on duty or on call, with what follows the stream for them.
+#[must_use]
+pub fn at_work(
+    app: &Daemon,
+    there: &There<'_>,
+    devices: Option<&DevicesEntry>,
+    now: Time,
+) -> AtWork {
+    let is_here = |reader| app.live.here_since(reader, now);
+    let devices = devices.map_or(&[][..], |devices| &devices.devices);
+    AtWork {
+        on_call: there.on_call,
+        hours_since: there.hours_since,
+        desk_since: is_here(Reader::Desk(there.id)),
+        companions: devices
+            .iter()
+            .map(|device| device.id)
+            .filter(|id| is_here(Reader::Companion(*id)).is_some())
+            .collect(),
+    }
 }
 
 /// Who works when. Read anew where it has changed.

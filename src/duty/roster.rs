@@ -42,6 +42,7 @@ impl Asked {
 #[derive(Debug)]
 pub struct Worker {
     id: UserId,
+    name: String,
     is_admin: bool,
     /// The slugs of the channels that they may see; `None`: all.
     channels: Option<BTreeSet<String>>,
@@ -56,6 +57,7 @@ impl Worker {
     pub fn new(user: &UserEntry, hours: &UserHoursEntry) -> Self {
         Self {
             id: user.id,
+            name: user.name.clone(),
             is_admin: user.role == Role::Admin,
             channels: user.channels.clone(),
             available: user.available,
@@ -79,6 +81,19 @@ impl Worker {
             (Some(_), None) => false,
         }
     }
+}
+
+/// Somebody who is on duty or on call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct There<'a> {
+    /// Who.
+    pub id: UserId,
+    /// The name that others see.
+    pub name: &'a str,
+    /// Whether they are on call.
+    pub on_call: bool,
+    /// Since when they are within working hours that are set; `None`: there are none, or they are on call outside of them.
+    pub hours_since: Option<Time>,
 }
 
 /// The hours of a channel.
@@ -176,6 +191,25 @@ impl Roster {
     pub fn administrators(&self, now: Time) -> Vec<Person> {
         let admins = self.people.iter().filter(|worker| worker.is_admin);
         admins.map(|worker| self.person(worker, now)).collect()
+    }
+
+    /// Everybody who is on duty or on call.
+    #[must_use]
+    pub fn there(&self, now: Time) -> Vec<There<'_>> {
+        let there = self.people.iter().filter_map(|worker| {
+            let on_duty = worker.is_on_duty(now);
+            let on_call = self.on_call == Some(worker.id);
+            let stretch = worker.working.as_ref().map(|asked| asked.stretch(now));
+            (on_duty || on_call).then(|| There {
+                id: worker.id,
+                name: &worker.name,
+                on_call,
+                hours_since: stretch
+                    .filter(|stretch| on_duty && stretch.open)
+                    .map(|stretch| stretch.since),
+            })
+        });
+        there.collect()
     }
 
     /// How somebody stands; `None` where they may not sign in or not answer.

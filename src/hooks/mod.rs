@@ -27,6 +27,7 @@ use crate::desk::hooks::{Outcome, RecordDeliveries, SettleAttempt, SwitchOff};
 use crate::http_client::Poster;
 use crate::id::{DeliveryId, HookId};
 use crate::store::Found;
+use crate::store::change::EventBody;
 use crate::store::entry::{
     Attempt, AttemptResult, Entry, HookDeliveryEntry, HookEntry, OpenHookDelivery,
 };
@@ -402,6 +403,16 @@ async fn carry_out(app: App, hook: HookId, lane: u64, delivery: DeliveryId) -> D
     }
 }
 
+/// At which step a ring was of which a hook is told, as long as the log has it: it may have climbed since.
+fn step_of(app: &App, told: &HookDeliveryEntry) -> Option<u32> {
+    let before = told.seq?.checked_sub(1)?;
+    let event = app.store.events(before, 1).ok()?.pop()?;
+    match &event.body {
+        EventBody::BellRung { ring } => Some(ring.step),
+        _ => None,
+    }
+}
+
 /// Puts into the ledger of a ring that a hook was told, or at first and at last that it could not be.
 async fn note_ring(
     app: &App,
@@ -433,6 +444,7 @@ async fn note_ring(
             AttemptResult::Failed
         },
         detail: Some(detail),
+        step: step_of(app, told),
     };
     if let Err(error) = app.writer.write(NoteAttempt { ring, attempt }).await {
         tracing::warn!(%error, "a ring's ledger could not be kept");

@@ -3,6 +3,8 @@
 //! One task follows the log, renders each event once, and hands the same bytes to every reader. It keeps nothing that
 //! the log does not have: after a crash it begins at the head, and readers resume from the log by their own position.
 
+mod here;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +21,8 @@ use crate::store::change::{EventBody, LogEvent};
 use crate::store::record::ChannelNo;
 use crate::store::{Read, Scope};
 use crate::view::View;
+
+pub use here::Reader;
 
 /// How many events a reader may lag behind before it is dropped; it can resume from the log.
 const LAG_EVENTS: usize = 4_096;
@@ -89,6 +93,7 @@ pub struct Live {
     frames: broadcast::Sender<Arc<Frame>>,
     visitors: Mutex<HashMap<ConversationId, broadcast::Sender<VisitorEvent>>>,
     readers: Mutex<HashMap<String, usize>>,
+    here: here::Here,
 }
 
 impl Default for Live {
@@ -97,6 +102,7 @@ impl Default for Live {
             frames: broadcast::channel(LAG_EVENTS).0,
             visitors: Mutex::default(),
             readers: Mutex::default(),
+            here: here::Here::default(),
         }
     }
 }
@@ -106,10 +112,26 @@ impl Default for Live {
 pub struct StreamPlace {
     app: App,
     owner: String,
+    who: Option<Reader>,
+}
+
+impl StreamPlace {
+    /// It is the open desk, or a companion, of somebody who is there as long as it is open.
+    #[must_use]
+    pub fn of(mut self, reader: Option<Reader>) -> Self {
+        if let Some(reader) = reader {
+            self.app.live.here.comes(reader, self.app.clock.now());
+        }
+        self.who = reader;
+        self
+    }
 }
 
 impl Drop for StreamPlace {
     fn drop(&mut self) {
+        if let Some(reader) = self.who {
+            self.app.live.here.goes(reader, self.app.clock.now());
+        }
         let mut readers = lock(&self.app.live.readers);
         if let Some(count) = readers.get_mut(&self.owner) {
             *count -= 1;
@@ -167,7 +189,14 @@ impl Live {
         Some(StreamPlace {
             app: Arc::clone(app),
             owner,
+            who: None,
         })
+    }
+
+    /// Since when a reader follows the stream; who left within the last ten minutes is taken to be there still.
+    #[must_use]
+    pub fn here_since(&self, reader: Reader, now: Time) -> Option<Time> {
+        self.here.since(reader, now)
     }
 
     /// Wakes every reader, so that it sees that the daemon stops.

@@ -25,12 +25,14 @@ use super::place::Place;
 use super::{ForgetError, Readable, Search, Wake, hits, lock};
 use crate::app::App;
 use crate::id::{ContactId, MessageId};
+use crate::priority;
 use crate::store::change::{EventBody, LogEvent};
 use crate::store::record::{ContactRecord, MessageRecord};
 use crate::store::{Scope, StoreError};
 
-/// How long something that was indexed waits for more before it can be found: well within a second.
-const COMMIT_AFTER: Duration = Duration::from_millis(400);
+/// How long something that was indexed waits for more before it can be found: within a second. Each commit keeps a core for
+/// some milliseconds.
+const COMMIT_AFTER: Duration = Duration::from_millis(750);
 /// The same while only older records are read: each commit makes a file that has to be merged.
 const COMMIT_RECORDS_AFTER: Duration = Duration::from_secs(2);
 /// How long it is not written down how far the log was read where nothing in it was to be indexed.
@@ -52,10 +54,12 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(300);
 const RELEASE_WITHIN: Duration = Duration::from_secs(60);
 /// How long it may take to write anew what has something in it that is to be forgotten.
 const MERGE_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// So many events are indexed without a rest where the index follows closely. Linux lets whoever computes go on for
+/// milliseconds, however little its priority, and a delivery that wakes up on that core waits.
+const HANDFUL: usize = 8;
+const REST: Duration = Duration::from_micros(100);
 /// How much the thread may be told before it looks.
 const WAKES: usize = 16;
-/// How much the thread gives way: as much as can be. Under a full load the search lags, and nobody waits for it.
-const NICENESS: i32 = 19;
 
 /// Why the index is closed.
 #[derive(Debug)]
@@ -143,12 +147,8 @@ async fn send(tell: &SyncSender<Wake>, wake: Wake) -> bool {
 }
 
 fn run(app: &App, wakes: &Receiver<Wake>) {
-    // Threads that the index starts from here give way as this one does.
-    if let Err(error) =
-        rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS)
-    {
-        tracing::debug!(%error, "the search runs with the priority of the rest");
-    }
+    // As threads do that the index starts from here. Under a full load the search lags, and nobody waits for it.
+    priority::give_way(priority::LEAST);
     let mut wait = AGAIN;
     let mut asked = Vec::new();
     loop {
@@ -427,8 +427,13 @@ impl<'a> Follower<'a> {
         }
         let (seq, at_ms) = (last.seq, last.at.as_millis());
         let at_end = events.len() < STRETCH;
-        for event in &events {
-            self.take(event)?;
+        for handful in events.chunks(HANDFUL) {
+            for event in handful {
+                self.take(event)?;
+            }
+            if at_end {
+                std::thread::sleep(REST);
+            }
         }
         (self.place.seq, self.place.at_ms) = (seq, at_ms);
         self.moved_since.get_or_insert_with(Instant::now);

@@ -25,6 +25,8 @@ use crate::store::entry::{Entry, RingEntry, Telling, TellingEntry};
 use crate::work::{self, Executor, Item, pool};
 use crate::writer::WriteError;
 
+#[cfg(test)]
+pub(crate) use watch::test_all;
 pub use watch::{tests, unheard};
 
 /// How many items of one device are carried out at once: one rings at the most, the others say that something is over.

@@ -1,9 +1,12 @@
-//! Looks after the telling itself: tests each device once a day, and says when a ring reaches nobody.
+//! Looks after the telling itself: tests each device once a day, and counts the rings that reach nobody.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::app::App;
 use crate::desk::devices::Test;
+use crate::desk::reach::AtWork;
+use crate::duty::{self, There};
 use crate::id::UserId;
 use crate::store::Found;
 use crate::store::change::EventBody;
@@ -15,27 +18,44 @@ use deskbell_sdk::Time;
 /// How often it is looked which devices are to be tested.
 const LOOK: Duration = Duration::from_secs(5 * 60);
 /// After how long a device is tested again: 20 hours, in milliseconds.
-const TEST_AGAIN_MS: i64 = 20 * 60 * 60 * 1000;
+const TEST_AGAIN_MS: i64 = 20 * HOUR_MS;
 /// After how long a companion is tested again that has not answered, since it may not have been there. In milliseconds.
-const UNANSWERED_MS: i64 = 30 * 60 * 1000;
+const UNANSWERED_MS: i64 = HOUR_MS / 2;
+/// The same for one that is connected.
+const CONNECTED_MS: i64 = 4 * 60 * 1000;
+/// After how long a device is tested again to which nothing gets through, unless it rests: whether it has come back is not
+/// to be learned from the next customer. In milliseconds.
+const FAILING_MS: i64 = HOUR_MS;
+/// So long somebody has to be at work before a browser is tested again that did not answer while they were away, in
+/// milliseconds.
+const BEGUN_MS: i64 = 15 * 60 * 1000;
+/// After how long at the earliest: browsers do not like to be told much that nobody sees. In milliseconds.
+const BEGUN_AGAIN_MS: i64 = 4 * HOUR_MS;
+const HOUR_MS: i64 = 60 * 60 * 1000;
 /// How many events are read at once.
 const BATCH: usize = 512;
 /// How long it is waited after a failed read.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
-/// Whether a device is to be tested now.
-fn is_due(device: &DeviceEntry, now: Time) -> bool {
+/// Whether a device of somebody's is to be tested now.
+fn is_due(device: &DeviceEntry, person: &AtWork, now: Time) -> bool {
     if device.next_try_at.is_some_and(|at| now < at) {
         return false;
     }
     let Some(test) = device.test else {
         return true;
     };
-    let was_missed = device.kind == DeviceKind::Desktop && !test.answered;
-    let again_ms = if was_missed {
-        UNANSWERED_MS
-    } else {
-        TEST_AGAIN_MS
+    let begun_ms = person
+        .since()
+        .filter(|since| test.at < *since)
+        .map(|since| now.as_millis() - since.as_millis());
+    let again_ms = match device.kind {
+        _ if device.failing_since.is_some() => FAILING_MS,
+        _ if test.answered => TEST_AGAIN_MS,
+        DeviceKind::Desktop if person.companions.contains(&device.id) => CONNECTED_MS,
+        DeviceKind::Desktop => UNANSWERED_MS,
+        DeviceKind::WebPush if begun_ms.is_some_and(|ms| ms >= BEGUN_MS) => BEGUN_AGAIN_MS,
+        DeviceKind::WebPush => TEST_AGAIN_MS,
     };
     // One of the future was begun by a clock that was ahead.
     now >= test.at.plus_millis(again_ms) || test.at > now.plus_millis(again_ms)
@@ -58,22 +78,31 @@ pub async fn tests(app: App) {
     }
 }
 
-async fn test_all(app: &App) -> anyhow::Result<()> {
+pub(crate) async fn test_all(app: &App) -> anyhow::Result<()> {
     let all = DevicesEntry::scan(&*app.store, &[], None, usize::MAX)?;
     let now = app.clock.now();
+    let roster = duty::roster(app)?;
+    let there: HashMap<UserId, There<'_>> = roster
+        .there(now)
+        .into_iter()
+        .map(|there| (there.id, there))
+        .collect();
     let mut standing = [0_u32; 3];
     for (key, devices) in all {
         let Ok(key) = key.as_slice().try_into() else {
             continue;
         };
         let user = UserId(u64::from_be_bytes(key));
+        let person = there.get(&user);
+        let person = person.map(|there| duty::at_work(app, there, Some(&devices), now));
+        let person = person.unwrap_or_default();
         for device in devices.devices {
             standing[match state(&device, now) {
                 DeviceState::Working => 0,
                 DeviceState::Unconfirmed => 1,
                 DeviceState::Failing => 2,
             }] += 1;
-            if !is_due(&device, now) {
+            if !is_due(&device, &person, now) {
                 continue;
             }
             let test = Test {
@@ -121,7 +150,7 @@ fn judge(ring: &RingEntry) -> Option<Unheard> {
     (ring.step > 1 && !is_shown).then_some(Unheard::NotShown)
 }
 
-/// Says when a ring tells nobody, or has climbed without being shown anywhere, until the daemon stops (F34).
+/// Counts the rings that tell nobody, or have climbed without being shown anywhere, until the daemon stops (F34).
 pub async fn unheard(app: App) {
     let mut head = app.writer.head();
     let mut position = *head.borrow_and_update();
@@ -154,21 +183,11 @@ fn look(app: &App, position: &mut u64) -> Found<()> {
                 }
             }
         }
-        // One line for all that came together: a flood of customers is no flood of lines.
-        if nobody > 0 {
-            metrics::counter!("deskbell_rings_unheard_total", "why" => "nobody").increment(nobody);
-            tracing::warn!(
-                rings = nobody,
-                "it rings and there is nobody to tell: nobody who may answer sees that channel"
-            );
-        }
-        if not_shown > 0 {
-            metrics::counter!("deskbell_rings_unheard_total", "why" => "not_shown")
-                .increment(not_shown);
-            tracing::warn!(
-                rings = not_shown,
-                "it rings and no desk and no device has shown it by the next step: let somebody open the desk, and look at the devices"
-            );
+        // The alarms tell of it (`crate::alarms`); these count.
+        for (rings, why) in [(nobody, "nobody"), (not_shown, "not_shown")] {
+            if rings > 0 {
+                metrics::counter!("deskbell_rings_unheard_total", "why" => why).increment(rings);
+            }
         }
     }
 }
@@ -186,32 +205,19 @@ mod tests_of_watch {
 
     fn device(kind: DeviceKind, tested: Option<(i64, bool)>) -> DeviceEntry {
         DeviceEntry {
-            id: DeviceId(1),
-            kind,
-            name: "x".to_owned(),
-            created_at: at(0),
-            last_seen_at: None,
-            last_shown_at: None,
-            confirmed_at: None,
-            endpoint: None,
-            subscription: None,
-            token: None,
             test: tested.map(|(hours, answered)| DeviceTest {
                 id: WorkId(1),
                 at: at(hours),
                 silent: true,
                 answered,
             }),
-            failing_since: None,
-            detail: None,
-            next_try_at: None,
-            waiting: 0,
+            ..DeviceEntry::new(DeviceId(1), kind, "x", at(0))
         }
     }
 
     #[test]
     fn o08_each_device_is_tested_once_a_day_and_a_dead_one_no_oftener() {
-        let due = |kind, tested, now| is_due(&device(kind, tested), at(now));
+        let due = |kind, tested, now| is_due(&device(kind, tested), &AtWork::default(), at(now));
         assert!(due(DeviceKind::WebPush, None, 0));
         assert!(!due(DeviceKind::WebPush, Some((0, false)), 19));
         assert!(due(DeviceKind::WebPush, Some((0, false)), 20));
@@ -223,7 +229,33 @@ mod tests_of_watch {
         );
         let mut dead = device(DeviceKind::WebPush, Some((0, false)));
         dead.next_try_at = Some(at(40));
-        assert!(!is_due(&dead, at(39)) && is_due(&dead, at(40)));
+        let away = AtWork::default();
+        assert!(!is_due(&dead, &away, at(39)) && is_due(&dead, &away, at(40)));
+        // One that fails, and does not rest yet, is tried within the hour.
+        let mut failing = device(DeviceKind::WebPush, Some((0, false)));
+        failing.failing_since = Some(at(0));
+        assert!(!is_due(&failing, &away, at(0)) && is_due(&failing, &away, at(1)));
+    }
+
+    #[test]
+    fn what_did_not_answer_while_its_person_was_away_is_tested_when_they_come() {
+        let browser = device(DeviceKind::WebPush, Some((0, false)));
+        let came = |hours: i64| AtWork {
+            hours_since: Some(at(hours)),
+            ..AtWork::default()
+        };
+        assert!(!is_due(&browser, &came(8), at(8)), "it has just come");
+        assert!(is_due(&browser, &came(8), at(9)));
+        let tested = device(DeviceKind::WebPush, Some((9, false)));
+        assert!(!is_due(&tested, &came(8), at(17)), "once");
+        assert!(!is_due(&browser, &came(1), at(3)), "not that soon again");
+        let till = device(DeviceKind::Desktop, Some((0, false)));
+        let connected = AtWork {
+            companions: vec![DeviceId(1)],
+            ..AtWork::default()
+        };
+        let soon = at(0).plus_millis(CONNECTED_MS);
+        assert!(is_due(&till, &connected, soon) && !is_due(&till, &came(0), soon));
     }
 
     #[test]
@@ -254,6 +286,7 @@ mod tests_of_watch {
                     AttemptResult::Sent
                 },
                 detail: None,
+                step: Some(1),
             }],
             held_until: None,
             alarm: None,

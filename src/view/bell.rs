@@ -81,6 +81,8 @@ pub struct RingAttempt {
     pub result: AttemptResult,
     /// The reason in words where it failed.
     pub detail: Option<String>,
+    /// At which step of the ring; `null` where that is not known.
+    pub step: Option<u32>,
 }
 
 impl View<'_> {
@@ -118,5 +120,6 @@ fn attempt(attempt: &Attempt) -> RingAttempt {
         device_id: attempt.device_id,
         result: attempt.result,
         detail: attempt.detail.clone(),
+        step: attempt.step,
     }
 }

@@ -7,10 +7,6 @@ use utoipa::ToSchema;
 use crate::id::{DeviceId, UserId};
 use crate::store::entry::{DeviceEntry, DeviceKind};
 
-/// For how long a device is taken to work that has answered a test or shown a ring: 25 hours, in milliseconds. A test
-/// comes every 20.
-const CONFIRMED_MS: i64 = 25 * 60 * 60 * 1000;
-
 /// How a device stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -57,10 +53,9 @@ pub struct Device {
 /// How a device stands at a time.
 #[must_use]
 pub fn state(device: &DeviceEntry, now: Time) -> DeviceState {
-    let fresh = |at: Option<Time>| at.is_some_and(|at| now < at.plus_millis(CONFIRMED_MS));
     if device.failing_since.is_some() {
         DeviceState::Failing
-    } else if fresh(device.confirmed_at) || fresh(device.last_shown_at) {
+    } else if device.is_proven(now) {
         DeviceState::Working
     } else {
         DeviceState::Unconfirmed

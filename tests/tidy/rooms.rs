@@ -7,7 +7,10 @@ use super::{Complaints, PROJECT, complaint, has_words, hold, lines};
 
 /// The rooms of `src`, and which other rooms each may use. ARCHITECTURE.md says why.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("access", &["channels", "id", "secrets", "store"]),
+    (
+        "access",
+        &["channels", "id", "priority", "secrets", "store"],
+    ),
     (
         "api",
         &[
@@ -57,6 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "http_client",
             "id",
             "intake",
+            "live",
             "server",
             "store",
         ],
@@ -119,7 +123,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "downloads",
         &["blobs", "channels", "http_client", "virus_check"],
     ),
-    ("duty", &["app", "desk", "id", "store"]),
+    ("duty", &["app", "desk", "id", "live", "store"]),
     ("export", &["blobs", "channels", "id", "store"]),
     ("figures", &[]),
     ("http_client", &[]),
@@ -278,8 +282,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "oidc",
         ],
     ),
+    ("priority", &[]),
     ("seal", &["secrets", "store"]),
-    ("search", &["app", "id", "store"]),
+    ("search", &["app", "id", "priority", "store"]),
     ("secrets", &[]),
     (
         "erasure",
@@ -324,8 +329,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "telling",
         &[
-            "access", "app", "desk", "id", "push", "seal", "secrets", "store", "view", "work",
-            "writer",
+            "access", "app", "desk", "duty", "id", "push", "seal", "secrets", "store", "view",
+            "work", "writer",
         ],
     ),
     ("totp", &["secrets"]),

@@ -503,6 +503,14 @@ pub(super) fn note(ring: &mut RingEntry, attempt: &Attempt) {
     let is_under_way = |known: &&mut Attempt| {
         known.device_id.is_some() && is_of_device(known) && known.result == AttemptResult::Sent
     };
+    // A device says what it showed, and not at which step: at the one at which it was last told.
+    let told_at = ring.attempts.iter().rev().find(|known| {
+        known.device_id.is_some() && is_of_device(known) && known.result == AttemptResult::Sent
+    });
+    let step = attempt
+        .step
+        .or_else(|| told_at.and_then(|known| known.step));
+    let step = step.or((ring.step > 0).then_some(ring.step));
     // What was sent and shown are two lines: how long it took from the one to the other is what the ledger is for.
     let came_to_nothing = matches!(
         attempt.result,
@@ -515,7 +523,8 @@ pub(super) fn note(ring: &mut RingEntry, attempt: &Attempt) {
     }
     let last_of_device = ring.attempts.iter().rev().find(|known| is_of_device(known));
     let shown_already = attempt.result == AttemptResult::Shown
-        && last_of_device.is_some_and(|known| known.result == AttemptResult::Shown);
+        && last_of_device
+            .is_some_and(|known| known.result == AttemptResult::Shown && known.step == step);
     if shown_already {
         return;
     }
@@ -527,7 +536,10 @@ pub(super) fn note(ring: &mut RingEntry, attempt: &Attempt) {
             .unwrap_or(0);
         ring.attempts.remove(oldest);
     }
-    ring.attempts.push(attempt.clone());
+    ring.attempts.push(Attempt {
+        step,
+        ..attempt.clone()
+    });
 }
 
 /// Where a ring of a device is looked up by the device.

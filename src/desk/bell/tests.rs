@@ -293,6 +293,7 @@ fn the_ledger_has_a_line_for_each_telling() {
             device_id: Some(DeviceId(device)),
             result,
             detail: None,
+            step: None,
         },
     };
     let (sent, shown, failed) = (
@@ -330,6 +331,51 @@ fn the_ledger_has_a_line_for_each_telling() {
     let attempts = &rings(&desk)[0].attempts;
     assert_eq!(attempts.len(), MAX_ATTEMPTS);
     assert!(attempts.iter().any(|one| one.result == shown));
+}
+
+#[test]
+fn the_ledger_says_which_step_reached_whom() {
+    let mut desk = desk();
+    arrive(&mut desk, "t", 1);
+    let ring = rings(&desk)[0].id;
+    let says = |result, device, step| NoteAttempt {
+        ring,
+        attempt: Attempt {
+            at: Time::from_millis(0),
+            user: Some(ANA),
+            device: "x".to_owned(),
+            device_id: device,
+            result,
+            detail: None,
+            step,
+        },
+    };
+    let (sent, shown) = (AttemptResult::Sent, AttemptResult::Shown);
+    let phone = Some(DeviceId(1));
+    desk.decide(&[says(sent, phone, Some(1))]);
+    // An open desk is told by the stream and says what it shows, once a step.
+    desk.decide(&[says(shown, None, None)]);
+    desk.decide(&[says(shown, None, None)]);
+    desk.now += 60_000;
+    climb(&mut desk);
+    assert_eq!(rings(&desk)[0].step, 2);
+    // The phone shows only now what it was told at the first step.
+    desk.decide(&[says(shown, phone, None)]);
+    desk.decide(&[says(shown, None, None)]);
+    let lines: Vec<_> = rings(&desk)[0]
+        .attempts
+        .iter()
+        .map(|one| (one.result, one.device_id, one.step))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            (sent, phone, Some(1)),
+            (shown, None, Some(1)),
+            (shown, phone, Some(1)),
+            (shown, None, Some(2))
+        ]
+    );
 }
 
 /// Whatever people and platforms do: nobody waits unheard, and no conversation rings twice.

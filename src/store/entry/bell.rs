@@ -195,6 +195,9 @@ pub struct Attempt {
     pub result: AttemptResult,
     /// The reason in words where it failed.
     pub detail: Option<String>,
+    /// At which step of the ring; `None` where that is not known, as of what was told by an older version.
+    #[serde(default)]
+    pub step: Option<u32>,
 }
 
 /// A ring that has not ended. Key: its id.

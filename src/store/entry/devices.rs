@@ -89,6 +89,47 @@ pub struct DeviceEntry {
     pub waiting: u32,
 }
 
+impl DeviceEntry {
+    /// For how long it is taken to work once it has answered a test or shown a ring, in milliseconds: 25 hours. A test
+    /// comes every 20.
+    pub const PROVEN_MS: i64 = 25 * 60 * 60 * 1000;
+
+    /// A new one, of which nothing is known yet.
+    #[must_use]
+    pub fn new(id: DeviceId, kind: DeviceKind, name: &str, now: Time) -> Self {
+        Self {
+            id,
+            kind,
+            name: name.to_owned(),
+            created_at: now,
+            last_seen_at: Some(now),
+            last_shown_at: None,
+            confirmed_at: None,
+            endpoint: None,
+            subscription: None,
+            token: None,
+            test: None,
+            failing_since: None,
+            detail: None,
+            next_try_at: None,
+            waiting: 0,
+        }
+    }
+
+    /// When it last answered a test or showed a ring.
+    #[must_use]
+    pub fn proven_at(&self) -> Option<Time> {
+        self.confirmed_at.max(self.last_shown_at)
+    }
+
+    /// Whether it has shown within a day that it works.
+    #[must_use]
+    pub fn is_proven(&self, now: Time) -> bool {
+        let fresh = |at: Time| now < at.plus_millis(Self::PROVEN_MS);
+        self.proven_at().is_some_and(fresh)
+    }
+}
+
 /// A test that a device is to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceTest {

@@ -4441,6 +4441,11 @@ export interface components {
             result: components["schemas"]["AttemptResult"];
             /** @description The reason in words where it failed. */
             detail?: string | null;
+            /**
+             * Format: int32
+             * @description At which step of the ring; `null` where that is not known.
+             */
+            step?: number | null;
         };
         /**
          * @description Why a ring ended.
