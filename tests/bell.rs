@@ -2,8 +2,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use support::sse::{Events, Told};
 use support::{ADMIN, APP_SECRET, Daemon, PAGE, client, config, envelope, message, now_ms};
@@ -277,4 +282,83 @@ async fn what_waits_for_its_channel_survives_a_kill_and_rings_when_the_hours_cha
     // It climbs from when it was let go.
     assert!(ring["held_until"].is_string());
     assert_eq!(ring["silenced"], false);
+}
+
+/// Counts who asks for the address of a heartbeat.
+fn hears() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let url = format!("http://{}/beat", listener.local_addr().expect("an address"));
+    let heard = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for line in listener.incoming() {
+            let Ok(mut line) = line else { return };
+            let mut head = [0; 1024];
+            if line.read(&mut head).is_ok_and(|read| read > 0) {
+                counts.fetch_add(1, Ordering::SeqCst);
+            }
+            // Whoever asked may have gone.
+            let _ = line
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    });
+    (url, heard)
+}
+
+/// Waits until so many beats were heard.
+async fn beats(heard: &AtomicUsize, count: usize, patience: Duration) {
+    let begun = Instant::now();
+    while heard.load(Ordering::SeqCst) < count {
+        assert!(
+            begun.elapsed() < patience,
+            "{} of {count} beats",
+            heard.load(Ordering::SeqCst)
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn f37_a_daemon_that_is_stopped_is_not_heard_for_its_interval_and_goes_on_where_it_was() {
+    let start = || {
+        let (url, heard) = hears();
+        let folder = tempfile::tempdir().expect("a folder");
+        let more =
+            format!("\n[bell]\nheartbeat_url = \"{url}\"\nsteps = [\"0s\", \"20s\", \"600s\"]\n");
+        let daemon = Daemon::start(folder.path(), &config(&more));
+        (daemon, heard, folder)
+    };
+    let (daemon, heard, _folder) = start();
+    let (_running, other_heard, _other_folder) = start();
+    beats(&heard, 1, PATIENCE).await;
+    beats(&other_heard, 1, PATIENCE).await;
+    arrives(&daemon, "p1", "m1", now_ms()).await;
+    let pid = i32::try_from(daemon.pid())
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process");
+    kill_process(pid, Signal::STOP).expect("it runs");
+    let before = heard.load(Ordering::SeqCst);
+    // The one that runs beats each minute: whoever listens to the other one misses it then.
+    beats(&other_heard, 2, 3 * PATIENCE).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        heard.load(Ordering::SeqCst),
+        before,
+        "who is stopped says nothing"
+    );
+    kill_process(pid, Signal::CONT).expect("it is there");
+    beats(&heard, before + 1, 2 * PATIENCE).await;
+    // What was due meanwhile is done, and what comes is taken.
+    let begun = Instant::now();
+    loop {
+        let ring = rings(&daemon).await.pop().expect("it rings");
+        if ring["step"] == 2 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{ring}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    arrives(&daemon, "p2", "m2", now_ms()).await;
+    assert_eq!(rings(&daemon).await.len(), 2);
 }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use support::push_service::{Mood, PushService};
 use support::sse::{Events, Heard};
-use support::{ADMIN, APP_SECRET, Daemon, PAGE, client, config, envelope, message, now_ms};
+use support::{
+    ADMIN, APP_SECRET, Daemon, PAGE, client, config, envelope, message, messenger, now_ms, switch,
+};
 
 /// How long something may take that happens by itself: many times what it takes here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,8 +105,11 @@ async fn browser(daemon: &Daemon, service: &PushService, by: &Door, name: &str) 
     id
 }
 
+/// The rings of conversations: that nothing has shown one is an alarm beside them.
 async fn rings(daemon: &Daemon) -> Vec<Value> {
-    daemon.all("bell", 200).await
+    let mut all = daemon.all("bell", 200).await;
+    all.retain(|ring| ring.get("conversation_id").is_some());
+    all
 }
 
 /// Waits until the only ring's ledger has a line that fits.
@@ -470,5 +475,79 @@ async fn s04_who_is_disabled_is_told_nothing_and_a_companion_hears_its_end() {
             .iter()
             .any(|shown| is_ring(&shown.message))
     );
+    service.assert_right();
+}
+
+/// `DESKBELL_BACKLOG=10000` is the long form.
+#[tokio::test]
+async fn f30_a_backlog_is_a_digest_with_few_sounds_and_drowns_no_other_channel() {
+    let backlog = switch("DESKBELL_BACKLOG", 300);
+    let (folder, service) = (tempfile::tempdir().expect("a folder"), PushService::start());
+    let other = messenger(
+        "other-page",
+        "4242424243",
+        "5647382910",
+        "another-invented-secret",
+    );
+    let daemon = Daemon::start(
+        folder.path(),
+        &format!("{}\n{other}", with("\"0s\", \"3600s\"")),
+    );
+    let (_, eva) = person(&daemon, "eva@shop.example").await;
+    browser(&daemon, &service, &eva, "eva").await;
+    let begun = Instant::now();
+    for first in (0..backlog).step_by(50) {
+        let some: Vec<Value> = (first..backlog.min(first + 50))
+            .map(|n| message(&format!("p{n}"), &format!("m{n}"), "And mine?", now_ms()))
+            .collect();
+        let status = daemon.deliver("shop-page", APP_SECRET, envelope(PAGE, &some));
+        assert_eq!(status.await, 200);
+        if first == 100 {
+            // Amid the flood somebody writes elsewhere.
+            let quiet = message("quiet", "quiet-1", "Hello?", now_ms());
+            let body = envelope("5647382910", &[quiet]);
+            let status = daemon.deliver("other-page", "another-invented-secret", body);
+            assert_eq!(status.await, 200);
+        }
+    }
+    // Each is in the ledger with a line for her browser: its own, or that it is one of many.
+    loop {
+        let told = rings(&daemon).await;
+        let is_told = |ring: &Value| !ring["attempts"].as_array().expect("a list").is_empty();
+        if told.len() == backlog + 1 && told.iter().all(is_told) {
+            break;
+        }
+        assert!(begun.elapsed() < 4 * PATIENCE, "{} rings", told.len());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let names_other = |told: &Value| {
+        let has = |field: &str| {
+            told[field]
+                .as_str()
+                .is_some_and(|text| text.contains("other-page"))
+        };
+        is_ring(told) && (has("title") || has("body"))
+    };
+    service.wait_for("eva", PATIENCE, names_other).await;
+    let rung: Vec<_> = service.shown("eva");
+    let rung: Vec<_> = rung.iter().filter(|one| is_ring(&one.message)).collect();
+    let most = usize::try_from(begun.elapsed().as_secs() / 3 + 2).expect("short");
+    assert!(rung.len() <= most, "{} notifications", rung.len());
+    for pair in rung.windows(2) {
+        let apart = pair[1].at.duration_since(pair[0].at);
+        // The daemon counts from when it began to send.
+        assert!(
+            apart >= Duration::from_millis(2_500),
+            "two sounds within {apart:?}"
+        );
+    }
+    let mut named: Vec<_> = rung
+        .iter()
+        .map(|one| one.message["conversation"].to_string())
+        .collect();
+    let all = named.len();
+    named.sort();
+    named.dedup();
+    assert_eq!(named.len(), all, "no conversation has two");
     service.assert_right();
 }

@@ -65,6 +65,7 @@ pub(crate) struct Deliveries {
     host: String,
     people: usize,
     first: usize,
+    epoch_ms: usize,
     chance: u64,
     /// How many were made for us.
     pub(crate) made: usize,
@@ -80,6 +81,7 @@ impl Deliveries {
             host: address.to_string(),
             people,
             first: 0,
+            epoch_ms: EPOCH_MS,
             chance: 0x9e37_79b9_7f4a_7c15,
             made: 0,
             body_bytes: 0,
@@ -92,6 +94,13 @@ impl Deliveries {
         self.made = before.made;
         self.body_bytes = before.body_bytes;
         self.first = before.made;
+    }
+
+    /// They are written now, so that they ring: what is older than a day is only shown.
+    pub(crate) fn written_now(&mut self) {
+        let now = deskbell::clock::Clock::system().now();
+        let begun_ms = now.as_millis() - 10 * i64::try_from(self.people).unwrap_or(0);
+        self.epoch_ms = usize::try_from(begun_ms).unwrap_or(EPOCH_MS);
     }
 
     /// The same deliveries, to another address.
@@ -124,7 +133,7 @@ impl Deliveries {
             text.push(' ');
             text.push_str(WORDS[self.throw(WORDS.len())]);
         }
-        let at = EPOCH_MS + number * 10;
+        let at = self.epoch_ms + number * 10;
         let mark = self.chance;
         let body = format!(
             r#"{{"object":"page","entry":[{{"id":"{page}","time":{at},"messaging":[{{"sender":{{"id":"24680{person:010}"}},"recipient":{{"id":"{page}"}},"timestamp":{at},"message":{{"mid":"m_{mark:016x}invented{number:040}","text":"{text}"}}}}]}}]}}"#

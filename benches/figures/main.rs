@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench figures                         short: a minute or two
 //! cargo bench --bench figures -- --long --runs 3      as docs/figures.md has them: with 1,000,000 messages
-//! cargo bench --bench figures -- intake               only one of intake, feed and start
+//! cargo bench --bench figures -- intake               only one of intake, feed, start and bell
 //! ```
 //! It runs the built daemon as a child of its own, on loopback and on a free port, in a folder below `target` that is
 //! removed again (`--folder` takes another place), and shares the machine's cores with it. Speeds differ between
@@ -20,6 +20,7 @@
     reason = "a benchmark is there to print its figures"
 )]
 
+mod bell;
 mod daemon;
 mod deliveries;
 mod disk;
@@ -56,7 +57,7 @@ pub(crate) struct Settings {
     names: Vec<String>,
 }
 
-const BENCHES: [&str; 3] = ["intake", "feed", "start"];
+const BENCHES: [&str; 4] = ["intake", "feed", "start", "bell"];
 
 impl Settings {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
@@ -83,7 +84,7 @@ impl Settings {
                 "--bench" => {}
                 name if BENCHES.contains(&name) => settings.names.push(name.to_owned()),
                 other => bail!(
-                    "{other} is unknown: [--long] [--runs N] [--messages N] [--folder DIR] [intake] [feed] [start]"
+                    "{other} is unknown: [--long] [--runs N] [--messages N] [--folder DIR] [intake] [feed] [start] [bell]"
                 ),
             }
         }
@@ -110,6 +111,7 @@ fn measure(settings: &Settings) -> Result<Table> {
                 match name.as_str() {
                     "intake" => intake::measure(settings).await,
                     "feed" => feed::measure(settings).await,
+                    "bell" => bell::measure(settings).await,
                     _ => start::measure(settings).await,
                 }
             });

@@ -22,6 +22,8 @@ use crate::store::{Found, Scope, Table};
 
 /// So many rings wait for a device at the most: beyond that one notification tells of all (F30).
 pub const MOST_WAITING: u32 = 20;
+/// With those that are not kept out by them: the first of each channel, and alarms.
+const MOST_WITH_OTHERS: u32 = 2 * MOST_WAITING;
 /// How long a telling is of use whose ring has no next step, in milliseconds.
 const LONGEST_MS: i64 = 60 * 60 * 1000;
 /// The first wait after a telling that failed, in milliseconds.
@@ -124,7 +126,17 @@ fn tell(
         if device.kind != DeviceKind::WebPush || rests {
             continue;
         }
-        if device.waiting >= MOST_WAITING {
+        // A flood in one channel drowns neither the customer of another nor what is wrong with the desk.
+        let is_of_another = ring
+            .channel
+            .is_some_and(|channel| !device.waiting_in.contains(&channel));
+        let goes_beyond = is_of_another || ring.alarm.is_some();
+        let most = if goes_beyond {
+            MOST_WITH_OTHERS
+        } else {
+            MOST_WAITING
+        };
+        if device.waiting >= most {
             let attempt = Attempt {
                 at: now,
                 user: Some(user),
@@ -138,6 +150,9 @@ fn tell(
             continue;
         }
         device.waiting += 1;
+        if is_of_another {
+            device.waiting_in.extend(ring.channel);
+        }
         is_changed = true;
         let id = WorkId(draft.new_id());
         let longest = now.plus_millis(LONGEST_MS);
@@ -287,6 +302,9 @@ fn done(draft: &mut Draft<'_>, telling: &TellingEntry) -> Found<()> {
     if matches!(telling.what, Telling::Ring { .. }) {
         change(draft, telling.user, telling.device, |device| {
             device.waiting = device.waiting.saturating_sub(1);
+            if device.waiting == 0 {
+                device.waiting_in.clear();
+            }
         })?;
     }
     Ok(())

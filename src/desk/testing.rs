@@ -22,6 +22,8 @@ pub(super) struct Desk {
     pub(super) now: i64,
     /// Who works and sees the channel.
     pub(super) people: Vec<bell::Person>,
+    /// The channel in which something comes.
+    pub(super) channel: ChannelNo,
 }
 
 impl Desk {
@@ -31,6 +33,7 @@ impl Desk {
             ids: Ids::after(0, 1),
             now: BASE_MS + 3_600_000,
             people: Vec::new(),
+            channel: CHANNEL,
         }
     }
 
@@ -60,7 +63,7 @@ impl Desk {
     pub(super) fn deliver(&mut self, events: &[Event]) -> Outcome {
         let received_at = Time::from_millis(self.now);
         let arrivals = events.iter().map(|event| Arrivals {
-            events: vec![(CHANNEL, event.clone())],
+            events: vec![(self.channel, event.clone())],
             received_at,
             raw: None,
             cursor: None,

@@ -1,5 +1,6 @@
 //! What a browser is told: little, and only what its person may see at this moment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,6 +18,7 @@ use crate::seal::Place;
 use crate::store::entry::{
     DeviceEntry, DevicesEntry, Entry, RingEntry, Telling, TellingEntry, UserEntry, UserStatus,
 };
+use crate::store::record::ChannelNo;
 use crate::store::{Scope, StoreError};
 
 /// The longest title, in characters.
@@ -55,7 +57,7 @@ pub(super) fn of(app: &App, begun: &[TellingEntry]) -> Result<(Secret, Note), Tr
                 0 => (who, what),
                 others => (
                     format!("{who}, and {others} more"),
-                    format!("{} conversations wait.", others + 1),
+                    many(app, &scope, begun)?,
                 ),
             };
             let message = json!({
@@ -112,6 +114,41 @@ fn waits(
     let last = found.last_message.as_ref();
     let said = last.map(|last| last.preview.clone()).unwrap_or_default();
     Ok((format!("{customer} at {channel}"), said))
+}
+
+/// How many wait, and where: each channel is named, however many wait in another.
+fn many(app: &App, scope: &Scope, begun: &[TellingEntry]) -> Result<String, Trouble> {
+    let mut in_channels: BTreeMap<ChannelNo, usize> = BTreeMap::new();
+    let (mut conversations, mut alarms) = (0, 0);
+    for telling in begun {
+        let Telling::Ring { conversation, .. } = telling.what else {
+            continue;
+        };
+        let Some(conversation) = conversation else {
+            alarms += 1;
+            continue;
+        };
+        let found = app.store.conversation(scope, conversation);
+        if let Some(found) = found.map_err(unreadable)? {
+            conversations += 1;
+            *in_channels.entry(found.channel).or_default() += 1;
+        }
+    }
+    let mut body = format!("{conversations} conversations wait");
+    if in_channels.len() > 1 {
+        let named = in_channels.into_iter().map(|(channel, number)| {
+            let known = app.channels.known(channel);
+            let name = known.map_or_else(String::new, |known| known.name.clone());
+            format!("{number} at {name}")
+        });
+        body.push_str(": ");
+        body.push_str(&named.collect::<Vec<_>>().join(", "));
+    }
+    if alarms > 0 {
+        body.push_str(", and something is wrong with the desk");
+    }
+    body.push('.');
+    Ok(body)
 }
 
 /// What is wrong with the desk: for administrators.

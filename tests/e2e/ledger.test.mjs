@@ -244,6 +244,26 @@ describe("the bell's ledger", { skip: WITHOUT_DAEMON, timeout: 900_000 }, () => 
       await eventually(async () => (await keeping.notifications()).length === 0, "nothing left", 5);
     });
 
+    test("f36 a push that the daemon sends twice is shown once, also when it was waved away in between", async () => {
+      const { ring } = await writes("Twice Told", "Only once, please");
+      const wave = () => keeping.page.evaluate(async () => { for (const one of await (await navigator.serviceWorker.ready).getNotifications()) one.close(); });
+      await keeping.push(about(ring, { id: "wrk_twice1" }));
+      await eventually(async () => (await keeping.notifications()).length === 1, "a notification");
+      await eventually(() => keeping.page.evaluate(() => new Promise((resolve) => {
+        indexedDB.open("deskbell").onsuccess = ({ target: { result } }) => {
+          result.transaction("device").objectStore("device").get("pushes").onsuccess = ({ target }) => { result.close(); resolve(target.result?.includes("wrk_twice1")); };
+        };
+      })), "the browser to know it");
+      await wave();
+      await keeping.push(about(ring, { id: "wrk_twice1" }));
+      // The next one shows that the worker is through with it.
+      const { ring: next } = await writes("Another One", "And me?");
+      await keeping.push(about(next, { id: "wrk_twice2" }));
+      await standsFor(next.conversation_id);
+      assert.deepEqual((await keeping.notifications()).map(({ tag }) => tag), [next.conversation_id]);
+      await wave();
+    });
+
     test("what was taken while the push was on its way does not stay", async () => {
       const { ring } = await writes("Late Larry", "Taken before you know");
       await desk.ask("POST", `bell/${ring.id}/ack`);

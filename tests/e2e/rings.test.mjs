@@ -104,6 +104,13 @@ describe("rings", { skip: WITHOUT_DAEMON, timeout: 900_000 }, () => {
     assert.deepEqual((await ringOf(id)).told.toSorted(), [ana.id, bo.id].toSorted());
   });
 
+  test("f35 what began to ring while no desk was open has been shown once one is", async () => {
+    const ring = await ringOf(await writes());
+    assert.deepEqual(ring.attempts, []);
+    await deskOf(ana);
+    await eventually(async () => (await desk.get(`bell/${ring.id}`)).attempts.some(({ device, user_id, result }) => device === "desk" && user_id === ana.id && result === "shown"), "a line in the ledger", 8);
+  });
+
   test("who wants to hear everything hears what rings for others, at once", async () => {
     const id = await writes();
     await desk.ask("PATCH", `conversations/${id}`, { assignee_id: bo.id });

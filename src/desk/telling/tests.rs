@@ -210,6 +210,35 @@ fn f30_beyond_twenty_that_wait_none_is_added() {
 }
 
 #[test]
+fn f30_a_flood_in_one_channel_drowns_no_other() {
+    let mut desk = Desk::new();
+    let eva = user(&mut desk, "eva@shop.example");
+    let id = browser(&mut desk, eva, 1);
+    desk.people = vec![person(eva)];
+    for number in 0..100 {
+        arrives(&mut desk, &format!("person {number}"));
+    }
+    let other = crate::store::record::ChannelNo(2);
+    let in_other = |desk: &mut Desk, who: &str| {
+        desk.channel = other;
+        arrives(desk, who);
+        desk.channel = crate::desk::testing::CHANNEL;
+    };
+    in_other(&mut desk, "quiet");
+    in_other(&mut desk, "quiet as well");
+    assert_eq!(
+        waiting(&desk).len(),
+        MOST_WAITING as usize + 1,
+        "one of each"
+    );
+    let works: Vec<WorkId> = waiting(&desk).iter().map(|telling| telling.id).collect();
+    begin(&mut desk, &works);
+    finish(&mut desk, &works, Ok(()));
+    let device = device(&desk, eva, id).expect("there");
+    assert_eq!((device.waiting, device.waiting_in), (0, Vec::new()));
+}
+
+#[test]
 fn o08_a_dead_subscription_goes_and_a_failing_one_is_tried_once_a_day() {
     const HOUR: i64 = 3_600_000;
     let mut desk = Desk::new();

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{Entry, SealedValue};
 use crate::id::{ConversationId, DeviceId, RingId, UserId, WorkId};
 use crate::store::change::Table;
+use crate::store::record::ChannelNo;
 
 /// What kind of device it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -87,6 +88,9 @@ pub struct DeviceEntry {
     pub next_try_at: Option<Time>,
     /// How many rings wait to be told on it.
     pub waiting: u32,
+    /// The channels of which one waits, or has waited since none did.
+    #[serde(default)]
+    pub waiting_in: Vec<ChannelNo>,
 }
 
 impl DeviceEntry {
@@ -113,6 +117,7 @@ impl DeviceEntry {
             detail: None,
             next_try_at: None,
             waiting: 0,
+            waiting_in: Vec::new(),
         }
     }
 

@@ -60,9 +60,14 @@ export class Book {
     return new Set([...this.#waiting.keys(), ...this.#rings.keys()]);
   }
 
+  /** All that ring. */
+  rings(): Told[] {
+    return [...this.#rings.values()];
+  }
+
   /** The alarms that ring. */
   alarms(): Told[] {
-    return [...this.#rings.values()].filter((ring) => !ring.conversation_id);
+    return this.rings().filter((ring) => !ring.conversation_id);
   }
 
   /** What is to sound at a place; `still` where it waits, but silently. */

@@ -15,6 +15,8 @@ const LEDGER = 'deskbell.hearing.ledger';
 const LOCK = 'deskbell.hearing';
 /** So many pages of what waits are read at the start: to know what rings, and no more than a badge can say. */
 const PAGES = 3;
+/** Of so many rings that nothing has shown yet the ledger hears at once that they stand here. */
+const MOST_SHOWN = 20;
 /** What could not be read is read again after this, in milliseconds. */
 const AGAIN_MS = 15_000;
 
@@ -43,6 +45,8 @@ class Hearing {
   #words: BroadcastChannel | null = null;
   #started = false;
   #book = new Book();
+  /** The rings of which the ledger has heard that they stand here. */
+  #said = new Set<string>();
   /** What the stream has told since who waits was asked for; null where nothing is being read. */
   #meanwhile: (() => void)[] | null = null;
   #readAgain = false;
@@ -211,6 +215,8 @@ class Hearing {
     // One tab says it: the one that sounds, or where none does one that is looked at.
     if (!this.#leads && (this.#elsewhere || document.hidden)) return;
     const seen = this.stands === 'on' || !document.hidden;
+    if (this.#said.size > 1_000) this.#said.clear();
+    if (seen) this.#said.add(ring.id);
     try {
       await api.POST('/api/v1/bell/{id}/shown', {
         params: { path: { id: ring.id } },
@@ -255,6 +261,9 @@ class Hearing {
       this.noticed();
       this.#count();
       this.#schedule();
+      // What nothing has shown stands here now.
+      const unshown = this.#book.rings().filter(({ id, attempts }) => attempts?.every(({ result }) => result !== 'shown') && !this.#said.has(id));
+      for (const ring of unshown.slice(0, MOST_SHOWN)) void this.#shows(ring);
       if (!rings) this.#readLater();
     } catch {
       // The line is away: it says `reset` or resumes, and what comes then is heard.

@@ -29,6 +29,8 @@ export interface Told {
   /** What an alarm is about. */
   kind?: string | null;
   title?: string | null;
+  /** What came of telling devices. */
+  attempts?: readonly { result: string }[];
 }
 
 /** Who sits here, and whether they want to hear also what is their colleagues'. */

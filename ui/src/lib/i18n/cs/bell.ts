@@ -114,8 +114,8 @@ export const bell = {
   'alarm.do.undelivered': 'Zprávy se načetly a jsou tu. V nastavení kanálu ověřte, jak platforma doručuje.',
   'alarm.do.silence': 'V tuto dobu obvykle něco přijde. Napište tam obchodu na zkoušku.',
   'alarm.do.disk': 'Uvolněte místo tam, kde jsou data, nebo jim dejte větší disk. Pod 64 MiB se už nic nepřijme.',
-  'alarm.do.lag': 'Co přišlo nedávno, se nemusí najít. Důvod je v záznamu serveru.',
+  'alarm.do.lag': 'Co přišlo nedávno, se možná ukáže nebo najde pozdě. Důvod je v záznamu serveru.',
   'alarm.do.certificate': 'Obnovte ho: potom se prohlížeče ani platformy už nepřipojí.',
-  'alarm.do.device': 'Podívejte se na něj a vyzkoušejte ho v nastavení.',
+  'alarm.do.device': 'Otevřete Deskbell a podívejte se na zařízení: v nastavení se dají vyzkoušet.',
   'bell.fromDaemon': 'Co říká server, anglicky',
 } as const;

@@ -221,7 +221,7 @@ export const settings = {
   'you.name.lead': 'Vidí ho kolegové, a zákazníci tam, kde kanál ukazuje, kdo odpovídá.',
   'you.available': 'Dostupnost',
   'you.available.label': 'K dispozici pro nové konverzace',
-  'you.available.help': 'Když je vypnutá, kolegové vidí, že jste pryč.',
+  'you.available.help': 'Když je vypnutá, kolegové vidí, že jste pryč, a zvoní jim; vám jen tehdy, když není nikdo jiný.',
   'you.look': 'Vzhled a jazyk',
   'you.look.lead': 'Platí pro toto zařízení.',
   'you.theme': 'Vzhled',

@@ -114,8 +114,8 @@ export const bell = {
   'alarm.do.undelivered': 'Die Nachrichten wurden abgeholt und sind hier. Prüfen Sie in den Einstellungen, wie die Plattform zustellt.',
   'alarm.do.silence': 'Um diese Zeit kommt sonst etwas. Schreiben Sie dem Shop dort zur Probe.',
   'alarm.do.disk': 'Schaffen Sie dort Platz, wo die Daten liegen, oder geben Sie ihnen eine größere Festplatte. Unter 64 MiB wird nichts mehr angenommen.',
-  'alarm.do.lag': 'Was zuletzt kam, wird vielleicht nicht gefunden. Im Protokoll des Servers steht, warum.',
+  'alarm.do.lag': 'Was zuletzt kam, wird vielleicht verspätet gemeldet oder gefunden. Im Protokoll des Servers steht, warum.',
   'alarm.do.certificate': 'Erneuern Sie es: Danach verbinden sich Browser und Plattformen nicht mehr.',
-  'alarm.do.device': 'Sehen Sie es sich an und testen Sie es in den Einstellungen.',
+  'alarm.do.device': 'Öffnen Sie Deskbell und sehen Sie nach den Geräten: In den Einstellungen lassen sie sich testen.',
   'bell.fromDaemon': 'Was der Server sagt, auf Englisch',
 } as const;

@@ -221,7 +221,7 @@ export const settings = {
   'you.name.lead': 'Ihr Team sieht ihn, und Kunden dort, wo der Kanal zeigt, wer antwortet.',
   'you.available': 'Verfügbarkeit',
   'you.available.label': 'Verfügbar für neue Unterhaltungen',
-  'you.available.help': 'Solange das aus ist, sieht Ihr Team, dass Sie abwesend sind.',
+  'you.available.help': 'Solange das aus ist, sieht Ihr Team, dass Sie abwesend sind, und es klingelt dort; bei Ihnen nur, wenn sonst niemand da ist.',
   'you.look': 'Darstellung und Sprache',
   'you.look.lead': 'Gilt auf diesem Gerät.',
   'you.theme': 'Design',

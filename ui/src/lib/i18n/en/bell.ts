@@ -114,8 +114,8 @@ export const bell = {
   'alarm.do.undelivered': 'The messages were fetched and are here. Check in the settings how the platform delivers.',
   'alarm.do.silence': 'At this time something usually comes. Write to the shop there to try it.',
   'alarm.do.disk': 'Make room where the data are, or give them a larger disk. With less than 64 MiB nothing more is taken.',
-  'alarm.do.lag': 'What came lately may not be found. The log of the daemon says why.',
+  'alarm.do.lag': 'What came lately may be told or found late. The log of the daemon says why.',
   'alarm.do.certificate': 'Renew it: afterwards browsers and platforms do not connect any more.',
-  'alarm.do.device': 'Look at it, and test it in the settings.',
+  'alarm.do.device': 'Open the desk, and look at the devices: they can be tested in the settings.',
   'bell.fromDaemon': 'What the daemon says, in English',
 } as const;

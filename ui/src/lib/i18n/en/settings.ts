@@ -221,7 +221,7 @@ export const settings = {
   'you.name.lead': 'Colleagues see it, and customers see it where their channel shows who answers.',
   'you.available': 'Availability',
   'you.available.label': 'Available for new conversations',
-  'you.available.help': 'While it is off, colleagues see that you are away.',
+  'you.available.help': 'While it is off, colleagues see that you are away, and the bell rings for them, for you only where nobody is there.',
   'you.look': 'Look',
   'you.look.lead': 'Kept on this device.',
   'you.theme': 'Theme',

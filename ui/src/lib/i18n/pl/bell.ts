@@ -114,8 +114,8 @@ export const bell = {
   'alarm.do.undelivered': 'Wiadomości pobrano i są tutaj. W ustawieniach kanału sprawdź, jak dostarcza platforma.',
   'alarm.do.silence': 'O tej porze zwykle coś przychodzi. Napisz tam do sklepu na próbę.',
   'alarm.do.disk': 'Zwolnij miejsce tam, gdzie są dane, albo daj im większy dysk. Poniżej 64 MiB nic już nie zostanie przyjęte.',
-  'alarm.do.lag': 'Tego, co przyszło niedawno, wyszukiwanie może nie znaleźć. Przyczyna jest w dzienniku serwera.',
+  'alarm.do.lag': 'To, co przyszło niedawno, może pojawić się lub dać się znaleźć z opóźnieniem. Przyczyna jest w dzienniku serwera.',
   'alarm.do.certificate': 'Odnów go: potem przeglądarki i platformy już się nie połączą.',
-  'alarm.do.device': 'Obejrzyj je i przetestuj w ustawieniach.',
+  'alarm.do.device': 'Otwórz Deskbell i obejrzyj urządzenia: w ustawieniach można je przetestować.',
   'bell.fromDaemon': 'Co mówi serwer, po angielsku',
 } as const;

@@ -221,7 +221,7 @@ export const settings = {
   'you.name.lead': 'Widzi je zespół, a klienci tam, gdzie kanał pokazuje, kto odpowiada.',
   'you.available': 'Dostępność',
   'you.available.label': 'Dostępność dla nowych rozmów',
-  'you.available.help': 'Gdy jest wyłączona, inni widzą, że Cię nie ma.',
+  'you.available.help': 'Gdy jest wyłączona, inni widzą, że Cię nie ma, i dzwoni im; Tobie tylko wtedy, gdy nie ma nikogo innego.',
   'you.look': 'Wygląd i język',
   'you.look.lead': 'Na tym urządzeniu.',
   'you.theme': 'Wygląd',

@@ -114,8 +114,8 @@ export const bell = {
   'alarm.do.undelivered': 'Správy sa načítali a sú tu. V nastaveniach kanála overte, ako platforma doručuje.',
   'alarm.do.silence': 'V tomto čase zvyčajne niečo príde. Napíšte tam obchodu na skúšku.',
   'alarm.do.disk': 'Uvoľnite miesto tam, kde sú údaje, alebo im dajte väčší disk. Pod 64 MiB sa už nič neprijme.',
-  'alarm.do.lag': 'Čo prišlo nedávno, sa nemusí nájsť. Dôvod je v zázname servera.',
+  'alarm.do.lag': 'Čo prišlo nedávno, sa možno ukáže alebo nájde neskoro. Dôvod je v zázname servera.',
   'alarm.do.certificate': 'Obnovte ho: potom sa prehliadače ani platformy už nepripoja.',
-  'alarm.do.device': 'Pozrite sa naň a vyskúšajte ho v nastaveniach.',
+  'alarm.do.device': 'Otvorte Deskbell a pozrite sa na zariadenia: v nastaveniach sa dajú vyskúšať.',
   'bell.fromDaemon': 'Čo hovorí server, po anglicky',
 } as const;

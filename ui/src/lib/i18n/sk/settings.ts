@@ -221,7 +221,7 @@ export const settings = {
   'you.name.lead': 'Vidia ho kolegovia, a zákazníci tam, kde kanál ukazuje, kto odpovedá.',
   'you.available': 'Dostupnosť',
   'you.available.label': 'K dispozícii pre nové konverzácie',
-  'you.available.help': 'Keď je vypnutá, kolegovia vidia, že ste preč.',
+  'you.available.help': 'Keď je vypnutá, kolegovia vidia, že ste preč, a zvoní im; vám len vtedy, keď nie je nikto iný.',
   'you.look': 'Vzhľad a jazyk',
   'you.look.lead': 'Platí pre toto zariadenie.',
   'you.theme': 'Vzhľad',
