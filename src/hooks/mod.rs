@@ -176,7 +176,14 @@ impl Work {
             }
             match rows.last() {
                 Some((key, _)) if rows.len() == BATCH => after = Some(key.clone()),
-                _ => return self.read_hooks().map(|_| ()),
+                _ => {
+                    for hook in self.read_hooks()? {
+                        if hook.failing_since.is_some() {
+                            self.queue.set_down(hook.id);
+                        }
+                    }
+                    return Ok(());
+                }
             }
         }
     }

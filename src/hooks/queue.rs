@@ -177,6 +177,13 @@ impl Queue {
         self.hooks.entry(hook).or_default().at_once = Some(most);
     }
 
+    /// A hook was in trouble before this run began: it is tried one by one, and when it takes something, all that waits
+    /// follows at once.
+    pub(super) fn set_down(&mut self, hook: HookId) {
+        let line = self.hooks.entry(hook).or_default();
+        line.failures = line.failures.max(DOWN_AFTER);
+    }
+
     /// Takes out what is to be tried now.
     pub(super) fn due(&mut self, now: Time) -> Vec<(HookId, u64, DeliveryId)> {
         let mut due = Vec::new();

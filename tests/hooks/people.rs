@@ -404,10 +404,7 @@ async fn whatever_customers_write_ntfy_and_slack_take_it() {
 #[tokio::test]
 async fn what_passes_is_tried_again_in_order_and_not_before_it_may() {
     let folder = tempfile::tempdir().expect("a folder");
-    let daemon = Daemon::start(
-        folder.path(),
-        &hooks_config(&["\"100ms\""; 6].join(", ")),
-    );
+    let daemon = Daemon::start(folder.path(), &hooks_config(&["\"100ms\""; 6].join(", ")));
     let (ntfy, slack) = (StandIn::ntfy().await, StandIn::slack().await);
     made(&daemon, "ntfy", &ntfy).await;
     made(&daemon, "slack", &slack).await;
