@@ -39,7 +39,7 @@ impl Http {
     /// Sends a request and reads the answer, which has a length.
     pub(crate) fn exchange(&mut self, method: &str, path: &str, body: &str) -> Result<Answer> {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: desk\r\nauthorization: Bearer {ADMIN}\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nhost: desk\r\nauthorization: Bearer {ADMIN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         self.stream.write_all(request.as_bytes())?;

@@ -284,7 +284,7 @@ async fn o08_a_device_to_which_nothing_gets_through_for_hours_is_an_alarm_until_
 }
 
 #[tokio::test]
-async fn f34_fifty_people_with_silent_devices_are_fifty_alarms_and_not_more() {
+async fn f34_silent_devices_of_fifty_people_are_at_most_two_alarms_a_person() {
     let desk = desk().await;
     let mut people = Vec::new();
     for number in 0..50 {
