@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
+use support::files::{contents, found_in};
 use support::{Daemon, PAGE, envelope, message, now_ms};
 
 /// What a customer writes: in the API, and not in the log.
@@ -108,36 +109,6 @@ impl Read {
             }
         }
     }
-}
-
-/// What the files below a folder hold, without the zeros that they are filled up with.
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            all.extend(contents(&path));
-        } else {
-            let mut bytes = std::fs::read(&path).expect("a file");
-            bytes.dedup_by(|next, before| *next == 0 && *before == 0);
-            all.push((path.display().to_string(), bytes));
-        }
-    }
-    all
-}
-
-/// The files that hold `needle`.
-fn found_in<'a>(files: &'a [(String, Vec<u8>)], needle: &str) -> Vec<&'a str> {
-    let holds = |bytes: &[u8]| {
-        bytes
-            .windows(needle.len())
-            .any(|window| window == needle.as_bytes())
-    };
-    files
-        .iter()
-        .filter(|(_, bytes)| holds(bytes))
-        .map(|(path, _)| path.as_str())
-        .collect()
 }
 
 /// Starts the daemon once more with its standard output into a file, and ends it as soon as it is ready.

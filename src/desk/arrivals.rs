@@ -142,7 +142,7 @@ impl Decision for Arrivals {
     }
 
     fn weight(&self) -> usize {
-        self.raw.as_ref().map_or(1024, |raw| raw.size() * 2) + self.events.len() * 512
+        self.raw.as_ref().map_or(1024, |raw| raw.size() * 4) + self.events.len() * 512
     }
 }
 

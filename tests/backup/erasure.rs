@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::support::calls::until;
+use super::support::files::{contents, found_in};
 use super::support::{ADMIN, APP_SECRET, Daemon, PAGE, client, config, envelope, message, now_ms};
 use super::{back_up, file, note_with_file, restored, run};
 
@@ -13,20 +14,11 @@ const PERSON: &str = "70012233445566";
 const CANARY: &str = "the canary sang at noon";
 const FILE: &[u8] = b"a picture of the canary, as it sang";
 
-/// The files below `folder` that hold these bytes.
+/// The files below `folder` that hold these bytes, packed or not.
 fn holding(folder: &Path, bytes: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(holding(&path, bytes));
-        } else if std::fs::read(&path)
-            .is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes))
-        {
-            found.push(path.display().to_string());
-        }
-    }
-    found
+    let files = contents(folder);
+    let found = found_in(&files, bytes).into_iter();
+    found.map(str::to_owned).collect()
 }
 
 /// Ann and Bob write; Ann's contact, and the file that was noted for her.

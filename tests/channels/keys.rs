@@ -9,39 +9,12 @@ use serde_json::json;
 
 use super::{KEY, Page, ask, configuration, pointers, start};
 use crate::support::Daemon;
+use crate::support::files::{contents, found_in};
 
 /// How often the daemon is killed while it seals secrets anew.
 const KILLS: usize = 50;
 /// What it says once a channel's secrets are sealed with the present key.
 const SEALED: &str = "sealed with the present key";
-
-/// What the files below a folder hold.
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            all.extend(contents(&path));
-        } else {
-            let bytes = std::fs::read(&path).expect("a file");
-            all.push((path.display().to_string(), bytes));
-        }
-    }
-    all
-}
-
-/// The files that hold `needle`.
-fn found_in<'a>(files: &'a [(String, Vec<u8>)], needle: &str) -> Vec<&'a str> {
-    let first = needle.as_bytes()[0];
-    let holds = |bytes: &[u8]| {
-        let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == first);
-        starts
-            .into_iter()
-            .any(|(at, _)| bytes[at..].starts_with(needle.as_bytes()))
-    };
-    let found = files.iter().filter(|(_, bytes)| holds(bytes));
-    found.map(|(path, _)| path.as_str()).collect()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn k01_none_of_forty_secrets_is_in_any_file_of_the_store() {

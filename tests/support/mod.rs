@@ -9,6 +9,7 @@ pub(crate) mod bot_api;
 pub(crate) mod calls;
 pub(crate) mod clamd;
 pub(crate) mod command;
+pub(crate) mod files;
 pub(crate) mod graph;
 pub(crate) mod proxy;
 pub(crate) mod push_service;
