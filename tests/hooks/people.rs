@@ -358,7 +358,7 @@ const TEXTS: [&str; 8] = [
     "<!channel> <@U0000> <https://evil.example|click>",
     "*bold* _it_ ~no~ `code` :bell: &amp; &lt;",
     "line\nline\n\nline",
-    "\u{1f40e} žluťoučký \u{202e}kůň",
+    "\u{1f40e} žluťoučký \u{202e}kůň\u{202c}",
     "{\"topic\":\"other\",\"priority\":1}",
     "x",
     "@here #general https://shop.example/?a=1&b=2",
