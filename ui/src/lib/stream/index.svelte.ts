@@ -1,6 +1,6 @@
 import { workerUrl } from '../trusted';
-import { StreamReader, type DeskEvent, type LineState } from './reader';
-import { readAnew, type FromWorker, type ToWorker } from './tabs';
+import { readAnew, StreamReader, type DeskEvent, type LineState } from './reader';
+import type { FromWorker, ToWorker } from './tabs';
 import address from './worker?sharedworker&url';
 
 export type { DeskEvent, LineState } from './reader';

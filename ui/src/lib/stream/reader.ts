@@ -11,6 +11,9 @@ export interface DeskEvent {
   data: Record<string, unknown>;
 }
 
+/** What is delivered where it is no longer known what was missed: everybody reads their lists anew. */
+export const readAnew = (): DeskEvent => ({ seq: null, type: 'reset', at: new Date().toISOString(), data: {} });
+
 export interface ReaderHears {
   event(event: DeskEvent): void;
   /** `away` since when, in milliseconds of the clock; null while the line is fine. */
@@ -40,6 +43,7 @@ export class StreamReader {
   #atOnce = false;
   #heardAt = 0;
   #ended = false;
+  #hasLived = false;
   #state: LineState = 'connecting';
   #awaySince: number | null = null;
 
@@ -127,6 +131,7 @@ export class StreamReader {
       if (this.#silent() > longest) abort.abort();
     }, 2_000);
     try {
+      const anew = this.#last === null;
       const query = this.#last === null ? '' : `?after=${this.#last}`;
       const response = await this.#fetch(`/api/v1/events${query}`, {
         headers: { accept: 'text/event-stream' },
@@ -147,10 +152,7 @@ export class StreamReader {
       const decoder = new TextDecoder();
       const body = response.body.getReader();
       longest = SILENCE_MS;
-      this.#heardAt = Date.now();
-      lives();
-      this.#tell('live');
-      for (;;) {
+      for (let isFirst = true; ; isFirst = false) {
         const { done, value } = await body.read();
         // What was on its way when the line was begun anew belongs to the old one.
         if (done || !mine()) return 0;
@@ -158,6 +160,13 @@ export class StreamReader {
         const events = parser.push(decoder.decode(value, { stream: true }));
         // Cut before the first event, the next line begins where this one did.
         this.#last ??= parser.position;
+        if (isFirst) {
+          // Only now: who reads a list before the place is known where the line begins may miss what comes in between.
+          lives();
+          this.#tell('live');
+          if (anew && this.#hasLived) this.#hears.event(readAnew());
+          this.#hasLived = true;
+        }
         for (const event of events) this.#take(event.id, event.data);
       }
     } finally {

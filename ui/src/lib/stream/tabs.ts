@@ -1,4 +1,4 @@
-import type { DeskEvent, LineState, StreamReader } from './reader';
+import { readAnew, type DeskEvent, type LineState, type StreamReader } from './reader';
 
 /** What a tab says to the worker. `alarm`: wake it at this time, since the timers of a hidden tab are held back. */
 export type ToWorker = { say: 'restart' | 'poke' | 'bye' | 'here' } | { say: 'alarm'; at: number | null };
@@ -9,9 +9,6 @@ export type FromWorker = { event: DeskEvent } | { state: LineState; awaySince: n
 export interface Port {
   postMessage(said: FromWorker): void;
 }
-
-/** What is delivered where it is no longer known what a tab has missed: everybody reads their lists anew. */
-export const readAnew = (): DeskEvent => ({ seq: null, type: 'reset', at: new Date().toISOString(), data: {} });
 
 /** A tab that crashes says no good-bye, one that the browser has frozen says nothing: after this long it is left out. */
 const GONE_MS = 150_000;
