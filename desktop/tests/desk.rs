@@ -86,6 +86,63 @@ async fn a_message_is_seen_and_heard_until_somebody_takes_it_at_the_desk() {
     drop(companion);
 }
 
+/// How often it is measured; `DESKBELL_RINGS` says another number.
+const RINGS: usize = 4;
+
+#[tokio::test]
+async fn from_a_message_to_what_is_seen_and_heard_again_and_again() {
+    let _alone = ONE.lock().await;
+    if !has_a_desktop() {
+        return;
+    }
+    let rings = std::env::var("DESKBELL_RINGS").ok();
+    let rings = rings.map_or(RINGS, |number| number.parse().expect("a number"));
+    let desktop = Desktop::start();
+    let daemon = Daemon::start(desktop.folder.path()).await;
+    let ear = Ear::open(&desktop);
+    desktop.signs_in_as_a_program(&daemon.url, ADMIN);
+    let _companion = desktop.start_companion();
+    desktop.companion_says("the line is open", 1);
+    let (mut seen, mut heard, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..rings {
+        let visitor = daemon.visitor().await;
+        let (from, begun) = (ear.now(), Instant::now());
+        visitor
+            .writes(&daemon, "m1", &format!("Message {number}"))
+            .await;
+        wait_for("the notification", || desktop.on_screen() == 1);
+        seen.push(begun.elapsed());
+        ear.hears(from);
+        heard.push(begun.elapsed());
+        let ring = daemon.the_ring().await;
+        let taken = Instant::now();
+        daemon
+            .post(&format!("/api/v1/bell/{ring}/ack"), json!({}))
+            .await;
+        wait_for("it is closed", || desktop.on_screen() == 0);
+        closed.push(taken.elapsed());
+        wait_for("it is silent", || {
+            let now = ear.now();
+            std::thread::sleep(Duration::from_millis(600));
+            is_silent(ear.level_since(now))
+        });
+    }
+    for (what, mut took) in [
+        ("seen", seen),
+        ("heard", heard),
+        ("closed after taking", closed),
+    ] {
+        took.sort();
+        let of = |share: usize| took[(took.len() * share / 100).min(took.len() - 1)];
+        say(&format!(
+            "{what}, {rings} times: p50 {:?}, p95 {:?}, longest {:?}",
+            of(50),
+            of(95),
+            of(100)
+        ));
+    }
+}
+
 #[tokio::test]
 async fn the_buttons_take_and_open() {
     let _alone = ONE.lock().await;

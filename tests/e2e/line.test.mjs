@@ -131,6 +131,18 @@ describe("the line", { skip: WITHOUT_DAEMON, timeout: 900_000 }, () => {
     assert.equal(stored.data.length, 200);
   });
 
+  test("a list that could not be read is read by itself, without a click", async () => {
+    await deliver(desk, written(945_001, "Read by itself"));
+    const context = await browser.newContext({ storageState: ana.state });
+    let isAway = true;
+    await context.route(/\/api\/v1\/conversations\?/, (route) => (isAway ? route.abort() : route.continue()));
+    const page = await deskPage(browser, line, ana, { context });
+    open.push(page);
+    await page.getByRole("button", { name: "Try again" }).waitFor();
+    isAway = false;
+    await deskOf(page).row("Read by itself").first().waitFor();
+  });
+
   test("two tabs read one stream, and each shows each message once", async () => {
     const page = await at();
     const other = await deskPage(browser, line, ana, { context: page.context() });
