@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use support::ear::{Ear, is_silent};
-use support::{ADMIN, Daemon, Desktop, has_a_desktop, say, wait_for};
+use support::{ADMIN, Daemon, Desktop, has_a_desktop, how_many, say, wait_for};
 
 /// One desktop after another: each is five programs, and what is heard has its time.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -95,8 +95,7 @@ async fn from_a_message_to_what_is_seen_and_heard_again_and_again() {
     if !has_a_desktop() {
         return;
     }
-    let rings = std::env::var("DESKBELL_RINGS").ok();
-    let rings = rings.map_or(RINGS, |number| number.parse().expect("a number"));
+    let rings = how_many("DESKBELL_RINGS", RINGS);
     let desktop = Desktop::start();
     let daemon = Daemon::start(desktop.folder.path()).await;
     let ear = Ear::open(&desktop);

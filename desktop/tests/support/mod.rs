@@ -608,6 +608,13 @@ impl Daemon {
     }
 }
 
+/// How often something is done: as the variable of the environment says, or else `short`.
+pub(crate) fn how_many(variable: &str, short: usize) -> usize {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the tests")]
+    let said = std::env::var(variable);
+    said.map_or(short, |number| number.parse().expect("a number"))
+}
+
 /// Whether a daemon says that it is ready.
 fn is_ready(address: &str) -> bool {
     let ask = || -> std::io::Result<String> {
