@@ -37,6 +37,7 @@ use crate::id::{ConversationId, MessageId, TokenId};
 use crate::live::Live;
 use crate::provision::Provisioner;
 use crate::store::Store;
+use crate::store::embedded::{EmbeddedStore, Options};
 use crate::store::entry::{ChannelEntry, Right, TokenEntry, secret_hash};
 use crate::store::memory::MemoryStore;
 use crate::store::record::ChannelNo;
@@ -447,7 +448,22 @@ pub(crate) async fn desk() -> Desk {
 /// Opens a desk with another configuration.
 pub(crate) async fn desk_with(change: impl FnOnce(&mut Config)) -> Desk {
     let folder = tempfile::tempdir().expect("a folder");
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    opened(Arc::new(MemoryStore::new()), folder, change).await
+}
+
+/// Opens a desk on the embedded engine: for more messages than the specification is quick with.
+pub(crate) async fn desk_on_disk() -> Desk {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = Options::new(Clock::standing_at(noon()));
+    let store = EmbeddedStore::open(&folder.path().join("store"), options, &|_| {});
+    opened(Arc::new(store.expect("it opens")), folder, |_| {}).await
+}
+
+async fn opened(
+    store: Arc<dyn Store>,
+    folder: tempfile::TempDir,
+    change: impl FnOnce(&mut Config),
+) -> Desk {
     let clock = Clock::standing_at(noon());
     let (writer, _thread) = Writer::start(Arc::clone(&store), clock.clone(), 7).expect("a thread");
     let channels = channels();

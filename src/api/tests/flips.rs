@@ -12,7 +12,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 
 use crate::api::testing::people::Browser;
-use crate::api::testing::{As, Desk, OLD, PAGE, SHOP, desk, how_many};
+use crate::api::testing::{As, Desk, OLD, PAGE, SHOP, desk, desk_on_disk, how_many};
 use crate::id::UserId;
 use crate::store::entry::Role;
 use crate::store::record::ChannelNo;
@@ -128,7 +128,7 @@ impl Chance {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t02_t09_no_stream_shows_an_event_of_a_channel_that_is_not_its_persons_at_that_moment() {
     const ALL: [ChannelNo; 3] = [SHOP, PAGE, OLD];
-    let desk = Arc::new(desk().await);
+    let desk = Arc::new(desk_on_disk().await);
     drop(tokio::spawn(crate::live::follow(Arc::clone(&desk.app))));
     let (_, admin) = desk.person("admin@shop.example", Role::Admin, None).await;
     let allowed = Arc::new(Allowed::default());
@@ -144,8 +144,8 @@ async fn t02_t09_no_stream_shows_an_event_of_a_channel_that_is_not_its_persons_a
         let (desk, allowed, done) = (Arc::clone(&desk), Arc::clone(&allowed), Arc::clone(&done));
         let (foreign, shown) = (Arc::clone(&foreign), Arc::clone(&shown));
         readers.push(tokio::spawn(async move {
-            let (mut stream, mut last, mut seen) =
-                (open(&desk, &browser, Some(0)).await, 0, 0_usize);
+            let mut stream = open(&desk, &browser, Some(0)).await;
+            let (mut last, mut seen, mut begun_anew) = (0, 0_usize, 0);
             loop {
                 // A frame is made while it is asked for: it is foreign where its channel is in no set of that time.
                 let from = allowed.now(number);
@@ -176,7 +176,11 @@ async fn t02_t09_no_stream_shows_an_event_of_a_channel_that_is_not_its_persons_a
                 // Now and then the reader is cut off and resumes, sometimes from the very beginning (T09): what is shown
                 // is what may be seen now, whenever it was written.
                 if seen % 400 == 0 {
-                    last = if seen % 2_000 == 0 { 0 } else { last };
+                    // A few times: who begins anew all the time never comes to what is new.
+                    if seen % 2_000 == 0 && begun_anew < 3 {
+                        begun_anew += 1;
+                        last = 0;
+                    }
                     stream = open(&desk, &browser, Some(last)).await;
                 }
             }
