@@ -56,10 +56,7 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The files that hold `needle`.
-pub(crate) fn found_in<'a>(
-    files: &'a [(String, Vec<u8>)],
-    needle: impl AsRef<[u8]>,
-) -> Vec<&'a str> {
+pub(crate) fn found_in(files: &[(String, Vec<u8>)], needle: impl AsRef<[u8]>) -> Vec<&str> {
     let needle = needle.as_ref();
     let first = needle[0];
     let holds = |bytes: &[u8]| {
