@@ -77,8 +77,8 @@ pub struct SearchResults {
     data: Vec<SearchHit>,
     /// The `cursor` of the next page; `null` at the end.
     next: Option<String>,
-    /// Whether everything was looked through, but for what came in the last second. `false` while the index is being
-    /// made: then what is in it already answers.
+    /// Whether everything that was written before was looked through. `false` while the index is being made, or under a
+    /// load behind which it stays: then what is in it already answers.
     complete: bool,
 }
 
@@ -136,7 +136,7 @@ pub struct FragmentPart {
 /// Find messages and contacts
 ///
 /// By the words of messages, notes and the names of their files, and by a contact's name, e-mail address, telephone
-/// number, remark and ids at the platforms: whatever of it you may see. It is behind by up to a second.
+/// number, remark and ids at the platforms: whatever of it you may see, and whatever was written before.
 #[utoipa::path(
     get, path = "/api/v1/search", tag = "search", operation_id = "search", params(SearchQuery),
     responses((status = 200, description = "A page of what was found", body = SearchResults)),
@@ -147,13 +147,15 @@ async fn search(
     Query(query): Query<SearchQuery>,
 ) -> Result<axum::Json<SearchResults>, Problem> {
     let wanted = query.wanted(&app, &caller)?;
+    // Somebody who was just told of a message finds it.
+    let is_whole = app.search.caught_up(app.store.head()).await;
     let turn = app.search.turn().await.map_err(|_| {
         Problem::unavailable("Too many search at once. Try again shortly.").retry_after(1)
     })?;
     let results = paging::read(&app, move |app| {
         // It lasts as long as the work, also where the caller has gone.
         let _turn = turn;
-        Ok(results(app, &caller, &wanted)?)
+        Ok(results(app, &caller, &wanted, is_whole)?)
     });
     results.await.map(axum::Json)
 }
@@ -216,7 +218,7 @@ impl SearchQuery {
     }
 }
 
-fn results(app: &Daemon, caller: &Caller, wanted: &Wanted) -> Found<SearchResults> {
+fn results(app: &Daemon, caller: &Caller, wanted: &Wanted, is_whole: bool) -> Found<SearchResults> {
     // One more than fits tells whether there is a next page.
     let more = Wanted {
         limit: wanted.limit + 1,
@@ -237,7 +239,7 @@ fn results(app: &Daemon, caller: &Caller, wanted: &Wanted) -> Found<SearchResult
     Ok(SearchResults {
         data,
         next,
-        complete: found.is_complete,
+        complete: is_whole && found.is_complete,
     })
 }
 

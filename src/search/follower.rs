@@ -33,6 +33,8 @@ use crate::store::{Scope, StoreError};
 /// How long something that was indexed waits for more before it can be found: within a second. Each commit keeps a core for
 /// some milliseconds.
 const COMMIT_AFTER: Duration = Duration::from_millis(750);
+/// The same while somebody waits for it.
+const COMMIT_SOUGHT_AFTER: Duration = Duration::from_millis(50);
 /// The same while only older records are read: each commit makes a file that has to be merged.
 const COMMIT_RECORDS_AFTER: Duration = Duration::from_secs(2);
 /// How long it is not written down how far the log was read where nothing in it was to be indexed.
@@ -203,7 +205,7 @@ fn pause(wakes: &Receiver<Wake>, wait: Duration, search: &Search) -> bool {
     let until = Instant::now() + wait;
     loop {
         match wakes.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Wake::Log | Wake::Damaged) => {
+            Ok(Wake::Log | Wake::Sought | Wake::Damaged) => {
                 search.shared.log_moved.store(false, Ordering::Release)
             }
             Ok(Wake::Forget(_, done)) => {
@@ -254,6 +256,7 @@ fn follow(
                 std::thread::sleep(GATHER);
                 app.search.shared.log_moved.store(false, Ordering::Release);
             }
+            Wake::Sought => follower.is_sought = true,
             Wake::Damaged => return Err(Trouble::Index("a search could not read it".to_owned())),
             Wake::Forget(ids, done) => {
                 asked.push(done);
@@ -290,6 +293,8 @@ struct Follower<'a> {
     has_caught_up: bool,
     /// It stands still for want of room.
     is_full: bool,
+    /// Somebody waits for what is not to be found yet.
+    is_sought: bool,
 }
 
 impl<'a> Follower<'a> {
@@ -318,6 +323,7 @@ impl<'a> Follower<'a> {
             first: None,
             has_caught_up: false,
             is_full: false,
+            is_sought: false,
         };
         if is_new {
             if follower.place.scan.is_some() {
@@ -342,11 +348,19 @@ impl<'a> Follower<'a> {
         if self.place.scan.is_some() {
             self.take_records()?;
         }
+        if at_end && self.news_since.is_none() {
+            self.is_sought = false;
+        }
         let wait = |since: Option<Instant>, after: Duration| {
             since.map(|since| after.saturating_sub(since.elapsed()))
         };
+        let news_after = if self.is_sought {
+            COMMIT_SOUGHT_AFTER
+        } else {
+            COMMIT_AFTER
+        };
         let due = [
-            wait(self.news_since, COMMIT_AFTER),
+            wait(self.news_since, news_after),
             wait(self.unseen_since, COMMIT_RECORDS_AFTER),
             wait(self.moved_since, COMMIT_PLACE_AFTER),
         ];
@@ -389,7 +403,7 @@ impl<'a> Follower<'a> {
     fn tell(&self) {
         let shared = &self.app.search.shared;
         if self.unseen_since.is_none() {
-            shared.seq.store(self.place.seq, Ordering::Release);
+            shared.seq.send_replace(self.place.seq);
         }
         let behind = self.app.store.head().saturating_sub(self.place.seq);
         metrics::gauge!("deskbell_projection_lag", "projection" => "search")
@@ -543,6 +557,7 @@ impl<'a> Follower<'a> {
             commit.commit()?;
             self.index.reader.reload()?;
             (self.unseen_since, self.news_since, self.moved_since) = (None, None, None);
+            self.is_sought = false;
         }
         let is_complete = self.has_caught_up && self.place.scan.is_none();
         if is_complete {

@@ -1,8 +1,8 @@
 //! The search: a projection of the log, in an index of its own.
 //!
 //! `follower` is one thread with a low priority that follows the log and writes; [`Search`] asks. The index knows words
-//! and ids, no texts: what is found is read from the store, by the reader's scope. It may be behind by up to a second,
-//! and may be thrown away at any time: what is missing, damaged or of another form is made again from the records, and
+//! and ids, no texts: what is found is read from the store, by the reader's scope. It is behind by up to a second, less
+//! where somebody [asks for what is new](Search::caught_up), and may be thrown away at any time: what is missing, damaged or of another form is made again from the records, and
 //! meanwhile what is there answers.
 
 mod asked;
@@ -18,13 +18,13 @@ mod words;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{self, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tantivy::IndexReader;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 pub use self::asked::{Asked, MAX_CHARS};
 use self::folder::Folder;
@@ -37,6 +37,8 @@ use self::index::Fields;
 const AT_ONCE: usize = 2;
 /// How long one waits for its turn.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long a search waits for what was written before it: under a full load that may take longer.
+const WAIT_FOR_NEWS: Duration = Duration::from_secs(1);
 
 /// The index cannot be asked now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +92,8 @@ impl Standing {
 enum Wake {
     /// The log moved.
     Log,
+    /// Somebody searches, and what is indexed is to be found soon.
+    Sought,
     /// These ids are to be in no file any more.
     Forget(Vec<u64>, oneshot::Sender<Result<(), ForgetError>>),
     /// A search found the index damaged.
@@ -115,7 +119,7 @@ struct Shared {
     readable: RwLock<Option<Arc<Readable>>>,
     is_complete: AtomicBool,
     percent: AtomicU8,
-    seq: AtomicU64,
+    seq: watch::Sender<u64>,
     thread: Mutex<Option<mpsc::SyncSender<Wake>>>,
     /// The thread was told that the log moved, and has not looked yet.
     log_moved: AtomicBool,
@@ -148,7 +152,7 @@ impl Search {
                 readable: RwLock::default(),
                 is_complete: AtomicBool::new(false),
                 percent: AtomicU8::new(100),
-                seq: AtomicU64::new(0),
+                seq: watch::Sender::new(0),
                 thread: Mutex::default(),
                 log_moved: AtomicBool::new(false),
                 turns: Arc::new(Semaphore::new(AT_ONCE)),
@@ -162,8 +166,25 @@ impl Search {
         Standing {
             is_complete: self.shared.is_complete.load(Ordering::Acquire),
             percent: self.shared.percent.load(Ordering::Relaxed),
-            seq: self.shared.seq.load(Ordering::Acquire),
+            seq: *self.shared.seq.borrow(),
         }
+    }
+
+    /// Waits until everything up to the event `seq` can be found, a second at most; says whether it can.
+    pub async fn caught_up(&self, seq: u64) -> bool {
+        let mut found = self.shared.seq.subscribe();
+        if !self.standing().is_complete {
+            return false;
+        }
+        if *found.borrow() >= seq {
+            return true;
+        }
+        // Where it is not heard, the thread has much to do, and does not rest.
+        let _ = self.tell(Wake::Sought);
+        let caught_up = found.wait_for(|found| *found >= seq);
+        tokio::time::timeout(WAIT_FOR_NEWS, caught_up)
+            .await
+            .is_ok_and(|seen| seen.is_ok())
     }
 
     /// Waits for a turn to search.

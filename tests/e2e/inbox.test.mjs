@@ -207,6 +207,24 @@ describe("the inbox", { skip: WITHOUT_DAEMON, timeout: 900_000 }, () => {
     await eventually(() => /mine\/cnv_/.test(page.url()), "the conversation’s address");
   });
 
+  test("what cannot be found yet comes by itself", async () => {
+    await customer("Filip Second", "Where is the parcel with the crimson teapot?");
+    const page = await open("/desk/inbox/mine");
+    let asked = 0;
+    await page.route("**/api/v1/search?*", (route) => {
+      asked += 1;
+      return asked > 1 ? route.continue() : route.fulfill({ json: { data: [], next: null, complete: false } });
+    });
+    await page.keyboard.press("/");
+    await page.keyboard.type("crimson");
+    await page.getByText("What is not searchable yet appears here by itself.").waitFor();
+    await page.locator("[data-result]", { hasText: "Filip Second" }).first().waitFor();
+    await page.getByText("What is not searchable yet").waitFor({ state: "detached" });
+    const settled = asked;
+    await rest(3_000);
+    assert.equal(asked, settled, "what is whole is not asked for again");
+  });
+
   test("the stream of messages shows what is written in every channel, and opens it beside", async () => {
     await customer("Gita One", "First words");
     await deliver(desk, written(700_001, "Words from another channel"));

@@ -49,6 +49,22 @@ impl Searching {
     }
 }
 
+#[tokio::test]
+async fn what_was_just_written_is_found_at_once() {
+    let searching = Searching::new().await;
+    let desk = &searching.desk;
+    desk.arrive(SHOP, "anna", "turquoise0").await;
+    searching.found(As::Admin, "q=turquoise0").await;
+    for number in 1..10 {
+        let word = format!("turquoise{number}");
+        desk.arrive(SHOP, "anna", &word).await;
+        let path = format!("/api/v1/search?type=message&q={word}");
+        let found = desk.found(As::Admin, &path).await;
+        assert_eq!(each(&found, "type"), ["message"], "{word}");
+        assert_eq!(found["complete"], true);
+    }
+}
+
 fn escaped(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }

@@ -1522,7 +1522,7 @@ export interface paths {
         /**
          * Find messages and contacts
          * @description By the words of messages, notes and the names of their files, and by a contact's name, e-mail address, telephone
-         *     number, remark and ids at the platforms: whatever of it you may see. It is behind by up to a second.
+         *     number, remark and ids at the platforms: whatever of it you may see, and whatever was written before.
          */
         get: operations["search"];
         put?: never;
@@ -4531,8 +4531,8 @@ export interface components {
             /** @description The `cursor` of the next page; `null` at the end. */
             next?: string | null;
             /**
-             * @description Whether everything was looked through, but for what came in the last second. `false` while the index is being
-             *     made: then what is in it already answers.
+             * @description Whether everything that was written before was looked through. `false` while the index is being made, or under a
+             *     load behind which it stays: then what is in it already answers.
              */
             complete: boolean;
         };

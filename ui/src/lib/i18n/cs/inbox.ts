@@ -135,7 +135,7 @@ export const inbox = {
   'search.none': 'Pro „{q}“ se nic nenašlo',
   'search.noneHint': 'Zkuste méně slov nebo jiná slova.',
   'search.note': 'Poznámka: ',
-  'search.incomplete': 'Starší zprávy se ještě připravují na vyhledávání.',
+  'search.incomplete': 'Co se ještě nedá vyhledat, objeví se tu samo.',
   'search.more': 'Další výsledky',
   'search.short': 'Napište, co hledáte: jméno, číslo objednávky, slova ze zprávy.',
   'search.results': '{count, plural, one {# výsledek} few {# výsledky} many {# výsledku} other {# výsledků}}',

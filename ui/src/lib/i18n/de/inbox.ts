@@ -135,7 +135,7 @@ export const inbox = {
   'search.none': 'Nichts gefunden für „{q}“',
   'search.noneHint': 'Versuchen Sie weniger oder andere Wörter.',
   'search.note': 'Notiz: ',
-  'search.incomplete': 'Ältere Nachrichten werden noch durchsuchbar gemacht.',
+  'search.incomplete': 'Was noch nicht durchsuchbar ist, erscheint hier von selbst.',
   'search.more': 'Weitere Treffer',
   'search.short': 'Schreiben Sie, was Sie suchen: einen Namen, eine Bestellnummer, Wörter einer Nachricht.',
   'search.results': '{count, plural, one {# Treffer} other {# Treffer}}',

@@ -135,7 +135,7 @@ export const inbox = {
   'search.none': 'Nothing found for “{q}”',
   'search.noneHint': 'Try fewer or other words.',
   'search.note': 'Note: ',
-  'search.incomplete': 'Older messages are still being made searchable.',
+  'search.incomplete': 'What is not searchable yet appears here by itself.',
   'search.more': 'More results',
   'search.short': 'Type what you look for: a name, an order number, words of a message.',
   'search.results': '{count, plural, one {# result} other {# results}}',

@@ -135,7 +135,7 @@ export const inbox = {
   'search.none': 'Niczego nie znaleziono dla „{q}”',
   'search.noneHint': 'Spróbuj mniejszej liczby słów albo innych słów.',
   'search.note': 'Notatka: ',
-  'search.incomplete': 'Starsze wiadomości są jeszcze przygotowywane do wyszukiwania.',
+  'search.incomplete': 'To, czego nie można jeszcze wyszukać, pojawi się tutaj samo.',
   'search.more': 'Więcej wyników',
   'search.short': 'Wpisz, czego szukasz: nazwisko, numer zamówienia, słowa z wiadomości.',
   'search.results': '{count, plural, one {# wynik} few {# wyniki} many {# wyników} other {# wyniku}}',

@@ -135,7 +135,7 @@ export const inbox = {
   'search.none': 'Pre „{q}“ sa nič nenašlo',
   'search.noneHint': 'Skúste menej slov alebo iné slová.',
   'search.note': 'Poznámka: ',
-  'search.incomplete': 'Staršie správy sa ešte pripravujú na vyhľadávanie.',
+  'search.incomplete': 'Čo sa ešte nedá vyhľadať, objaví sa tu samo.',
   'search.more': 'Ďalšie výsledky',
   'search.short': 'Napíšte, čo hľadáte: meno, číslo objednávky, slová zo správy.',
   'search.results': '{count, plural, one {# výsledok} few {# výsledky} many {# výsledku} other {# výsledkov}}',
