@@ -2,6 +2,7 @@
 
 mod common_passwords;
 pub mod guessing;
+mod one_by_one;
 pub mod passwords;
 
 use std::collections::{BTreeSet, HashSet};

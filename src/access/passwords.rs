@@ -1,18 +1,18 @@
 //! Passwords: which are taken, and how they are kept and compared.
 //!
-//! A hash takes 19 MiB and a core for some hundredths of a second, by intent. So only a few are made at once, whoever
+//! A hash takes 19 MiB and a core for some hundredths of a second, by intent. So few are made at once, whoever
 //! asks; and devices that were here before do not stand in the queue of strangers (S14).
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use deskbell_sdk::Secret;
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::common_passwords::is_common;
-use crate::priority;
+pub use super::one_by_one::Busy;
+use super::one_by_one::Queue;
 use crate::secrets::random_bytes;
 
 /// The fewest characters of a password.
@@ -23,13 +23,6 @@ pub const MAX_CHARS: usize = 200;
 const MEMORY_KIB: u32 = 19 * 1024;
 /// How often the memory is gone through.
 const PASSES: u32 = 2;
-/// How many hashes of strangers are made at once: the other cores are for deliveries.
-const STRANGERS_AT_ONCE: usize = 1;
-/// How many hashes of people and devices that are known are made at once.
-const KNOWN_AT_ONCE: usize = 1;
-/// How many wait in each of the two queues.
-const WAITING: usize = 64;
-
 /// Who asks for a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -38,10 +31,6 @@ pub enum Lane {
     /// Somebody who is signed in, was invited, or was here before with this device.
     Known,
 }
-
-/// Too many wait already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
 
 /// Makes and checks hashes, a few at once.
 #[derive(Debug)]
@@ -53,55 +42,9 @@ pub struct Passwords {
 impl Default for Passwords {
     fn default() -> Self {
         Self {
-            strangers: Queue::new(STRANGERS_AT_ONCE, true),
-            known: Queue::new(KNOWN_AT_ONCE, false),
+            strangers: Queue::of_spare_time(),
+            known: Queue::default(),
         }
-    }
-}
-
-#[derive(Debug)]
-struct Queue {
-    places: Semaphore,
-    running: Arc<Semaphore>,
-    /// Whether the work gives way to everything else.
-    gives_way: bool,
-}
-
-impl Queue {
-    fn new(at_once: usize, gives_way: bool) -> Self {
-        Self {
-            places: Semaphore::new(WAITING + at_once),
-            running: Arc::new(Semaphore::new(at_once)),
-            gives_way,
-        }
-    }
-
-    /// Carries out work when its turn comes. Once it runs it is run to its end, also where the caller has gone: its turn
-    /// ends with the work and not with the caller.
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Busy> {
-        let _place: SemaphorePermit<'_> = self.places.try_acquire().map_err(|_| Busy)?;
-        let turn = Arc::clone(&self.running)
-            .acquire_owned()
-            .await
-            .map_err(|_| Busy)?;
-        let gives_way = self.gives_way;
-        let (tell, done) = oneshot::channel();
-        // A thread of its own, since none gets back what it gave way.
-        let thread = std::thread::Builder::new().name("password".to_owned());
-        let started = thread.spawn(move || {
-            if gives_way {
-                priority::give_way(priority::LOW);
-            }
-            let result = work();
-            drop(turn);
-            // The caller may have gone.
-            let _ = tell.send(result);
-        });
-        started.map_err(|_| Busy)?;
-        done.await.map_err(|_| Busy)
     }
 }
 
@@ -204,9 +147,6 @@ pub fn refused(password: &str, email: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]
@@ -235,35 +175,6 @@ mod tests {
             );
         }
         assert!(!check(None, "seven blue umbrellas").await);
-    }
-
-    #[tokio::test]
-    async fn s14_a_flood_runs_one_by_one_and_the_rest_is_told_to_come_again() {
-        let queue = Arc::new(Queue::new(1, true));
-        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let mut asked = Vec::new();
-        for _ in 0..500 {
-            let (queue, running, most) =
-                (Arc::clone(&queue), Arc::clone(&running), Arc::clone(&most));
-            asked.push(tokio::spawn(async move {
-                queue
-                    .run(move || {
-                        let now = running.fetch_add(1, Ordering::SeqCst) + 1;
-                        most.fetch_max(now, Ordering::SeqCst);
-                        std::thread::sleep(Duration::from_millis(1));
-                        running.fetch_sub(1, Ordering::SeqCst);
-                    })
-                    .await
-                    .is_ok()
-            }));
-        }
-        let mut served = 0;
-        for one in asked {
-            served += usize::from(one.await.expect("no panic"));
-        }
-        assert_eq!(most.load(Ordering::SeqCst), 1);
-        assert!((1..=500).contains(&served) && served >= WAITING, "{served}");
-        assert!(queue.run(|| ()).await.is_ok(), "and then it is free again");
     }
 
     #[test]
