@@ -22,7 +22,7 @@ pub(crate) const CACHE_MIB: u32 = 256;
 /// How long a start may take before it counts as failed.
 const START_PATIENCE: Duration = Duration::from_secs(600);
 /// Clock ticks of /proc a second; Linux shows them so on every platform.
-const TICKS: f64 = 100.0;
+pub(crate) const TICKS: f64 = 100.0;
 
 /// Writes the configuration of a daemon: a Page whose platform is at `platform`.
 pub(crate) fn configure(folder: &Path, platform: SocketAddr) -> Result<()> {

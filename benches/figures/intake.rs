@@ -17,19 +17,15 @@ use crate::load::{CONNECTIONS, Rate, Sender, under_load};
 use crate::platform;
 use crate::stored;
 use crate::stream::Clients;
-use crate::table::{Goal, Row, float, median, quantile};
+use crate::table::{Goal, Row, median, quantile};
 
-/// Clients of the live stream at once.
-const CLIENTS: usize = 1_000;
 /// People who write while deliveries are measured one by one: few, so that they are soon looked up.
-const FEW_PEOPLE: usize = 20;
+pub(crate) const FEW_PEOPLE: usize = 20;
 
 /// How much is measured.
 struct Sizes {
     /// Deliveries one by one.
     alone: usize,
-    /// Deliveries to all clients.
-    to_all: usize,
     /// Deliveries a round under load.
     load: usize,
     /// Rounds under load.
@@ -41,14 +37,12 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Vec<Row>> {
     let sizes = if settings.long {
         Sizes {
             alone: 5_000,
-            to_all: 300,
             load: 60_000,
             rounds: 5,
         }
     } else {
         Sizes {
             alone: 1_000,
-            to_all: 50,
             load: 20_000,
             rounds: 3,
         }
@@ -141,8 +135,7 @@ async fn alone(
         )
         .tail(),
     );
-    beside_sign_ins(daemon, deliveries, &mut sender, (sizes.alone, p99), rows).await?;
-    to_all_clients(daemon, deliveries, &mut sender, sizes.to_all, rows).await
+    beside_sign_ins(daemon, deliveries, &mut sender, (sizes.alone, p99), rows).await
 }
 
 /// The same beside people who try to sign in.
@@ -169,61 +162,6 @@ async fn beside_sign_ins(
     );
     let name = "beside a flood of sign-ins, webhook to 200, p99, times that alone";
     rows.push(Row::new(name, p99 / p99_alone, Goal::AtMost(2.0), from).tail());
-    Ok(())
-}
-
-async fn to_all_clients(
-    daemon: &Daemon,
-    deliveries: &mut Deliveries,
-    sender: &mut Sender,
-    count: usize,
-    rows: &mut Vec<Row>,
-) -> Result<()> {
-    // What a delivery costs where nobody listens.
-    let before = daemon.cpu_us()?;
-    for request in deliveries.many(For::Us, count * 5) {
-        sender.deliver(&request).await?;
-    }
-    let unheard_us = (daemon.cpu_us()? - before) / float(count * 5);
-
-    let empty = daemon.resident_bytes()?;
-    let clients = Clients::open(daemon.address, CLIENTS).await?;
-    // The first delivery to each is paid before it is counted.
-    for request in deliveries.many(For::Us, 3) {
-        clients.expect(1);
-        sender.deliver(&request).await?;
-        clients.heard_at().await?;
-    }
-    let each_bytes = (daemon.resident_bytes()? - empty) / clients.count();
-    let before = daemon.cpu_us()?;
-    let mut took = Vec::new();
-    for request in deliveries.many(For::Us, count) {
-        clients.expect(1);
-        let begun = Instant::now();
-        sender.deliver(&request).await?;
-        took.push((clients.heard_at().await? - begun).as_secs_f64() * 1e3);
-    }
-    let each_us = ((daemon.cpu_us()? - before) / float(count) - unheard_us) / clients.count();
-    let p99 = quantile(&mut took, 0.99);
-    let from = format!("p99 {p99:.1} ms");
-    rows.push(Row::new(
-        "webhook to all of 1,000 clients, p50 in ms",
-        median(&mut took),
-        Goal::AtMost(15.0),
-        from,
-    ));
-    rows.push(Row::new(
-        "memory of an idle client, kB",
-        each_bytes / 1e3,
-        Goal::AtMost(25.0),
-        "",
-    ));
-    rows.push(Row::new(
-        "CPU a delivery to a client, µs",
-        each_us,
-        Goal::AtMost(8.0),
-        "",
-    ));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench figures                         short: a minute or two
 //! cargo bench --bench figures -- --long --runs 3      as docs/figures.md has them: with 1,000,000 messages
-//! cargo bench --bench figures -- intake               only one of intake, feed, start and bell
+//! cargo bench --bench figures -- intake               only one of intake, stream, feed, start and bell
 //! ```
 //! It runs the built daemon as a child of its own, on loopback and on a free port, in a folder below `target` that is
 //! removed again (`--folder` takes another place), and shares the machine's cores with it. Speeds differ between
@@ -29,7 +29,9 @@ mod flood;
 mod http;
 mod intake;
 mod load;
+mod plain_sends;
 mod platform;
+mod readers;
 mod start;
 mod stored;
 mod stream;
@@ -57,7 +59,7 @@ pub(crate) struct Settings {
     names: Vec<String>,
 }
 
-const BENCHES: [&str; 4] = ["intake", "feed", "start", "bell"];
+const BENCHES: [&str; 5] = ["intake", "stream", "feed", "start", "bell"];
 
 impl Settings {
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
@@ -84,7 +86,7 @@ impl Settings {
                 "--bench" => {}
                 name if BENCHES.contains(&name) => settings.names.push(name.to_owned()),
                 other => bail!(
-                    "{other} is unknown: [--long] [--runs N] [--messages N] [--folder DIR] [intake] [feed] [start] [bell]"
+                    "{other} is unknown: [--long] [--runs N] [--messages N] [--folder DIR] [intake] [stream] [feed] [start] [bell]"
                 ),
             }
         }
@@ -110,6 +112,7 @@ fn measure(settings: &Settings) -> Result<Table> {
             let rows = runtime.block_on(async {
                 match name.as_str() {
                     "intake" => intake::measure(settings).await,
+                    "stream" => readers::measure(settings).await,
                     "feed" => feed::measure(settings).await,
                     "bell" => bell::measure(settings).await,
                     _ => start::measure(settings).await,

@@ -18,6 +18,7 @@ use crate::table::float;
 #[derive(Debug, Default)]
 struct Heard {
     messages: Cell<usize>,
+    bytes: Cell<usize>,
     wanted: Cell<usize>,
     done_at: Cell<Option<Instant>>,
     bell: Notify,
@@ -91,6 +92,11 @@ impl Clients {
         }
     }
 
+    /// How long a message is on the stream, on average.
+    pub(crate) fn bytes_a_message(&self) -> usize {
+        self.heard.bytes.get() / self.heard.messages.get().max(1)
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> f64 {
         float(self.tasks.len())
@@ -114,8 +120,10 @@ async fn listen(mut stream: TcpStream, heard: Rc<Heard>) {
             .split(|byte| *byte == b'\n')
             .filter(|line| line.starts_with(b"event: message.created"))
             .count();
+        let bytes = end + 1;
         text.drain(..=end);
         if messages > 0 {
+            heard.bytes.set(heard.bytes.get() + bytes);
             heard.add(messages);
         }
     }

@@ -149,8 +149,7 @@ pub(super) async fn serve_connection(accepted: Accepted, router: Router, shared:
     };
     let stream = TokioIo::new(Observed::new(stream, Arc::clone(&state)));
     let connection = shared.protocol.serve_connection(stream, service);
-    let driven = Box::pin(drive(connection, &state, &shared.lifetime));
-    shared.lifetime.kill.run_until_cancelled(driven).await;
+    Box::pin(drive(connection, &state, &shared.lifetime)).await;
 }
 
 type HttpConnection<'a> =
@@ -169,7 +168,9 @@ async fn drive(
     loop {
         let expiry = tokio::select! {
             biased;
+            // One or the other: a stream polls what it waits for at each event.
             () = lifetime.closing.cancelled(), if closing.is_none() => Expiry::Idle,
+            () = lifetime.kill.cancelled(), if closing.is_some() => return,
             expiry = run(connection.as_mut(), alarm.as_mut(), state, closing) => match expiry {
                 Some(expiry) => expiry,
                 None => return,

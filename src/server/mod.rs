@@ -130,7 +130,7 @@ struct Shared {
 /// When connections and their streams end.
 #[derive(Debug)]
 struct Lifetime {
-    /// No new requests; what runs may end.
+    /// No new requests; what runs may end. Comes with `kill` at the latest.
     closing: CancellationToken,
     /// What still runs is dropped.
     kill: CancellationToken,
@@ -154,9 +154,10 @@ pub async fn serve(
     describe_metrics();
     let tls = options.tls.clone().map(ReloadedTls::open).transpose();
     let tls = tls.map_err(std::io::Error::other)?;
+    let kill = CancellationToken::new();
     let lifetime = Arc::new(Lifetime {
-        closing: CancellationToken::new(),
-        kill: CancellationToken::new(),
+        closing: kill.child_token(),
+        kill,
         tasks: TaskTracker::new(),
         write_stall_timeout: options.write_stall_timeout,
     });
