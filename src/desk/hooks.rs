@@ -407,12 +407,17 @@ impl Decision for SettleAttempt {
             return Ok(None);
         };
         let now = draft.now();
+        self.note_health(draft, now)?;
+        let its_time = entry.due_at.filter(|due_at| is_ahead(*due_at, now));
+        if let (Some(due_at), Outcome::Later(_)) = (its_time, &self.outcome) {
+            // Somebody looked whether the other end is back: that is none of its tries, and not to be kept for days.
+            return Ok(Some(due_at));
+        }
         entry.tries += 1;
         if entry.attempts.len() >= KEPT_ATTEMPTS {
             entry.attempts.remove(0);
         }
         entry.attempts.push(self.attempt.clone());
-        self.note_health(draft, now)?;
         let due_at = match &self.outcome {
             Outcome::Taken => {
                 entry.state = HookDeliveryState::Delivered;
@@ -488,6 +493,17 @@ impl SettleAttempt {
         }
         Ok(())
     }
+}
+
+/// The longest wait that is ever decided, and more, in milliseconds: a later due time was decided by a clock that was
+/// ahead.
+const LONGEST_WAIT_MS: i64 = 40 * 60 * 60 * 1000;
+
+/// Whether a time is still to come, as far as the clock can be believed.
+#[must_use]
+pub fn is_ahead(at: Time, now: Time) -> bool {
+    let wait_ms = at.as_millis().saturating_sub(now.as_millis());
+    wait_ms > 0 && wait_ms <= LONGEST_WAIT_MS
 }
 
 /// Somebody tries a hook: gives the test its place in the log of deliveries. What came of it is settled as an attempt

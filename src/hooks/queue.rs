@@ -2,12 +2,14 @@
 //!
 //! The deliveries of one conversation go to a hook one after the other: the next only when the one before was taken or
 //! given up. A hook has a few attempts at once, and only one while the other end is in trouble, with growing pauses; when
-//! it takes something again, what waits for a later try is tried at once.
+//! it takes something again, what waits for a later try is tried at once. Where all that waits for one that is down comes
+//! much later, the first is tried before its time now and then, to see whether it is back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deskbell_sdk::Time;
 
+use crate::desk::hooks::is_ahead;
 use crate::id::{DeliveryId, HookId};
 
 /// How many attempts are made at once for a hook.
@@ -18,9 +20,8 @@ const DOWN_AFTER: u32 = 3;
 const FIRST_PAUSE_MS: i64 = 500;
 /// The longest pause of a hook in trouble, in milliseconds.
 const LONGEST_PAUSE_MS: i64 = 60 * 1000;
-/// The longest wait that is ever decided, and more, in milliseconds: a later due time was decided by a clock that was
-/// ahead.
-const LONGEST_WAIT_MS: i64 = 40 * 60 * 60 * 1000;
+/// How often a hook that is down is asked whether it is back, in milliseconds.
+const PROBE_MS: i64 = 10 * 60 * 1000;
 
 /// How an attempt ended, for the pace of its hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ struct Line {
     /// How many attempts are made at once; `None`: [`AT_ONCE`].
     at_once: Option<usize>,
     pause_until: Option<Time>,
+    /// When it was last tried, in this run.
+    tried_at: Option<Time>,
     is_off: bool,
 }
 
@@ -115,7 +118,12 @@ impl Line {
                 .last()
                 .filter(|(due_at, _)| !is_ahead(*due_at, now))
         };
-        let (due_at, lane) = *first.or_else(far)?;
+        let probe = || {
+            self.heads
+                .first()
+                .filter(|_| self.probe_in_ms(now) == Some(0))
+        };
+        let (due_at, lane) = *first.or_else(far).or_else(probe)?;
         self.heads.remove(&(due_at, lane));
         let id = *self.lanes.get(&lane)?.first_key_value()?.0;
         self.running.insert(lane, id);
@@ -127,14 +135,32 @@ impl Line {
             return None;
         }
         let (due_at, _) = self.heads.first()?;
-        let due_at = self.pause_until.map_or(*due_at, |until| until.max(*due_at));
-        Some(due_at.as_millis().saturating_sub(now.as_millis()).max(0))
+        let until_ms = |at: Time| at.as_millis().saturating_sub(now.as_millis()).max(0);
+        let due_ms = self.probe_in_ms(now).map_or(until_ms(*due_at), |probe_ms| {
+            probe_ms.min(until_ms(*due_at))
+        });
+        Some(
+            self.pause_until
+                .map_or(due_ms, |until| due_ms.max(until_ms(until))),
+        )
     }
-}
 
-fn is_ahead(at: Time, now: Time) -> bool {
-    let wait_ms = at.as_millis().saturating_sub(now.as_millis());
-    wait_ms > 0 && wait_ms <= LONGEST_WAIT_MS
+    /// How long until it is asked whether it is back, in milliseconds; `None`: it is not down.
+    fn probe_in_ms(&self, now: Time) -> Option<i64> {
+        if self.failures < DOWN_AFTER {
+            return None;
+        }
+        let passed_ms = self.tried_at.map_or(PROBE_MS, |at| {
+            now.as_millis().saturating_sub(at.as_millis())
+        });
+        // A clock that was set back asks at once.
+        let is_sane = passed_ms >= 0;
+        Some(if is_sane {
+            (PROBE_MS - passed_ms).max(0)
+        } else {
+            0
+        })
+    }
 }
 
 impl Queue {
@@ -232,6 +258,7 @@ impl Queue {
         let Some(line) = self.hooks.get_mut(&hook) else {
             return;
         };
+        line.tried_at = Some(now);
         match ended {
             Ended::Trouble(after_ms) => {
                 line.failures = line.failures.saturating_add(1);
@@ -352,6 +379,29 @@ mod tests {
         }
         assert_eq!(all.len(), 9, "also those that were due in ten hours");
         assert_eq!(queue.all_waiting(), 0);
+    }
+
+    #[test]
+    fn f34_one_that_is_down_is_asked_now_and_then_whether_it_is_back() {
+        let mut queue = queue(&[1]);
+        for lane in 0..3 {
+            queue.add(HOOK, lane, DeliveryId(lane), at(0));
+        }
+        for (hook, lane, id) in queue.due(at(0)) {
+            queue.settle(hook, lane, id, Some(at(36_000)));
+            queue.pace(hook, Ended::Trouble(None), at(0));
+        }
+        assert_eq!(queue.wait_ms(at(10)), Some(590_000));
+        assert!(queue.due(at(599)).is_empty());
+        let probe = queue.due(at(600));
+        assert_eq!(probe.len(), 1);
+        queue.settle(HOOK, probe[0].1, probe[0].2, Some(at(36_000)));
+        queue.pace(HOOK, Ended::Trouble(None), at(601));
+        assert!(queue.due(at(1200)).is_empty());
+        let probe = queue.due(at(1201));
+        queue.settle(HOOK, probe[0].1, probe[0].2, None);
+        queue.pace(HOOK, Ended::Taken, at(1201));
+        assert_eq!(queue.due(at(1201)).len(), 2, "it is back");
     }
 
     #[test]

@@ -235,6 +235,27 @@ fn f34_a_day_without_the_other_end_loses_nothing_and_keeps_the_order() {
 }
 
 #[test]
+fn f34_once_it_is_back_all_that_waits_comes_within_minutes() {
+    // An hour of events, most of which have been tried in vain so often that their next try is most of a day away.
+    let back_ms = BEGIN_MS + 50 * HOUR_MS;
+    let mut world = World::new(BEGIN_MS..back_ms);
+    let all = live(&mut world, 51, 1);
+    let taken: usize = world.taken.values().map(Vec::len).sum();
+    assert_eq!((all, taken), (6, 6));
+    let log = HookDeliveryEntry::scan(&world.store, &[], None, usize::MAX).expect("memory");
+    for (_, entry) in log {
+        let last = entry.attempts.last().expect("it was tried");
+        let late_ms = last.at.as_millis() - back_ms;
+        assert!((0..11 * 60 * 1000).contains(&late_ms), "{late_ms} ms later");
+        assert!(
+            entry.tries < 12,
+            "what only asks is no try: {}",
+            entry.tries
+        );
+    }
+}
+
+#[test]
 fn f34_one_that_never_comes_back_is_given_up_visibly_after_days() {
     let mut world = World::new(BEGIN_MS..i64::MAX);
     let all = live(&mut world, 24 * 6, 1);
