@@ -58,6 +58,11 @@ impl Queue {
         }
     }
 
+    /// Whether too many wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
     /// Carries out work when its turn comes. Once it runs it is run to its end, also where the caller has gone: its turn
     /// ends with the work and not with the caller. Work of a queue [of spare time](Self::of_spare_time) may be done
     /// twice, where there is none, and the next waits for a while.

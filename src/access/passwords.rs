@@ -56,6 +56,12 @@ impl Passwords {
         }
     }
 
+    /// Whether whoever comes now is put off.
+    #[must_use]
+    pub fn is_full(&self, lane: Lane) -> bool {
+        self.queue(lane).is_full()
+    }
+
     /// The hash of a password, in the form of PHC.
     ///
     /// # Errors

@@ -130,6 +130,10 @@ async fn sign_in(
     if email.chars().count() > MAX_EMAIL_CHARS || password.expose().len() > MAX_PASSWORD_BYTES {
         return Err(wrong_credentials());
     }
+    // In a flood most are put off, and that costs next to nothing. It says nothing of the address (S02).
+    if peer.device.is_none() && app.access.passwords.is_full(Lane::Stranger) {
+        return Err(overrun());
+    }
     let key = email_key(&email);
     let user = paging::read(&app, {
         let key = key.clone();
