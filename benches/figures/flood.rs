@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use tokio::task::JoinHandle;
+use anyhow::{Context as _, Result, bail};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::task::{JoinSet, LocalSet};
 
 use crate::load::Sender;
 
@@ -26,38 +28,51 @@ pub(crate) struct Tries {
     pub(crate) put_off: usize,
 }
 
-/// People with wrong passwords, each at an address of their own, who try again and again. They need a `LocalSet` around
-/// them.
+/// People with wrong passwords, each at an address of their own, who try again and again. They have a thread of their own:
+/// what is measured beside them must not wait for the measuring program.
 #[derive(Debug)]
 pub(crate) struct Flood {
-    tries: Rc<Cell<Tries>>,
-    tasks: Vec<JoinHandle<Result<()>>>,
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<Result<Tries>>,
 }
 
 impl Flood {
     /// Lets them begin, and waits until each was heard or stands in the queue.
-    pub(crate) async fn begin(address: SocketAddr) -> Self {
-        let tries = Rc::default();
-        let tasks = (0..PEOPLE)
-            .map(|_| tokio::task::spawn_local(one(address, Rc::clone(&tries))))
-            .collect();
+    pub(crate) async fn begin(address: SocketAddr) -> Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("flood".to_owned());
+        let thread = thread.spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            LocalSet::new().block_on(&runtime, all(address, stopped))
+        })?;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        Self { tries, tasks }
+        Ok(Self { stop, thread })
     }
 
     /// Ends it.
-    pub(crate) async fn end(self) -> Result<Tries> {
-        for task in self.tasks {
-            task.abort();
-            if let Ok(Err(error)) = task.await {
-                return Err(error);
-            }
-        }
-        let tries = self.tries.get();
+    pub(crate) fn end(self) -> Result<Tries> {
+        // A thread that has failed does not listen, and says why.
+        let _ = self.stop.send(());
+        let tries = self.thread.join().ok().context("the flood panicked")??;
         if tries.refused == 0 || tries.put_off == 0 {
             bail!("that was no flood: {tries:?}");
         }
         Ok(tries)
+    }
+}
+
+async fn all(address: SocketAddr, stopped: oneshot::Receiver<()>) -> Result<Tries> {
+    let tries = Rc::default();
+    let mut people = JoinSet::new();
+    for _ in 0..PEOPLE {
+        people.spawn_local(one(address, Rc::clone(&tries)));
+    }
+    tokio::select! {
+        _ = stopped => Ok(tries.get()),
+        Some(failed) = people.join_next() => {
+            failed.context("somebody panicked")??;
+            bail!("somebody went")
+        }
     }
 }
 

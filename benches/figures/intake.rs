@@ -146,12 +146,12 @@ async fn beside_sign_ins(
     (count, p99_alone): (usize, f64),
     rows: &mut Vec<Row>,
 ) -> Result<()> {
-    let flood = Flood::begin(daemon.address).await;
+    let flood = Flood::begin(daemon.address).await?;
     let mut took = Vec::new();
     for request in deliveries.many(For::Us, count) {
         took.push(sender.deliver(&request).await?.as_secs_f64() * 1e6);
     }
-    let tries = flood.end().await?;
+    let tries = flood.end()?;
     let p99 = quantile(&mut took, 0.99);
     let from = format!(
         "{p99:.0} µs, p50 {:.0} µs; {} at once: {} passwords looked at, {} tries put off",
@@ -197,14 +197,9 @@ async fn under_full_load(
     if plain_cpu <= 0.0 {
         bail!("the daemon's CPU cannot be read");
     }
-    let flooded = LocalSet::new()
-        .run_until(async {
-            let flood = Flood::begin(daemon.address).await;
-            let rate = under_load(daemon, deliveries, For::Us, sizes.load).await?;
-            flood.end().await?;
-            anyhow::Ok(rate)
-        })
-        .await?;
+    let flood = Flood::begin(daemon.address).await?;
+    let flooded = under_load(daemon, deliveries, For::Us, sizes.load).await?;
+    flood.end()?;
     let p99_us = of(&durable, |rate| rate.p99_us);
     let from = format!(
         "{:.1} against {:.1} ms; {:.0} a second",

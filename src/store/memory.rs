@@ -109,13 +109,8 @@ impl Read for MemoryStore {
 
     fn events(&self, after: u64, limit: usize) -> Found<Vec<LogEvent>> {
         Ok(self.read(|inner| {
-            inner
-                .log
-                .iter()
-                .filter(|event| event.seq > after)
-                .take(limit)
-                .cloned()
-                .collect()
+            let from = inner.log.partition_point(|event| event.seq <= after);
+            inner.log[from..].iter().take(limit).cloned().collect()
         }))
     }
 

@@ -39,6 +39,9 @@ async fn k06_a_backup_taken_under_load_holds_all_that_was_acknowledged_before_it
                     if deliver(&url, "shop-page", APP_SECRET, body).await.ok() == Some(200) {
                         acknowledged.lock().expect("not poisoned").insert(mid);
                     }
+                    // As fast as they can at first, then so that a hundred backups can be compared: 50 a second.
+                    let pause_ms = (number / 50).min(150);
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
                 }
             })
         })

@@ -1,11 +1,14 @@
 //! A small machine: 128 MB of memory and 256 files.
 
 use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::load::{Load, config};
+use futures_util::FutureExt as _;
+
+use crate::load::{Book, Load, config};
 use crate::support::{BINARY, Daemon, raw, say, switch};
 use crate::verdict::{nothing_is_lost_or_doubled, panics_in};
 
@@ -40,6 +43,16 @@ impl Group {
         None
     }
 
+    /// How many processes the kernel has ended, for they wanted more.
+    fn ended_by_kernel(&self) -> usize {
+        let files = ["memory.events", "memory.oom_control"];
+        let texts = files.map(|file| std::fs::read_to_string(self.folder.join(file)));
+        let lines = texts.iter().flatten().flat_map(|text| text.lines());
+        let counts =
+            lines.filter_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<usize>().ok());
+        counts.sum()
+    }
+
     /// The daemon in this group, with few files.
     fn start(&self, folder: &Path) -> Result<Daemon, String> {
         let mut command = Command::new("sh");
@@ -64,6 +77,72 @@ impl Drop for Group {
     }
 }
 
+/// The daemon in its group. The kernel may end it at any moment, which is a crash like another: it is started again.
+struct Small<'a> {
+    group: &'a Group,
+    folder: &'a Path,
+    daemon: Daemon,
+    ended: usize,
+}
+
+impl<'a> Small<'a> {
+    fn start(group: &'a Group, folder: &'a Path) -> Self {
+        let daemon = group.start(folder);
+        Self {
+            group,
+            folder,
+            daemon: daemon.unwrap_or_else(|log| panic!("it does not start: {log}")),
+            ended: 0,
+        }
+    }
+
+    /// Starts it again; it has ended.
+    fn start_again(&mut self) {
+        let fresh = self.group.start(self.folder);
+        self.daemon = fresh.unwrap_or_else(|log| panic!("it does not start again: {log}"));
+    }
+
+    /// Whether the kernel has ended it. That anything else does is a fault.
+    fn was_ended(&mut self) -> bool {
+        let has_ended = self.daemon.has_ended();
+        if has_ended {
+            self.ended += 1;
+            let by_kernel = self.group.ended_by_kernel();
+            assert_eq!(self.ended, by_kernel, "it ended: {}", self.daemon.log());
+        }
+        has_ended
+    }
+
+    /// Waits until so many are acknowledged, or the kernel has ended it.
+    async fn until_acknowledged(&mut self, load: &Load, count: usize, when: &str) {
+        let mut enough = std::pin::pin!(load.until_acknowledged(count));
+        loop {
+            match tokio::time::timeout(Duration::from_millis(200), &mut enough).await {
+                Ok(result) => return assert_eq!(result, Ok(()), "{when}"),
+                Err(_) if self.daemon.has_ended() => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Reads all of it, from the beginning where the kernel ends it meanwhile.
+    async fn nothing_is_lost_or_doubled(&mut self, book: &Book, when: &str) {
+        for _ in 0..5 {
+            let read = nothing_is_lost_or_doubled(&self.daemon, book, when);
+            let Err(panic) = AssertUnwindSafe(read).catch_unwind().await else {
+                return;
+            };
+            // A cut connection is seen a moment before the end of the process.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if !self.was_ended() {
+                resume_unwind(panic);
+            }
+            self.start_again();
+        }
+        panic!("{when}: it cannot be read in so little memory");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f39_in_128_mb_and_with_256_files_nothing_is_lost() {
     let rounds = switch("DESKBELL_SMALL_ROUNDS", 2);
@@ -73,35 +152,35 @@ async fn f39_in_128_mb_and_with_256_files_nothing_is_lost() {
     let folder = tempfile::tempdir().expect("a folder");
     let small = format!("{}\n[store]\ncache_mib = 16\n", config());
     std::fs::write(folder.path().join("deskbell.toml"), small).expect("written");
-    let start = || group.start(folder.path());
-    let mut daemon = start().unwrap_or_else(|log| panic!("it does not start: {log}"));
-    let load = Load::begin(&daemon).await;
+    let mut small = Small::start(&group, folder.path());
+    let load = Load::begin(&small.daemon).await;
     for round in 1..=rounds {
-        let senders = load.loose(&daemon, 64);
+        let senders = load.loose(&small.daemon, 64);
         // More connections than it may have files, all of which say nothing.
-        let address = raw::host(&daemon.url).parse().expect("an address");
+        let address = raw::host(&small.daemon.url).parse().expect("an address");
         let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
         let idle: Vec<TcpStream> = (0..FILES + 64).map_while(|_| connect()).collect();
         tokio::time::sleep(Duration::from_millis(700)).await;
         drop(idle);
         let wanted = load.acknowledged() + 100;
-        assert_eq!(
-            load.until_acknowledged(wanted).await,
-            Ok(()),
-            "round {round}"
-        );
-        assert_eq!(panics_in(&daemon.log()), Vec::<&str>::new());
-        daemon.kill();
+        let when = format!("round {round}");
+        small.until_acknowledged(&load, wanted, &when).await;
+        assert_eq!(panics_in(&small.daemon.log()), Vec::<&str>::new());
+        small.was_ended();
+        small.daemon.end();
         senders.stop().await;
-        daemon = start().unwrap_or_else(|log| panic!("round {round}: {log}"));
-        let when = format!("after round {round}");
-        nothing_is_lost_or_doubled(&daemon, &load.known(), &when).await;
+        small.start_again();
+        small.nothing_is_lost_or_doubled(&load.known(), &when).await;
     }
-    load.send_again(&daemon, 100).await;
-    nothing_is_lost_or_doubled(&daemon, &load.known(), "after all was sent again").await;
+    load.send_again(&small.daemon, 100).await;
+    let book = load.known();
+    small
+        .nothing_is_lost_or_doubled(&book, "after all was sent again")
+        .await;
     say(&format!(
-        "{rounds} rounds in {} MB: {} acknowledged",
+        "{rounds} rounds in {} MB: {} acknowledged; the kernel ended it {} times",
         MEMORY_BYTES >> 20,
-        load.acknowledged()
+        load.acknowledged(),
+        small.ended
     ));
 }

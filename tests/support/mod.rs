@@ -203,8 +203,18 @@ impl Daemon {
 
     /// Ends it as a crash would.
     pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
+        self.end();
+    }
+
+    /// The same, where what it wrote is still to be read.
+    pub(crate) fn end(&mut self) {
+        self.child.kill().expect("a child");
         self.child.wait().expect("it ends");
+    }
+
+    /// Whether somebody else has ended it.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
     }
 
     /// Asks it to end (SIGTERM) and waits.

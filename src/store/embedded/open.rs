@@ -143,7 +143,7 @@ pub(super) fn open(
         upkeep: Mutex::new(()),
         scrubbing: Mutex::new(()),
         scrubbed: Mutex::new(None),
-        recent: super::recent::RecentEvents::default(),
+        recent: super::recent::RecentEvents::new(options.cache_bytes),
         head: AtomicU64::new(tail.next_seq - 1),
         last_id: AtomicU64::new(last_id),
         space,

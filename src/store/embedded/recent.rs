@@ -6,11 +6,15 @@ use std::sync::{PoisonError, RwLock};
 use crate::store::LogEvent;
 
 const MOST_EVENTS: usize = 4096;
+/// Of the cache, this part is taken for them besides, within bounds: what is in them takes several times its bytes.
+const PART_OF_CACHE: u64 = 16;
+const FEWEST_BYTES: u64 = 1 << 20;
 const MOST_BYTES: u64 = 16 << 20;
 
 /// The newest events, without gaps up to the head.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RecentEvents {
+    most_bytes: u64,
     inner: RwLock<Inner>,
 }
 
@@ -22,6 +26,14 @@ struct Inner {
 }
 
 impl RecentEvents {
+    /// None yet; so many as fit beside a cache of `cache_bytes`.
+    pub(super) fn new(cache_bytes: u64) -> Self {
+        Self {
+            most_bytes: (cache_bytes / PART_OF_CACHE).clamp(FEWEST_BYTES, MOST_BYTES),
+            inner: RwLock::default(),
+        }
+    }
+
     /// Takes in the events of a group that has `bytes`, before it is packed.
     pub(super) fn push(&self, events: Vec<LogEvent>, bytes: u64) {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -37,7 +49,7 @@ impl RecentEvents {
             inner.bytes += each;
             inner.events.push_back((event, each));
         }
-        while inner.events.len() > MOST_EVENTS || inner.bytes > MOST_BYTES {
+        while inner.events.len() > MOST_EVENTS || inner.bytes > self.most_bytes {
             let Some((_, bytes)) = inner.events.pop_front() else {
                 break;
             };
