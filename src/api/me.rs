@@ -108,7 +108,8 @@ pub fn shown(app: &Daemon, caller: Caller) -> Result<Me, Problem> {
             )
         }
     };
-    let shop_name = SettingEntry::get(&*app.store, SHOP_NAME_KEY)?;
+    // Where the store cannot be read (a full disk), the name of the shop keeps nobody out.
+    let shop_name = SettingEntry::get(&*app.store, SHOP_NAME_KEY).unwrap_or_default();
     Ok(Me {
         r#type: match caller.who {
             Who::Token { .. } => CallerType::Token,
