@@ -22,7 +22,7 @@ pub(crate) const CACHE_MIB: u32 = 256;
 /// How long a start may take before it counts as failed.
 const START_PATIENCE: Duration = Duration::from_secs(600);
 /// Clock ticks of /proc a second; Linux shows them so on every platform.
-pub(crate) const TICKS: f64 = 100.0;
+const TICKS: f64 = 100.0;
 
 /// Writes the configuration of a daemon: a Page whose platform is at `platform`.
 pub(crate) fn configure(folder: &Path, platform: SocketAddr) -> Result<()> {
@@ -61,6 +61,16 @@ pub(crate) struct Daemon {
     pub(crate) ready_after: Duration,
     /// Whether the port answered 503 with `Retry-After` before, where it was asked.
     pub(crate) asked_to_wait: bool,
+}
+
+/// CPU that a process or a thread has used by its `stat` in /proc, in microseconds.
+pub(crate) fn cpu_us_in(stat: &str) -> Result<f64> {
+    let (_, behind_name) = stat.rsplit_once(')').context("odd /proc")?;
+    let ticks = |place: usize| -> Result<f64> {
+        let value = behind_name.split_whitespace().nth(place);
+        Ok(value.context("odd /proc")?.parse()?)
+    };
+    Ok((ticks(11)? + ticks(12)?) / TICKS * 1e6)
 }
 
 /// A port that is free now.
@@ -149,13 +159,7 @@ impl Daemon {
 
     /// CPU that it has used, in microseconds.
     pub(crate) fn cpu_us(&self) -> Result<f64> {
-        let stat = self.proc("stat")?;
-        let (_, behind_name) = stat.rsplit_once(')').context("odd /proc")?;
-        let ticks = |place: usize| -> Result<f64> {
-            let value = behind_name.split_whitespace().nth(place);
-            Ok(value.context("odd /proc")?.parse()?)
-        };
-        Ok((ticks(11)? + ticks(12)?) / TICKS * 1e6)
+        cpu_us_in(&self.proc("stat")?)
     }
 
     /// Memory that it holds, in bytes.

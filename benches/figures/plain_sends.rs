@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 
 use anyhow::{Context as _, Result};
 
-use crate::daemon::TICKS;
+use crate::daemon::cpu_us_in;
 use crate::table::float;
 
 /// CPU of one thread that sends `bytes` to each of `readers` in turn, `rounds` times, in microseconds a send.
@@ -43,15 +43,5 @@ pub(crate) fn a_send_us(readers: usize, bytes: usize, rounds: usize) -> Result<f
 
 /// CPU that this thread has used.
 fn thread_cpu_us() -> Result<f64> {
-    let stat = std::fs::read_to_string("/proc/thread-self/stat")?;
-    let (_, behind_name) = stat.rsplit_once(')').context("odd /proc")?;
-    let mut ticks = behind_name.split_whitespace().skip(11).take(2);
-    let mut next = || {
-        ticks
-            .next()
-            .context("odd /proc")?
-            .parse::<f64>()
-            .context("odd /proc")
-    };
-    Ok((next()? + next()?) / TICKS * 1e6)
+    cpu_us_in(&std::fs::read_to_string("/proc/thread-self/stat")?)
 }
