@@ -114,6 +114,24 @@ describe("live", { skip: WITHOUT_DAEMON, timeout: 600_000 }, () => {
     await line.close();
   });
 
+  test("an answer that is written before the messages are there crosses all the same", async () => {
+    const customer = await visitor(desk, { name: "Eva Horáková" });
+    await customer.say("Is the blue one sold?");
+    const pages = await Promise.all([deskPage(browser, desk, ana), deskPage(browser, desk, boris)]);
+    const [anas, boriss] = pages.map(deskOf);
+    await boriss.row("Is the blue one sold?").waitFor();
+    await pages[1].route(/\/messages\?limit=/, (route) => route.abort());
+    await boriss.open("Is the blue one sold?");
+    await anas.open("Is the blue one sold?");
+    await anas.answer("It is, sorry");
+    await eventually(async () => (await desk.timesStored("It is, sorry")) === 1, "Ana's answer");
+    await boriss.answer("No, shall we send it?");
+    await pages[1].unroute(/\/messages\?limit=/);
+    await pages[1].getByText("Ana Kováčová answered meanwhile:").waitFor();
+    assert.equal(await desk.timesStored("No, shall we send it?"), 0);
+    await settled(...pages);
+  });
+
   test("where the platform takes no reply any more, the desk says so and a note is still possible", async () => {
     await deliver(desk, written(920_001, "It was long ago", { at: Date.now() - 9 * 24 * 3_600_000 }));
     const { conversation_id: id } = await desk.message("It was long ago");

@@ -47,7 +47,7 @@ class Hearing {
   #book = new Book();
   /** The rings of which the ledger has heard that they stand here. */
   #said = new Set<string>();
-  /** What the stream has told since who waits was asked for; null where nothing is being read. */
+  /** What the stream has told since who waits was asked for, for the book; null where nothing is being read. */
   #meanwhile: (() => void)[] | null = null;
   #readAgain = false;
   #playing = false;
@@ -179,32 +179,30 @@ class Hearing {
 
   #changed(conversation: unknown, message: unknown): void {
     if (typeof conversation !== 'object' || conversation === null || !('id' in conversation)) return;
-    this.#hears(() => {
-      const now = Date.now();
-      this.#book.conversation(conversation as Waiting, now);
-      if (isAnswer(message)) this.#book.answering((conversation as Waiting).id);
-      this.#settle((conversation as Waiting).id, now);
+    const { id } = conversation as Waiting;
+    this.#hears(id, () => {
+      this.#book.conversation(conversation as Waiting, Date.now());
+      if (isAnswer(message)) this.#book.answering(id);
     });
   }
 
   #rung(value: unknown): void {
     if (!isRing(value)) return;
-    this.#hears(() => {
-      const now = Date.now();
-      const place = this.#book.ring(value);
-      this.#settle(place, now);
-      // Somebody has it, and what was written until now is in good hands.
-      if (value.state !== 'ringing' && this.#policy.hush(place, now) && this.#leads) this.#keep();
-      // A step that comes while somebody writes the answer was noticed.
-      this.noticed();
-    });
+    const place = placeOf(value);
+    this.#hears(place, () => this.#book.ring(value));
+    // Somebody has it, and what was written until now is in good hands.
+    if (value.state !== 'ringing' && this.#policy.hush(place, Date.now()) && this.#leads) this.#keep();
+    // A step that comes while somebody writes the answer was noticed.
+    this.noticed();
+    this.#schedule();
     void this.#shows(value);
   }
 
-  /** Takes in what the stream tells, and once more behind what is being read: that may be older. */
-  #hears(what: () => void): void {
-    this.#meanwhile?.push(what);
-    what();
+  /** Takes in what the stream tells of a place, and once more behind what is being read: that may be older. */
+  #hears(place: string, note: () => void): void {
+    this.#meanwhile?.push(note);
+    note();
+    this.#settle(place, Date.now());
     this.#count();
     this.#schedule();
   }
@@ -252,8 +250,9 @@ class Hearing {
       const rings = await openRings();
       // What is not known rings: rather one too many.
       this.#book.set(found, rings ?? []);
-      // The answer may be older than what came while it was on its way.
-      for (const again of this.#meanwhile) again();
+      // The answer may be older than what came while it was on its way. Only where all of that is in the book it is
+      // looked what sounds: on the way there what rings by now may not have rung yet, or be over already.
+      for (const note of this.#meanwhile) note();
       const now = Date.now();
       const places = this.#book.places();
       for (const id of this.#policy.ids) if (!places.has(id)) this.#policy.drop(id);

@@ -1,3 +1,5 @@
+import { untrack } from 'svelte';
+
 import { ApiProblem, ask, type Message } from '../api/client';
 import { group, place, type Row } from '../../features/conversation/group';
 import { stream, type DeskEvent } from '../stream/index.svelte';
@@ -70,9 +72,12 @@ export class Thread {
   #meanwhile: Message[] | null = null;
   #loading: Promise<void> | null = null;
   #reading: Promise<void> | null = null;
+  /** The last message as the list had it when this was opened: all that is seen of it until the messages are here. */
+  #listed: string | null;
 
   constructor(id: string) {
     this.id = id;
+    this.#listed = untrack(() => conversations.get(id)?.last_message?.id ?? null);
   }
 
   /** The conversation itself, as all of the desk knows it. */
@@ -88,6 +93,11 @@ export class Thread {
     return this.messages.at(-1);
   }
 
+  /** The newest message that whoever writes here has seen; null where nothing is known. */
+  get seen(): string | null {
+    return this.loaded ? (this.newest?.id ?? null) : this.#listed;
+  }
+
   /** Reads the conversation and its newest messages; what is here stays until then. */
   load(): Promise<void> {
     return (this.#loading ??= this.#load().finally(() => (this.#loading = null)));
@@ -97,7 +107,7 @@ export class Thread {
     this.#meanwhile = [];
     try {
       const [, page] = await Promise.all([
-        conversations.load(this.id, true),
+        conversations.load(this.id, true).then((found) => (this.#listed ??= found.last_message?.id ?? null)),
         this.#page(PAGE),
       ]);
       const newest = page.data;
