@@ -23,7 +23,7 @@ use super::tokens::VisibleChannels;
 use crate::access::Caller;
 use crate::app::{App, Daemon};
 use crate::desk::hooks::{ChangeHook, MOST_HOOKS, MakeHook, RemoveHook, RotateSecret};
-use crate::hooks;
+use crate::hooks::{self, Access};
 use crate::id::HookId;
 use crate::seal::Place;
 use crate::store::entry::{Entry, HookEntry, HookKind, SealedValue};
@@ -151,7 +151,8 @@ pub struct NewHook {
     /// Whether it hears `bell.rung` only once the ring has climbed to the step of escalation.
     #[serde(default)]
     escalation: bool,
-    /// What opens the server at the other end, where that wants it (`ntfy`: an access token). It is never shown.
+    /// What opens the server at the other end: of `ntfy` an access token where the topic wants one, of `gotify` and
+    /// `pushover` the token of the application, always. It is never shown.
     #[serde(default)]
     access_token: Option<String>,
 }
@@ -239,13 +240,20 @@ fn sealed_token(
     kind: HookKind,
     token: Option<String>,
 ) -> Result<Option<SealedValue>, Problem> {
+    let access = hooks::target_of(kind).access();
     let Some(token) = token else {
-        return Ok(None);
+        return match access {
+            Access::Needed(what) => {
+                let say = format!("It needs {what}.");
+                Err(Problem::field("/access_token", say))
+            }
+            Access::None | Access::Possible => Ok(None),
+        };
     };
-    if kind != HookKind::Ntfy {
+    if access == Access::None {
         return Err(Problem::field(
             "/access_token",
-            "Only hooks of the kind `ntfy` have an access token.",
+            "Hooks of this kind have no access token; those of `ntfy`, `gotify` and `pushover` do.",
         ));
     }
     let does = !token.is_empty()

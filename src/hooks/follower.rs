@@ -7,7 +7,7 @@ use crate::desk::bell::ESCALATION;
 use crate::desk::hooks::NewDelivery;
 use crate::id::HookId;
 use crate::store::change::{EventBody, LogEvent};
-use crate::store::entry::{Entry, HookCursor, HookEntry, HookKind, OpenHookDelivery, RingEntry};
+use crate::store::entry::{Entry, HookCursor, HookEntry, OpenHookDelivery, RingEntry};
 use crate::store::record::ChannelNo;
 use crate::store::{Found, Scope};
 
@@ -182,7 +182,7 @@ impl Follower {
         let desk = app.public_url();
         let rung = match (&event.body, hook.kind) {
             // The event names the message; people want its words.
-            (EventBody::BellRung { ring }, HookKind::Ntfy | HookKind::Slack) => {
+            (EventBody::BellRung { ring }, kind) if kind.is_for_people() => {
                 rung_message(app, &scope, ring)
             }
             _ => None,

@@ -41,7 +41,7 @@ pub use command::{KEEP, commands_of, keep, unknown_channels};
 pub use crate::config::HOOK_EVENTS as TYPES;
 pub use send::{MAX_ANSWER_BYTES, Tried, open_secrets, outcome, reseal_all, test_body, try_once};
 pub use sign::secret_of;
-pub use target::{Verdict, of as target_of};
+pub use target::{Access, Verdict, of as target_of};
 pub use upkeep::run as upkeep;
 
 use queue::{Ended, Queue};
@@ -197,8 +197,14 @@ impl Work {
         };
         self.queue
             .set_hooks(&ids(&|hook| hook.enabled), &ids(&|_| true));
-        for hook in ids(&|hook| hook.kind == HookKind::Command) {
-            self.queue.set_at_once(hook, command::AT_ONCE_OF_ONE);
+        for hook in &hooks {
+            let most = match hook.kind {
+                HookKind::Command => Some(command::AT_ONCE_OF_ONE),
+                kind => target_of(kind).at_once(),
+            };
+            if let Some(most) = most {
+                self.queue.set_at_once(hook.id, most);
+            }
         }
         Ok(hooks)
     }

@@ -1,8 +1,12 @@
 //! What speaks at the other end of a hook: one file each. A target makes words of an event, a request of the words, and
 //! understands the answer.
 
+mod discord;
+mod gotify;
 mod ntfy;
+mod pushover;
 mod slack;
+mod teams;
 mod webhook;
 mod words;
 
@@ -74,6 +78,17 @@ pub enum Verdict {
     Off(String),
 }
 
+/// Whether the server at the other end is opened by an access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// By none: its address is the secret, or deliveries are signed.
+    None,
+    /// By one, where the server wants that.
+    Possible,
+    /// By one, always: what it is, in words.
+    Needed(&'static str),
+}
+
 /// What speaks at the other end.
 pub trait Target: Sync {
     /// Whether an address can be one of this kind.
@@ -82,6 +97,16 @@ pub trait Target: Sync {
     /// Why not, in words.
     fn check(&self, _url: &Url) -> Result<(), String> {
         Ok(())
+    }
+
+    /// Whether it takes an access token.
+    fn access(&self) -> Access {
+        Access::None
+    }
+
+    /// How many calls it allows at once; `None`: as many as are made of one hook.
+    fn at_once(&self) -> Option<usize> {
+        None
     }
 
     /// The body that tells an event: at most 20 kB.
@@ -104,11 +129,18 @@ pub fn of(kind: HookKind) -> &'static dyn Target {
         HookKind::Webhook | HookKind::Command => &webhook::StandardWebhook,
         HookKind::Ntfy => &ntfy::Ntfy,
         HookKind::Slack => &slack::Slack,
+        HookKind::Gotify => &gotify::Gotify,
+        HookKind::Pushover => &pushover::Pushover,
+        HookKind::Discord => &discord::Discord,
+        HookKind::Teams => &teams::Teams,
     }
 }
 
 #[cfg(test)]
 mod tests;
+
+/// What may be sent in a day or a month is used up: how long to wait where the server does not say, in milliseconds.
+const QUOTA_WAIT_MS: i64 = 6 * 60 * 60 * 1000;
 
 /// How long the other end asks for, in milliseconds.
 fn after_ms(answer: &PostAnswer) -> Option<i64> {

@@ -350,11 +350,12 @@ impl Read for MemoryStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Found<Vec<(Vec<u8>, Vec<u8>)>> {
+        let from = after.map_or(prefix, |after| after.max(prefix));
         Ok(self.read(|inner| {
             inner
                 .tables
-                .iter()
-                .filter(|((of, key), _)| *of == table && key.starts_with(prefix))
+                .range((table, from.to_vec())..)
+                .take_while(|((of, key), _)| *of == table && key.starts_with(prefix))
                 .filter(|((_, key), _)| after.is_none_or(|after| key.as_slice() > after))
                 .take(limit)
                 .map(|((_, key), value)| (key.clone(), value.clone()))

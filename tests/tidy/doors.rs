@@ -261,6 +261,11 @@ const NAMED_ONLY: &[(&str, &str)] = &[
         "a link of the guide for a Page",
     ),
     ("https://t.me/", "a link of the guide for a bot"),
+    ("https://ntfy.sh/", "what the address of a hook looks like"),
+    ("https://push.example.com/", "the same"),
+    ("https://api.pushover.net/", "the same"),
+    ("https://hooks.slack.com/", "the same"),
+    ("https://discord.com/", "the same"),
     ("https://m.me/", "words for the reviewers of an app"),
     (
         "https://shop.example",

@@ -7,11 +7,10 @@ use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Event, Post, Sending, Target, Verdict, after_ms, is_trouble, words};
+use super::{
+    Access, Event, Post, QUOTA_WAIT_MS, Sending, Target, Verdict, after_ms, is_trouble, words,
+};
 use crate::http_client::PostAnswer;
-
-/// The day's messages are used up: how long to wait where the server does not say, in milliseconds.
-const QUOTA_WAIT_MS: i64 = 6 * 60 * 60 * 1000;
 
 /// The target.
 #[derive(Debug)]
@@ -37,6 +36,10 @@ impl Target for Ntfy {
             Some(_) if url.query().is_none() => Ok(()),
             _ => Err("an ntfy address is that of a topic, such as https://ntfy.sh/a-topic-that-nobody-guesses: letters, digits, - and _, at most 64".to_owned()),
         }
+    }
+
+    fn access(&self) -> Access {
+        Access::Possible
     }
 
     fn render(&self, event: &Event<'_>) -> String {

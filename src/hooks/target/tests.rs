@@ -71,6 +71,21 @@ fn slack_reads_no_mark_up_in_a_customers_words() {
 }
 
 #[test]
+fn what_is_told_stays_within_what_each_takes() {
+    let name = "*".repeat(5_000);
+    let data = json!({ "message": { "text": "[".repeat(50_000), "channel_id": "_".repeat(500), "author": { "name": name } } });
+    let told = |kind: HookKind| -> Value {
+        let told = of(kind).render(&event("message.created", &data, None));
+        serde_json::from_str(&told).expect("JSON")
+    };
+    let chars = |value: &Value| value.as_str().expect("a text").chars().count();
+    let pushover = told(HookKind::Pushover);
+    assert!(chars(&pushover["title"]) <= 250 && chars(&pushover["message"]) <= 1_024);
+    assert!(chars(&told(HookKind::Discord)["content"]) <= 2_000);
+    assert!(told(HookKind::Teams).to_string().len() <= 28 * 1024);
+}
+
+#[test]
 fn an_ntfy_address_is_that_of_a_topic() {
     let check = |text: &str| of(HookKind::Ntfy).check(&Url::parse(text).expect("an address"));
     for good in [
@@ -118,6 +133,30 @@ fn answers_are_told_apart() {
             "{verdict:?}"
         );
     }
+    let pushover = |status, body| of(HookKind::Pushover).judge(&answer(status, body, None));
+    assert_eq!(pushover(200, "{\"status\":1}"), Verdict::Taken);
+    assert_eq!(
+        pushover(503, ""),
+        trouble(Some(5_000)),
+        "not sooner than that"
+    );
+    assert_eq!(pushover(429, ""), trouble(Some(6 * 60 * 60 * 1000)));
+    assert_eq!(pushover(400, "{\"message\":\"invalid\"}"), Verdict::Never);
+    assert!(is_off(pushover(400, "{\"token\":\"invalid\"}")));
+    let discord = |status, body| of(HookKind::Discord).judge(&answer(status, body, Some(9)));
+    assert_eq!(
+        discord(429, "{\"retry_after\":0.75}"),
+        trouble(Some(751)),
+        "by the fraction of a second"
+    );
+    for strange in ["{\"retry_after\":-1}", "{\"retry_after\":1e300}", "<html>"] {
+        assert_eq!(discord(429, strange), trouble(Some(9_000)), "{strange}");
+    }
+    assert!(is_off(discord(400, "{\"code\":10015}")));
+    let teams = |status| of(HookKind::Teams).judge(&answer(status, "", None));
+    assert_eq!((teams(202), teams(400)), (Verdict::Taken, Verdict::Never));
+    let gotify = |status| of(HookKind::Gotify).judge(&answer(status, "", None));
+    assert_eq!((gotify(200), gotify(502)), (Verdict::Taken, trouble(None)));
     let webhook = |status| of(HookKind::Webhook).judge(&answer(status, "", None));
     assert_eq!(webhook(204), Verdict::Taken);
     assert_eq!(webhook(404), Verdict::Refused);

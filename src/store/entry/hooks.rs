@@ -20,8 +20,24 @@ pub enum HookKind {
     Ntfy,
     /// An incoming webhook of Slack: readable words.
     Slack,
+    /// An application of a Gotify server: readable words.
+    Gotify,
+    /// A user or a group of Pushover: readable words.
+    Pushover,
+    /// A webhook of a Discord channel: readable words.
+    Discord,
+    /// A workflow of Microsoft Teams: readable words.
+    Teams,
     /// A program on this machine, from the configuration only.
     Command,
+}
+
+impl HookKind {
+    /// Whether people read what it is told.
+    #[must_use]
+    pub const fn is_for_people(self) -> bool {
+        !matches!(self, Self::Webhook | Self::Command)
+    }
 }
 
 /// An outgoing hook. Key: its id.
@@ -47,7 +63,7 @@ pub struct HookEntry {
     pub secret: Option<SealedValue>,
     /// What they were signed with before, and until when they are signed with that as well.
     pub former_secret: Option<(SealedValue, Time)>,
-    /// What opens the server at the other end (ntfy).
+    /// What opens the server at the other end (ntfy, Gotify, Pushover).
     pub access_token: Option<SealedValue>,
     /// When it was made.
     pub created_at: Time,

@@ -2952,7 +2952,7 @@ export interface components {
          * @description What speaks at the other end of a hook.
          * @enum {string}
          */
-        HookKind: "webhook" | "ntfy" | "slack" | "command";
+        HookKind: "webhook" | "ntfy" | "slack" | "gotify" | "pushover" | "discord" | "teams" | "command";
         /** @description A replay that has begun. */
         HookReplay: {
             /**
@@ -4021,7 +4021,10 @@ export interface components {
             channels?: components["schemas"]["VisibleChannels"];
             /** @description Whether it hears `bell.rung` only once the ring has climbed to the step of escalation. */
             escalation?: boolean;
-            /** @description What opens the server at the other end, where that wants it (`ntfy`: an access token). It is never shown. */
+            /**
+             * @description What opens the server at the other end: of `ntfy` an access token where the topic wants one, of `gotify` and
+             *     `pushover` the token of the application, always. It is never shown.
+             */
             access_token?: string | null;
         };
         /** @description A label that is wanted. */

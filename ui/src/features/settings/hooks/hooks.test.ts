@@ -20,5 +20,5 @@ it('shows JSON with its lines, and everything else as it is', () => {
 });
 
 it('rings phones, and tells programs what is written', () => {
-  expect([usual('webhook'), usual('ntfy'), usual('slack')]).toEqual([['message.created'], ['bell.rung'], ['bell.rung']]);
+  expect([usual('webhook'), usual('ntfy'), usual('teams')]).toEqual([['message.created'], ['bell.rung'], ['bell.rung']]);
 });

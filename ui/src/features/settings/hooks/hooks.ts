@@ -20,7 +20,7 @@ export interface Hook {
   created_at: string;
 }
 
-export type HookKind = 'webhook' | 'ntfy' | 'slack' | 'command';
+export type HookKind = 'webhook' | 'ntfy' | 'gotify' | 'pushover' | 'slack' | 'discord' | 'teams' | 'command';
 export type WithSecret = Hook & { secret?: string | null };
 
 export interface Delivery {
@@ -46,7 +46,18 @@ export interface Try {
 }
 
 /** The kinds that a person can make here; commands stand in the operator's file. */
-export const KINDS = ['webhook', 'ntfy', 'slack'] as const;
+export const KINDS = ['webhook', 'ntfy', 'gotify', 'pushover', 'slack', 'discord', 'teams'] as const;
+
+/** What an address of a kind begins with. */
+export const EXAMPLES: Record<HookKind, string> = {
+  webhook: '', command: '', teams: '',
+  ntfy: 'https://ntfy.sh/…', gotify: 'https://push.example.com/', pushover: 'https://api.pushover.net/1/messages.json?user=',
+  slack: 'https://hooks.slack.com/services/…', discord: 'https://discord.com/api/webhooks/…',
+};
+
+/** Whether a kind has an access token: `needed` always, `possible` where the server wants one. */
+export const tokenOf = (kind: HookKind): 'none' | 'possible' | 'needed' =>
+  kind === 'ntfy' ? 'possible' : kind === 'gotify' || kind === 'pushover' ? 'needed' : 'none';
 
 /** The events that can be chosen, in the order of the list. */
 export const EVENTS = [
@@ -54,7 +65,7 @@ export const EVENTS = [
   'channel.health', 'bell.rung', 'bell.acknowledged',
 ] as const;
 
-/** What a kind hears of until somebody says otherwise: phones and Slack ring, programs hear what is written. */
+/** What a kind hears of until somebody says otherwise: where people read it rings, programs hear what is written. */
 export const usual = (kind: HookKind): string[] => (kind === 'webhook' ? ['message.created'] : ['bell.rung']);
 
 /** What a hook is called: its host and the end of its path, since the whole of it may be a secret. */
