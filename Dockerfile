@@ -1,8 +1,18 @@
 # syntax=docker/dockerfile:1
 
+# The desk's page. Without DESKBELL_UI_DIST the build below would find no npm, and build a daemon without its desk.
+FROM node:22-bookworm-slim AS desk
+WORKDIR /build/ui
+COPY ui/package.json ui/package-lock.json ./
+RUN npm ci --no-audit --no-fund --ignore-scripts
+COPY ui ./
+RUN npm run build
+
 FROM rust:1.95-bookworm AS builder
 WORKDIR /build
 COPY . .
+COPY --from=desk /build/ui/dist /build/desk
+ENV DESKBELL_UI_DIST=/build/desk
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --locked --profile dist --bin deskbell \

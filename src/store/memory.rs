@@ -1,6 +1,6 @@
 //! The store as a readable specification: plain maps, nothing kept across a restart. For tests and for reading.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -29,10 +29,46 @@ struct Inner {
     messages: BTreeMap<MessageId, Arc<MessageRecord>>,
     conversations: BTreeMap<ConversationId, Arc<ConversationRecord>>,
     contacts: BTreeMap<ContactId, Arc<ContactRecord>>,
+    message_names: Names<MessageId>,
+    conversation_names: Names<ConversationId>,
+    contact_names: Names<ContactId>,
     tables: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     /// The deliveries of each group.
     raws: Vec<Vec<RawDelivery>>,
     last_id: u64,
+}
+
+/// Which records of a kind have a name at a platform.
+#[derive(Debug)]
+struct Names<Id>(BTreeMap<(ChannelNo, String), BTreeSet<Id>>);
+
+impl<Id> Default for Names<Id> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<Id: Ord + Copy> Names<Id> {
+    fn put(&mut self, channel: ChannelNo, name: &str, id: Id) {
+        let named = self.0.entry((channel, name.to_owned())).or_default();
+        named.insert(id);
+    }
+
+    fn remove(&mut self, channel: ChannelNo, name: &str, id: Id) {
+        let key = (channel, name.to_owned());
+        if let Some(named) = self.0.get_mut(&key) {
+            named.remove(&id);
+            if named.is_empty() {
+                self.0.remove(&key);
+            }
+        }
+    }
+
+    /// The first that has a name.
+    fn first(&self, channel: ChannelNo, name: &str) -> Option<Id> {
+        let named = self.0.get(&(channel, name.to_owned()))?;
+        named.first().copied()
+    }
 }
 
 impl MemoryStore {
@@ -58,24 +94,63 @@ impl Inner {
                 message,
                 conversation,
             } => {
+                self.remove_message(message.id);
+                for name in message.external_ids() {
+                    self.message_names.put(message.channel, name, message.id);
+                }
                 self.messages.insert(message.id, Arc::clone(message));
-                self.conversations
-                    .insert(conversation.id, Arc::clone(conversation));
+                self.put_conversation(conversation);
             }
             EventBody::ConversationCreated { conversation }
             | EventBody::ConversationUpdated { conversation } => {
-                self.conversations
-                    .insert(conversation.id, Arc::clone(conversation));
+                self.put_conversation(conversation);
             }
             EventBody::ContactCreated { contact } | EventBody::ContactUpdated { contact } => {
+                self.remove_contact(contact.id);
+                for identity in &contact.identities {
+                    let (channel, name) = (identity.channel, &identity.external_id);
+                    self.contact_names.put(channel, name, contact.id);
+                }
                 self.contacts.insert(contact.id, Arc::clone(contact));
             }
-            EventBody::ContactDeleted { contact, .. } => {
-                self.contacts.remove(contact);
-            }
+            EventBody::ContactDeleted { contact, .. } => self.remove_contact(*contact),
             EventBody::ChannelHealth { .. }
             | EventBody::BellRung { .. }
             | EventBody::BellAcknowledged { .. } => {}
+        }
+    }
+}
+
+impl Inner {
+    fn put_conversation(&mut self, conversation: &Arc<ConversationRecord>) {
+        let (id, channel) = (conversation.id, conversation.channel);
+        self.remove_conversation(id);
+        self.conversation_names
+            .put(channel, &conversation.thread, id);
+        self.conversations.insert(id, Arc::clone(conversation));
+    }
+
+    fn remove_message(&mut self, id: MessageId) {
+        if let Some(message) = self.messages.remove(&id) {
+            for name in message.external_ids() {
+                self.message_names.remove(message.channel, name, id);
+            }
+        }
+    }
+
+    fn remove_conversation(&mut self, id: ConversationId) {
+        if let Some(conversation) = self.conversations.remove(&id) {
+            let (channel, thread) = (conversation.channel, &conversation.thread);
+            self.conversation_names.remove(channel, thread, id);
+        }
+    }
+
+    fn remove_contact(&mut self, id: ContactId) {
+        if let Some(contact) = self.contacts.remove(&id) {
+            for identity in &contact.identities {
+                let (channel, name) = (identity.channel, &identity.external_id);
+                self.contact_names.remove(channel, name, id);
+            }
         }
     }
 }
@@ -202,15 +277,8 @@ impl Read for MemoryStore {
         external_id: &str,
     ) -> Found<Option<MessageId>> {
         Ok(self.read(|inner| {
-            let of_id = |message: &&Arc<MessageRecord>| {
-                message.channel == channel && message.external_ids().any(|id| id == external_id)
-            };
-            inner
-                .messages
-                .values()
-                .find(of_id)
-                .filter(|_| scope.allows(channel))
-                .map(|message| message.id)
+            let found = inner.message_names.first(channel, external_id);
+            found.filter(|_| scope.allows(channel))
         }))
     }
 
@@ -235,15 +303,8 @@ impl Read for MemoryStore {
         thread: &str,
     ) -> Found<Option<ConversationId>> {
         Ok(self.read(|inner| {
-            let of_thread = |conversation: &&Arc<ConversationRecord>| {
-                conversation.channel == channel && conversation.thread == thread
-            };
-            inner
-                .conversations
-                .values()
-                .find(of_thread)
-                .filter(|_| scope.allows(channel))
-                .map(|found| found.id)
+            let found = inner.conversation_names.first(channel, thread);
+            found.filter(|_| scope.allows(channel))
         }))
     }
 
@@ -278,17 +339,8 @@ impl Read for MemoryStore {
         external_id: &str,
     ) -> Found<Option<ContactId>> {
         Ok(self.read(|inner| {
-            let is_theirs = |contact: &&Arc<ContactRecord>| {
-                contact.identities.iter().any(|identity| {
-                    identity.channel == channel && identity.external_id == external_id
-                })
-            };
-            inner
-                .contacts
-                .values()
-                .find(is_theirs)
-                .filter(|_| scope.allows(channel))
-                .map(|contact| contact.id)
+            let found = inner.contact_names.first(channel, external_id);
+            found.filter(|_| scope.allows(channel))
         }))
     }
 
@@ -380,8 +432,8 @@ impl Store for MemoryStore {
         }
         for removed in group.removed {
             match removed {
-                Removed::Message { id, .. } => drop(inner.messages.remove(&id)),
-                Removed::Conversation(id) => drop(inner.conversations.remove(&id)),
+                Removed::Message { id, .. } => inner.remove_message(id),
+                Removed::Conversation(id) => inner.remove_conversation(id),
             }
         }
         inner.raws.push(group.raws);

@@ -407,7 +407,42 @@ fn c01_c02_everything_is_locked() {
         )],
     );
     let tree = &*PROJECT;
-    for lock in ["Cargo.lock", "tests/e2e/package-lock.json"] {
+    for lock in [
+        "Cargo.lock",
+        "tests/e2e/package-lock.json",
+        "ui/package-lock.json",
+    ] {
         assert!(tree.file(lock).is_some(), "{lock} belongs to the project");
     }
+}
+
+fn container_lacks_its_desk(tree: &Tree) -> Complaints {
+    let dockerfile = tree.file("Dockerfile");
+    let lacking = dockerfile.filter(|file| {
+        let lines: Vec<&str> = file.text.lines().map(str::trim_start).collect();
+        let is_set = |line: &&str| line.starts_with("ENV DESKBELL_UI_DIST=");
+        let is_built = |line: &&str| line.starts_with("RUN npm run build");
+        !(lines.iter().any(is_set) && lines.iter().any(is_built))
+    });
+    let say = "build the desk's page in a stage with Node.js, and say by DESKBELL_UI_DIST where it is: the image of Rust has no npm";
+    lacking
+        .map(|file| complaint(file, 1, say))
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn a_container_has_its_desk() {
+    hold(
+        container_lacks_its_desk,
+        &[
+            ("Dockerfile", "FROM rust\nRUN cargo build\n"),
+            ("Dockerfile", "FROM node\nRUN npm run build\nFROM rust\n"),
+        ],
+        &[(
+            "Dockerfile",
+            "FROM node\nRUN npm run build\nFROM rust\nENV DESKBELL_UI_DIST=/build/desk\n",
+        )],
+    );
+    assert!(PROJECT.file("Dockerfile").is_some(), "the image is built");
 }
