@@ -61,7 +61,8 @@ fn show(notice: Notice, reactions: &mpsc::Sender<Reaction>, shown: &Shown) -> Re
     // Waiting for a person blocks, and on macOS showing does.
     let (tell, told) = std::sync::mpsc::sync_channel(1);
     let waits = move || {
-        let handle = notification.show().map_err(|error| error.to_string());
+        let refused = |error| format!("the system does not show it ({error})");
+        let handle = notification.show().map_err(refused);
         let handle = match handle {
             Ok(handle) => {
                 // Who asked may have gone.
