@@ -11,7 +11,7 @@ use crate::store::entry::{CatchUpMark, Entry, SetAside, catch_up_key, set_aside_
 use crate::store::record::ChannelNo;
 
 /// Histories tell whole seconds, in milliseconds.
-const COARSE_MS: i64 = 1000;
+pub(super) const COARSE_MS: i64 = 1000;
 
 /// Messages of one thread that a platform's history shows.
 #[derive(Clone, Debug)]

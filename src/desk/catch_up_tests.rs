@@ -175,6 +175,31 @@ fn f20_an_answer_under_way_is_never_taken_for_anothers() {
 }
 
 #[test]
+fn f20_an_answer_under_way_is_not_taken_for_anothers_by_a_clock_that_is_an_hour_ahead() {
+    let mut desk = Desk::new();
+    let told = desk.now;
+    // The question has the platform's time; from now on this machine is an hour ahead of it.
+    let id = answered(&mut desk, "Yes, two pairs.");
+    desk.now += 3_600_000;
+    begin(&mut desk, id);
+    finish(&mut desk, id, Ended::Unknown);
+    let ours = shown(
+        Direction::Outbound,
+        "m_ours",
+        "Yes, two pairs.",
+        told + 1_000,
+    );
+    let other = shown(
+        Direction::Outbound,
+        "m_other",
+        "Something else.",
+        told + 1_000,
+    );
+    let taken = found(&mut desk, &[ours, other]);
+    assert_eq!((taken.new, taken.held), (1, 1));
+}
+
+#[test]
 fn f20_a_held_message_leaves_the_mark_where_it_was() {
     let mut desk = Desk::new();
     let id = answered(&mut desk, "Yes.");

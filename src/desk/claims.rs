@@ -1,8 +1,10 @@
 //! Answers of our own that a platform's history shows: they must not come in again as messages of their own.
 
-use deskbell_sdk::{AttachmentKind, DeliveryState, NewMessage, Time};
+use deskbell_sdk::{AttachmentKind, DeliveryState, Direction, NewMessage, Time};
 
+use super::catch_up::COARSE_MS;
 use super::outbox::{found_while_waiting, part_arrived};
+use crate::id::MessageId;
 use crate::store::Found;
 use crate::store::draft::Draft;
 use crate::store::entry::WorkEntry;
@@ -27,8 +29,8 @@ const WRONG_CLOCK_MS: i64 = 10 * 60 * 1000;
 /// From how many characters on a text is taken for a part of ours only because it stands in it.
 const TELLING_CHARS: usize = 1_000;
 
-/// Says whose it is. While an answer is being attempted or looked for, nothing of the conversation that is about as new
-/// is taken for another's: the outbox settles its own, and what is left is read again. An answer that ended `unknown`
+/// Says whose it is. While an answer is being attempted or looked for, nothing of the conversation that is about as new,
+/// or says the same, is taken for another's: the outbox settles its own, and what is left is read again. An answer that ended `unknown`
 /// and says the same was this one (F20).
 pub(super) fn claim(draft: &mut Draft<'_>, channel: ChannelNo, shown: &NewMessage) -> Found<Claim> {
     let Some(conversation) = draft.conversation_by_thread(channel, &shown.thread)? else {
@@ -40,7 +42,16 @@ pub(super) fn claim(draft: &mut Draft<'_>, channel: ChannelNo, shown: &NewMessag
     };
     let until = |time: Time| shown.sent_at <= time.plus_millis(WRONG_CLOCK_MS);
     let mut lost = None;
-    for message in draft.messages(conversation.id, Place::LAST, CLAIMED_AMONG)? {
+    let messages = draft.messages(conversation.id, Place::LAST, CLAIMED_AMONG)?;
+    // By the platform's clock alone, in whole seconds.
+    let follows = |id: MessageId| {
+        let mut told = messages.iter().filter(|one| one.id < id);
+        told.all(|one| {
+            one.direction != Direction::Inbound
+                || one.sent_at <= shown.sent_at.plus_millis(COARSE_MS)
+        })
+    };
+    for message in &messages {
         let Some(delivery) = &message.changes.delivery else {
             continue;
         };
@@ -48,14 +59,19 @@ pub(super) fn claim(draft: &mut Draft<'_>, channel: ChannelNo, shown: &NewMessag
             DeliveryState::Queued => {
                 let item = draft.entry::<WorkEntry>(&message.work().key())?;
                 let attempted_at = item.and_then(|item| item.state.since());
-                if attempted_at.is_some_and(since) {
+                // The attempt has the time of this machine, whose clock may have been set. What says the same and came
+                // after all that the platform had told before the answer was written may be it as well: taken for
+                // another's it would be known, the answer never found, and sent twice.
+                let may_be =
+                    |time| since(time) || (says_the_same(message, shown) && follows(message.id));
+                if attempted_at.is_some_and(may_be) {
                     return Ok(Claim::Perhaps);
                 }
                 // It is to be sent once more, and the first sending shows now.
                 if delivery.attempt != 0
                     && since(message.received_at)
-                    && says_the_same(&message, shown)
-                    && found_while_waiting(draft, &message, &shown.external_id)?
+                    && says_the_same(message, shown)
+                    && found_while_waiting(draft, message, &shown.external_id)?
                 {
                     return Ok(Claim::Ours(message.sent_at));
                 }
@@ -64,7 +80,7 @@ pub(super) fn claim(draft: &mut Draft<'_>, channel: ChannelNo, shown: &NewMessag
             DeliveryState::Unknown
                 if since(message.received_at)
                     && until(delivery.at)
-                    && says_the_same(&message, shown) =>
+                    && says_the_same(message, shown) =>
             {
                 lost = Some(message);
             }
@@ -74,8 +90,8 @@ pub(super) fn claim(draft: &mut Draft<'_>, channel: ChannelNo, shown: &NewMessag
     let Some(message) = lost else {
         return Ok(Claim::Elsewhere);
     };
-    let part = first_unknown_part(&message);
-    part_arrived(draft, &message, &conversation, part, &shown.external_id)?;
+    let part = first_unknown_part(message);
+    part_arrived(draft, message, &conversation, part, &shown.external_id)?;
     Ok(Claim::Ours(message.sent_at))
 }
 

@@ -73,6 +73,12 @@ mod seeds {
     }
 }
 
+/// The clock an hour ahead when an answer's fate was lost, and the platform's history read before it was looked for.
+#[test]
+fn f13_f20_what_shows_while_the_clock_is_off_is_not_sent_twice() {
+    run(5788, Planted::Nothing).expect("it holds");
+}
+
 #[test]
 fn a_seed_gives_the_same_run_again() {
     for seed in 0..20 {
