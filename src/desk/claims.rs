@@ -30,8 +30,8 @@ const WRONG_CLOCK_MS: i64 = 10 * 60 * 1000;
 const TELLING_CHARS: usize = 1_000;
 
 /// Says whose it is. While an answer is being attempted or looked for, nothing of the conversation that is about as new,
-/// or says the same, is taken for another's: the outbox settles its own, and what is left is read again. An answer that ended `unknown`
-/// and says the same was this one (F20).
+/// or says the same, is taken for another's: the outbox settles its own, and what is left is read again. An answer that
+/// ended `unknown` and says the same was this one (F20).
 pub(super) fn claim(draft: &mut Draft<'_>, channel: ChannelNo, shown: &NewMessage) -> Found<Claim> {
     let Some(conversation) = draft.conversation_by_thread(channel, &shown.thread)? else {
         return Ok(Claim::Elsewhere);

@@ -12,7 +12,7 @@ mod words;
 
 use axum::body::Bytes;
 use deskbell_sdk::{Secret, Time};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
 use url::Url;
 
@@ -146,6 +146,36 @@ const QUOTA_WAIT_MS: i64 = 6 * 60 * 60 * 1000;
 fn after_ms(answer: &PostAnswer) -> Option<i64> {
     let after = deskbell_sdk::retry_after::retry_after(&answer.headers)?;
     i64::try_from(after.as_millis()).ok()
+}
+
+/// A body of JSON to an address.
+fn post_of_json(url: impl Into<String>, body: &str) -> Post {
+    let json = HeaderValue::from_static("application/json");
+    Post {
+        url: url.into(),
+        headers: HeaderMap::from_iter([(header::CONTENT_TYPE, json)]),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+    }
+}
+
+/// A value of a header that no log shows.
+fn secret_value(text: &str) -> Result<HeaderValue, String> {
+    let value = HeaderValue::try_from(text);
+    let mut value = value.map_err(|_| "its access token cannot stand in a header".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// What an answer means that says nothing of its own.
+fn otherwise(answer: &PostAnswer) -> Verdict {
+    match answer.status.as_u16() {
+        200..=299 => Verdict::Taken,
+        _ if is_trouble(answer) => Verdict::Trouble {
+            after_ms: after_ms(answer),
+        },
+        300..=399 => Verdict::Refused,
+        _ => Verdict::Never,
+    }
 }
 
 /// Whether a status tells of trouble that passes, and not of a request that does not do.

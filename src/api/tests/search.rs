@@ -69,6 +69,7 @@ async fn what_was_just_written_is_found_at_once() {
             found = desk.found(As::Admin, &path).await;
         }
         assert_eq!(each(&found, "type"), ["message"], "{word}");
+        assert_eq!(found["complete"], true);
     }
     assert!(at_once > 0, "it waits for what is new");
 }

@@ -1,11 +1,9 @@
 //! A webhook of a Discord channel.
 
-use axum::body::Bytes;
-use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Event, Post, Sending, Target, Verdict, after_ms, is_trouble, words};
+use super::{Event, Post, Sending, Target, Verdict, otherwise, post_of_json, words};
 use crate::http_client::PostAnswer;
 
 /// The webhook is gone, and its token is another.
@@ -67,16 +65,7 @@ impl Target for Discord {
         if !url.query_pairs().any(|(name, _)| name == "wait") {
             url.query_pairs_mut().append_pair("wait", "true");
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        Ok(Post {
-            url: url.into(),
-            headers,
-            body: Bytes::copy_from_slice(sending.told.body.as_bytes()),
-        })
+        Ok(post_of_json(url, &sending.told.body))
     }
 
     fn judge(&self, answer: &PostAnswer) -> Verdict {
@@ -90,16 +79,12 @@ impl Target for Discord {
             i64::try_from(wait.as_millis()).ok()?.checked_add(1)
         });
         match (answer.status.as_u16(), said["code"].as_u64()) {
-            (200..=299, _) => Verdict::Taken,
             (401 | 403 | 404, _) | (_, Some(UNKNOWN_WEBHOOK | INVALID_TOKEN)) => Verdict::Off(
                 "Discord no longer takes this webhook: it was deleted, or its address was changed. Make another in the channel's settings, enter its address and switch the hook on again."
                     .to_owned(),
             ),
-            _ if is_trouble(answer) => Verdict::Trouble {
-                after_ms: asked_ms.or_else(|| after_ms(answer)),
-            },
-            (300..=399, _) => Verdict::Refused,
-            _ => Verdict::Never,
+            (429, _) if asked_ms.is_some() => Verdict::Trouble { after_ms: asked_ms },
+            _ => otherwise(answer),
         }
     }
 }

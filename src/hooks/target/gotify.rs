@@ -1,11 +1,12 @@
 //! An application of a Gotify server.
 
-use axum::body::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::HeaderName;
 use serde_json::json;
 use url::Url;
 
-use super::{Access, Event, Post, Sending, Target, Verdict, after_ms, is_trouble, words};
+use super::{
+    Access, Event, Post, Sending, Target, Verdict, otherwise, post_of_json, secret_value, words,
+};
 use crate::http_client::PostAnswer;
 
 const KEY: HeaderName = HeaderName::from_static("x-gotify-key");
@@ -40,27 +41,15 @@ impl Target for Gotify {
     fn request(&self, sending: &Sending<'_>) -> Result<Post, String> {
         let token = sending.access_token;
         let token = token.ok_or("it has no token of an application (`access_token`)")?;
-        let mut key = HeaderValue::try_from(token.expose())
-            .map_err(|_| "its access token cannot stand in a header".to_owned())?;
-        key.set_sensitive(true);
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        headers.insert(KEY, key);
         let server = sending.hook.url.trim_end_matches('/');
         let server = server.strip_suffix("/message").unwrap_or(server);
-        Ok(Post {
-            url: format!("{server}/message"),
-            headers,
-            body: Bytes::copy_from_slice(sending.told.body.as_bytes()),
-        })
+        let mut post = post_of_json(format!("{server}/message"), &sending.told.body);
+        post.headers.insert(KEY, secret_value(token.expose())?);
+        Ok(post)
     }
 
     fn judge(&self, answer: &PostAnswer) -> Verdict {
         match answer.status.as_u16() {
-            200..=299 => Verdict::Taken,
             401 | 403 => Verdict::Off(
                 "Gotify refuses the token: the application was deleted, or it is not the token of an application. Enter another (`access_token`) and switch the hook on again."
                     .to_owned(),
@@ -69,11 +58,7 @@ impl Target for Gotify {
                 "There is no Gotify server at this address. Correct it and switch the hook on again."
                     .to_owned(),
             ),
-            _ if is_trouble(answer) => Verdict::Trouble {
-                after_ms: after_ms(answer),
-            },
-            300..=399 => Verdict::Refused,
-            _ => Verdict::Never,
+            _ => otherwise(answer),
         }
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! The message goes as JSON to the server's root, with the topic in it: headers would have to be ASCII.
 
-use axum::body::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::header;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    Access, Event, Post, QUOTA_WAIT_MS, Sending, Target, Verdict, after_ms, is_trouble, words,
+    Access, Event, Post, QUOTA_WAIT_MS, Sending, Target, Verdict, after_ms, otherwise,
+    post_of_json, secret_value, words,
 };
 use crate::http_client::PostAnswer;
 
@@ -63,29 +63,18 @@ impl Target for Ntfy {
         let body: Result<Value, _> = serde_json::from_str(&sending.told.body);
         let mut body = body.map_err(|_| "what was kept of it cannot be read".to_owned())?;
         body["topic"] = json!(topic);
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+        let mut post = post_of_json(root, &body.to_string());
         if let Some(token) = sending.access_token {
-            let value = HeaderValue::try_from(format!("Bearer {}", token.expose()));
-            let mut value =
-                value.map_err(|_| "its access token cannot stand in a header".to_owned())?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
+            let bearer = format!("Bearer {}", token.expose());
+            post.headers
+                .insert(header::AUTHORIZATION, secret_value(&bearer)?);
         }
-        Ok(Post {
-            url: root.into(),
-            headers,
-            body: Bytes::from(body.to_string()),
-        })
+        Ok(post)
     }
 
     fn judge(&self, answer: &PostAnswer) -> Verdict {
         let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match (answer.status.as_u16(), said["code"].as_u64()) {
-            (200..=299, _) => Verdict::Taken,
             (_, Some(42908)) => Verdict::Trouble {
                 after_ms: after_ms(answer).or(Some(QUOTA_WAIT_MS)),
             },
@@ -97,11 +86,7 @@ impl Target for Ntfy {
                 "There is no ntfy server at this address. Correct it and switch the hook on again."
                     .to_owned(),
             ),
-            _ if is_trouble(answer) => Verdict::Trouble {
-                after_ms: after_ms(answer),
-            },
-            (300..=399, _) => Verdict::Refused,
-            _ => Verdict::Never,
+            _ => otherwise(answer),
         }
     }
 }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
 use super::{
-    Access, Event, Post, QUOTA_WAIT_MS, Sending, Target, Verdict, after_ms, is_trouble, words,
+    Access, Event, Post, QUOTA_WAIT_MS, Sending, Target, Verdict, after_ms, is_trouble, otherwise,
+    words,
 };
 use crate::http_client::PostAnswer;
 
@@ -102,7 +103,6 @@ impl Target for Pushover {
         let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let is_invalid = |name: &str| said[name] == "invalid";
         match answer.status.as_u16() {
-            200..=299 => Verdict::Taken,
             // The month's messages are used up.
             429 => Verdict::Trouble {
                 after_ms: after_ms(answer).or(Some(QUOTA_WAIT_MS)),
@@ -122,8 +122,7 @@ impl Target for Pushover {
                 "This is not Pushover's address, https://api.pushover.net/1/messages.json?user=…. Correct it and switch the hook on again."
                     .to_owned(),
             ),
-            300..=399 => Verdict::Refused,
-            _ => Verdict::Never,
+            _ => otherwise(answer),
         }
     }
 }

@@ -2,12 +2,10 @@
 //!
 //! It answers that it has taken a request before the card is posted: that it shows, nobody says.
 
-use axum::body::Bytes;
-use http::{HeaderMap, HeaderValue, header};
 use serde_json::json;
 use url::Url;
 
-use super::{Event, Post, Sending, Target, Verdict, after_ms, is_trouble, words};
+use super::{Event, Post, Sending, Target, Verdict, otherwise, post_of_json, words};
 use crate::http_client::PostAnswer;
 
 /// The target.
@@ -45,30 +43,16 @@ impl Target for Teams {
     }
 
     fn request(&self, sending: &Sending<'_>) -> Result<Post, String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        Ok(Post {
-            url: sending.hook.url.clone(),
-            headers,
-            body: Bytes::copy_from_slice(sending.told.body.as_bytes()),
-        })
+        Ok(post_of_json(&sending.hook.url, &sending.told.body))
     }
 
     fn judge(&self, answer: &PostAnswer) -> Verdict {
         match answer.status.as_u16() {
-            200..=299 => Verdict::Taken,
             401 | 403 | 404 => Verdict::Off(
                 "Teams no longer takes this address: its workflow was switched off or deleted, or has another address now. Look at the workflow in Teams, enter its address and switch the hook on again."
                     .to_owned(),
             ),
-            _ if is_trouble(answer) => Verdict::Trouble {
-                after_ms: after_ms(answer),
-            },
-            300..=399 => Verdict::Refused,
-            _ => Verdict::Never,
+            _ => otherwise(answer),
         }
     }
 }
