@@ -79,7 +79,8 @@ function id(prefix, at, n) {
 
 /**
  * A history as `deskbell export` writes it: for each of `conversations` a customer with so many messages, a minute apart,
- * the last at its `at`; they wait unless they are answered. Gives the text for `deskbell import`.
+ * the last at its `at`; they wait unless they are answered. A text may be `{ text, html }`, as a mail has both. Gives the
+ * text for `deskbell import`.
  */
 export function* history(conversations, { channel = "shop-page", connector = "messenger", ids = "1" } = {}) {
   const counts = { channel: 1, contact: 0, merged_contact: 0, conversation: 0, message: 0, file: 0 };
@@ -106,7 +107,8 @@ export function* history(conversations, { channel = "shop-page", connector = "me
       waiting_since: answered ? null : time(begun), answered_up_to: null, customer_acted_at: time(at), delivered_up_to: null, read_up_to: null,
       staff_read_up_to: null, created_at: time(begun), last_activity_at: time(at),
     });
-    for (const [m, text] of texts.entries()) {
+    for (const [m, words] of texts.entries()) {
+      const { text, html } = typeof words === "string" ? { text: words, html: null } : words;
       const sent = begun + 60_000 * m;
       const ours = answered && m === texts.length - 1;
       counts.message += 1;
@@ -114,7 +116,7 @@ export function* history(conversations, { channel = "shop-page", connector = "me
       yield line("message", {
         id: id("msg", sent, serial), version: 1, channel, conversation_id: conversation, direction: ours ? "outbound" : "inbound", kind: "message",
         author: ours ? { type: "staff", id: null, name: "Ana" } : { type: "contact", id: contact, name }, external_id: `m_${ids}_${serial}`, part_ids: [], text,
-        html: null, attachments: [], reply_to: null, sent_at: time(sent), order: 0, received_at: time(sent), metadata: {}, edit: null,
+        html, attachments: [], reply_to: null, sent_at: time(sent), order: 0, received_at: time(sent), metadata: {}, edit: null,
         reactions: [], deleted_at: null, delivery: ours ? { state: "sent", at: time(sent), error: null } : null,
       });
     }
