@@ -10,6 +10,7 @@ pub mod client;
 pub mod deletion;
 pub mod external_id;
 pub mod health;
+pub mod http_date;
 pub mod inbound;
 pub mod json;
 pub mod media;

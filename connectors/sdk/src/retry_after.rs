@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
-use jiff::Timestamp;
-use jiff::fmt::{rfc2822, strtime};
-use jiff::tz::TimeZone;
+use http::header::RETRY_AFTER;
+
+use crate::http_date;
 
 /// The longest wait that is believed; whoever asks for more is asked again after an hour.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
@@ -15,9 +14,6 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 const FIRST_EPOCH_SECOND: f64 = 1e9;
 /// From here on a number is a point in time in milliseconds.
 const FIRST_EPOCH_MILLISECOND: f64 = 1e11;
-/// The longest value that is looked at, in bytes; a date has 33 at most.
-const MAX_VALUE_BYTES: usize = 64;
-
 /// What `Retry-After` asks for, at most [`LONGEST_WAIT`]: a number of seconds (`120`, `0.5`), an HTTP date in any of
 /// its three forms (RFC 9110, 5.6.7), or a number of seconds or milliseconds since 1970.
 ///
@@ -26,9 +22,9 @@ const MAX_VALUE_BYTES: usize = 64;
 /// caller's own rule holds. A point that is past means: at once.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = text(headers, &RETRY_AFTER)?;
+    let value = http_date::text(headers, &RETRY_AFTER)?;
     let until = |point_ms: f64| {
-        let now = http_date(text(headers, &DATE)?)?.as_millisecond();
+        let now = http_date::answered_at(headers)?.as_millis();
         #[expect(
             clippy::cast_precision_loss,
             reason = "milliseconds of our time are exact in 53 bits"
@@ -43,13 +39,8 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
             clippy::cast_precision_loss,
             reason = "milliseconds of our time are exact in 53 bits"
         )]
-        None => until(http_date(value)?.as_millisecond() as f64),
+        None => until(http_date::parse(value)?.as_millisecond() as f64),
     }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a str> {
-    let value = headers.get(name)?.to_str().ok()?.trim();
-    (value.len() <= MAX_VALUE_BYTES).then_some(value)
 }
 
 /// A number of digits with at most one point: no sign, no exponent, no `inf`.
@@ -65,27 +56,10 @@ fn seconds(wait: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(wait.min(LONGEST_WAIT.as_secs_f64())).ok()
 }
 
-/// A date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`, and the two old forms.
-fn http_date(text: &str) -> Option<Timestamp> {
-    if let Ok(date) = rfc2822::DateTimeParser::new().parse_timestamp(text) {
-        return Some(date);
-    }
-    [
-        "%A, %d-%b-%y %H:%M:%S GMT",
-        "%a, %d-%b-%y %H:%M:%S GMT",
-        "%a %b %e %H:%M:%S %Y",
-    ]
-    .iter()
-    .find_map(|form| {
-        let date = strtime::parse(form, text).ok()?.to_datetime().ok()?;
-        let zoned = date.to_zoned(TimeZone::UTC).ok()?;
-        Some(zoned.timestamp())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::DATE;
 
     use super::*;
 

@@ -2,6 +2,7 @@
 //! which tells ids, times, senders and contents, but not the metadata that a message was sent with.
 
 use deskbell_sdk::client::Http;
+use deskbell_sdk::http_date::answered_at;
 use deskbell_sdk::json::mended;
 use deskbell_sdk::send::{Fate, LostSend, OutboundFile, Part, Sent};
 use deskbell_sdk::{AttachmentKind, ExternalId, Time};
@@ -10,11 +11,9 @@ use serde::de::IgnoredAny;
 
 use crate::graph::{Graph, GraphError, percent_encoded};
 
-/// How much earlier than our attempt Meta may have written it down: its times are whole seconds, and clocks differ.
+/// How much earlier than our attempt Meta may have written it down: its times are whole seconds, and clocks differ. What
+/// looks like ours and is older is a doubt, however old: nobody knows how wrong this machine's clock was.
 const EARLIER_MS: i64 = 5 * 1000;
-/// How wrong a clock may be without a message being taken for missing that is there. What looks like ours and is older
-/// than [`EARLIER_MS`] but not than this is a doubt.
-const WRONG_CLOCK_MS: i64 = 10 * 60 * 1000;
 
 #[derive(Deserialize)]
 struct Conversations {
@@ -105,7 +104,12 @@ pub(super) async fn look(graph: &Graph, http: &dyn Http, lost: LostSend<'_>) -> 
     }
     let read = serde_json::from_str::<Conversations>(&mended(answer.body()));
     match read {
-        Ok(conversations) if status.is_success() => judge(&conversations, &graph.page_id, &lost),
+        Ok(conversations) if status.is_success() => {
+            // Meta's clock now: an attempt that lies ahead of it was made by a clock of ours that was wrong.
+            let attempted_at = answered_at(answer.headers())
+                .map_or(lost.attempted_at, |now| now.min(lost.attempted_at));
+            judge(&conversations, &graph.page_id, &lost, attempted_at)
+        }
         _ => Fate::Unanswered {
             say: format!(
                 "what came back ({}) is not Meta's own answer",
@@ -115,9 +119,13 @@ pub(super) async fn look(graph: &Graph, http: &dyn Http, lost: LostSend<'_>) -> 
     }
 }
 
-fn judge(conversations: &Conversations, page_id: &str, lost: &LostSend<'_>) -> Fate {
-    let earliest = lost.attempted_at.plus_millis(-EARLIER_MS);
-    let doubtful_since = lost.attempted_at.plus_millis(-WRONG_CLOCK_MS);
+fn judge(
+    conversations: &Conversations,
+    page_id: &str,
+    lost: &LostSend<'_>,
+    attempted_at: Time,
+) -> Fate {
+    let earliest = attempted_at.plus_millis(-EARLIER_MS);
     let (mut found, mut doubt) = (Vec::new(), false);
     for messages in conversations
         .data
@@ -139,7 +147,7 @@ fn judge(conversations: &Conversations, page_id: &str, lost: &LostSend<'_>) -> F
                 .as_ref()
                 .is_none_or(|from| from.id.as_str() == page_id);
             let is_known = lost.known.iter().any(|known| known == message.id.as_str());
-            if !from_page || is_known || at.is_some_and(|at| at < doubtful_since) {
+            if !from_page || is_known {
                 continue;
             }
             let is_certain = message.from.is_some() && at.is_some_and(|at| at >= earliest);

@@ -383,12 +383,9 @@ fn f13_a_lost_text_is_found_in_the_conversation() {
 
     let (fate_of, _) = fate(&part, &[], 200, &conversation(&messages));
     assert_eq!(fate_of, Fate::Untold, "two could be it");
-    let (fate_of, _) = fate(&part, &["m_2", "m_4"], 200, &conversation(&messages));
-    assert_eq!(
-        fate_of,
-        Fate::NotSeen,
-        "those are others, and yesterday's is too old"
-    );
+    let others = ["m_1", "m_2", "m_4"];
+    let (fate_of, _) = fate(&part, &others, 200, &conversation(&messages));
+    assert_eq!(fate_of, Fate::NotSeen, "those are others");
 }
 
 #[test]
@@ -444,12 +441,16 @@ fn f11_a_wrong_clock_makes_a_doubt_and_no_second_message() {
         (3600, found("m_1")),
         (-4, found("m_1")),
         (-60, Fate::Untold),
-        (-590, Fate::Untold),
-        (-700, Fate::NotSeen),
+        // A clock that was a day ahead, and nobody knows.
+        (-86_400, Fate::Untold),
     ] {
         let answer = conversation(&[shown("m_1", seconds, "Hello")]);
         assert_eq!(fate(&part, &[], 200, &answer).0, expected, "{seconds}");
     }
+    let other = conversation(&[shown("m_1", -86_400, "Something else")]);
+    assert_eq!(fate(&part, &[], 200, &other).0, Fate::NotSeen);
+    let known = conversation(&[shown("m_1", -86_400, "Hello")]);
+    assert_eq!(fate(&part, &["m_1"], 200, &known).0, Fate::NotSeen);
     let mut timeless = shown("m_1", 0, "Hello");
     timeless["created_time"] = json!("yesterday");
     assert_eq!(
@@ -462,6 +463,43 @@ fn f11_a_wrong_clock_makes_a_doubt_and_no_second_message() {
         fate(&part, &[], 200, &conversation(&[nobodys])).0,
         Fate::Untold
     );
+}
+
+#[test]
+fn f11_a_clock_that_was_ahead_is_known_by_the_platforms() {
+    let part = text("Hello");
+    let looked = |time_of_day: &str, messages: &str| {
+        let date = format!("Sat, 21 Nov 2026 {time_of_day} GMT");
+        let messages = messages.to_owned();
+        let platform = ScriptedHttp::answering(move |_| {
+            let mut answer = json_answer(200, &messages);
+            let date = date.parse().expect("a header");
+            answer.headers_mut().insert(http::header::DATE, date);
+            Ok(answer)
+        });
+        let lost = LostSend {
+            thread: "2001",
+            send_token: "msg_invented.0",
+            part: &part,
+            attempted_at: ATTEMPT.parse().expect("a time"),
+            known: &[],
+        };
+        finish(channel().send().expect("sends").fate(&platform, lost)).expect("ends")
+    };
+    // By Meta's clock it is an hour before the attempt: what came in the last seconds is it.
+    let sent = conversation(&[shown("m_1", -3602, "Hello")]);
+    assert_eq!(looked("16:20:31", &sent), found("m_1"));
+    // A page that reaches back to our wrong time does not reach back to the right one.
+    let newer: Vec<Value> = (0..25)
+        .map(|n| shown(&format!("m_{n}"), -3600 - n / 10, "busy"))
+        .collect();
+    let mut busy: Value = serde_json::from_str(&conversation(&newer)).expect("JSON");
+    busy["data"][0]["messages"]["paging"]["next"] = json!("https://graph.facebook.com/next");
+    assert_eq!(looked("16:20:31", &busy.to_string()), Fate::Untold);
+    // A clock that is behind, or right, changes nothing.
+    let sent = conversation(&[shown("m_1", 2, "Hello")]);
+    assert_eq!(looked("17:20:36", &sent), found("m_1"));
+    assert_eq!(looked("18:20:31", &sent), found("m_1"));
 }
 
 #[test]
