@@ -103,6 +103,10 @@ fn install() -> PrometheusHandle {
         "Streams that were too slow and were ended."
     );
     metrics::describe_counter!(
+        "deskbell_stream_writes_total",
+        "What was told to live streams: at once (direct), or by their own task (task)."
+    );
+    metrics::describe_counter!(
         "deskbell_fetches_total",
         "Attempts to fetch files of customers, by what came of them."
     );

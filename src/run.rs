@@ -220,7 +220,7 @@ async fn serve_desk(
         push,
         blobs,
         virus_check,
-        live: Live::default(),
+        live: Live::on_its_thread().context("there is no thread for the live stream")?,
         search: Search::new(config.data_dir.join("search")),
         inbox: crate::inbox::Inbox::default(),
         presence: crate::presence::Presence::default(),

@@ -3,18 +3,17 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, Sleep};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,7 +24,10 @@ use super::body::Query;
 use super::problem::Problem;
 use crate::access::{Caller, Who};
 use crate::app::App;
-use crate::live::{Frame, Live, Reader as Present, StreamPlace, frame, framed};
+use crate::live::{
+    Frame, Lagged, Live, Reader as Present, Seat, StreamPlace, Subscription, frame, framed,
+};
+use crate::server::DirectWriter;
 use crate::store::entry::Right;
 
 /// How often a quiet stream says that it lives; clients may expect it every 15 s.
@@ -64,6 +66,7 @@ async fn events(
     signed: Signed,
     Query(from): Query<From>,
     headers: HeaderMap,
+    direct: Option<Extension<DirectWriter>>,
 ) -> Result<Response, Problem> {
     let caller = signed.with(Right::Read)?;
     let after = position(&headers, from.after)?;
@@ -79,7 +82,8 @@ async fn events(
         ));
     };
     let place = place.of(Present::of(&caller));
-    Ok(answer(reader(app, caller, after, place)))
+    let direct = direct.map(|Extension(direct)| direct);
+    Ok(answer(reader(app, caller, after, direct, place)))
 }
 
 /// The position that a request names.
@@ -120,28 +124,35 @@ pub(super) fn answer(
 /// One reader: first what the log has, then what comes.
 struct Reader {
     app: App,
-    caller: Caller,
-    /// What [`crate::access::Access::changes`] said when the caller was last looked up.
-    access_seen: Option<u64>,
-    /// Everything up to here was shown or is not for this reader.
-    seen: u64,
+    /// Left at the hub while there is nothing to say, and only then.
+    seat: Option<Box<Seat>>,
     /// What was read from the log and not yet shown.
     from_log: std::vec::IntoIter<crate::store::LogEvent>,
     /// Whether the log may have more.
     catching_up: bool,
-    live: Receiver<Arc<Frame>>,
+    live: Subscription,
     greeting: Option<Bytes>,
-    heartbeat_at: Instant,
     check_at: Instant,
-    /// Rings at the first of both or before: it is set anew only where it rang, since timers cost and events are many.
+    /// Rings at the first of the next check and the next heartbeat, or before: it is set anew only where it rang, since
+    /// timers cost and events are many.
     alarm: Pin<Box<Sleep>>,
     _place: StreamPlace,
+}
+
+/// What a reader waited for.
+enum Woken {
+    Frame(Arc<Frame>),
+    /// It was too slow.
+    Lagged,
+    /// There may be something else to do.
+    Look,
 }
 
 fn reader(
     app: App,
     caller: Caller,
     after: Option<u64>,
+    direct: Option<DirectWriter>,
     place: StreamPlace,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     // Subscribed before the head is read: what comes between is seen twice and shown once.
@@ -160,24 +171,21 @@ fn reader(
     let mut greeting = format!("retry: 1000\n: hello\n: position {seen}\n\n").into_bytes();
     greeting.extend_from_slice(&reset.unwrap_or_default());
     let now = Instant::now();
+    let seat = Seat::new(Arc::clone(&app), caller, seen, direct, now);
     let reader = Reader {
         app,
-        caller,
-        // It may have changed since the caller was looked up: the first frame looks anew.
-        access_seen: None,
-        seen,
+        seat: Some(Box::new(seat)),
         from_log: Vec::new().into_iter(),
         catching_up,
         live,
         greeting: Some(Bytes::from(greeting)),
-        heartbeat_at: now + HEARTBEAT,
         check_at: now + CHECK,
         alarm: Box::pin(tokio::time::sleep_until(now + CHECK)),
         _place: place,
     };
     stream::unfold(reader, |mut reader| async {
         let bytes = reader.next().await?;
-        reader.heartbeat_at = Instant::now() + HEARTBEAT;
+        reader.seat.as_mut()?.told_at = Instant::now();
         Some((Ok(bytes), reader))
     })
 }
@@ -194,68 +202,71 @@ impl Reader {
             // Here and not only while waiting: a long way through the log must neither outlive a revoked token nor be
             // silent where nothing in it is for this reader.
             let now = Instant::now();
+            let seat = self.seat.as_mut()?;
             if now >= self.check_at {
                 self.check_at = now + CHECK;
-                self.look_up_caller(true)?;
-                note_use(&self.app, &self.caller);
+                seat.look_up_caller(true)?;
+                note_use(&self.app, seat.caller());
             }
-            if now >= self.heartbeat_at {
+            if now >= seat.told_at + HEARTBEAT {
                 return Some(Bytes::from_static(b":\n\n"));
             }
             if let Some(event) = self.from_log.next() {
-                self.seen = event.seq;
+                seat.seen = event.seq;
                 let frame = frame(event, &*self.app.store, &self.app.view());
-                if let Some(text) = self.show(&frame)? {
+                if let Some(text) = seat.show(&frame)? {
                     return Some(text);
                 }
                 continue;
             }
             if self.catching_up {
-                self.read_log().await?;
+                let seen = seat.seen;
+                self.read_log(seen).await?;
                 continue;
             }
             if self.alarm.is_elapsed() {
-                let next = self.check_at.min(self.heartbeat_at);
+                let next = self.check_at.min(seat.told_at + HEARTBEAT);
                 self.alarm.as_mut().reset(next);
             }
-            // That the daemon stops is told as a frame, so that no reader has to wait for two things.
-            tokio::select! {
-                biased;
-                received = self.live.recv() => match received {
-                    Ok(frame) => {
-                        if frame.seq.is_some_and(|seq| seq <= self.seen) {
-                            continue;
-                        }
-                        self.seen = frame.seq.unwrap_or(self.seen);
-                        if let Some(text) = self.show(&frame)? {
-                            return Some(text);
-                        }
+            match std::future::poll_fn(|cx| self.poll_woken(cx)).await {
+                Woken::Frame(frame) => {
+                    let seat = self.seat.as_mut()?;
+                    if frame.seq.is_some_and(|seq| seq <= seat.seen) {
+                        continue;
                     }
-                    // Too slow. The end is clean: the client resumes from the log by the last id it saw.
-                    Err(RecvError::Lagged(_)) => {
-                        metrics::counter!("deskbell_streams_dropped_total").increment(1);
-                        return None;
+                    seat.seen = frame.seq.unwrap_or(seat.seen);
+                    if let Some(text) = seat.show(&frame)? {
+                        return Some(text);
                     }
-                    Err(RecvError::Closed) => return None,
-                },
-                () = self.alarm.as_mut() => {}
+                }
+                // The end is clean: the client resumes from the log by the last id it saw.
+                Woken::Lagged => {
+                    metrics::counter!("deskbell_streams_dropped_total").increment(1);
+                    return None;
+                }
+                Woken::Look => {}
             }
         }
     }
 
-    /// The frame as the caller may see it at this moment (T02); `None`: the stream ends.
-    fn show(&mut self, frame: &Frame) -> Option<Option<Bytes>> {
-        let now = self.app.access.changes();
-        if now.is_none() || now != self.access_seen {
-            self.look_up_caller(false)?;
-            self.access_seen = now;
+    /// Waits, with the seat at the hub; it is back when this is ready.
+    fn poll_woken(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
+        match self.live.poll_frame(cx, &mut self.seat) {
+            Poll::Ready(Ok(frame)) => return Poll::Ready(Woken::Frame(frame)),
+            Poll::Ready(Err(Lagged)) => return Poll::Ready(Woken::Lagged),
+            Poll::Pending => {}
         }
-        Some(frame.text_for(&self.caller, &*self.app.store, &self.app.view()))
+        // The hub wakes all when the daemon stops.
+        if !self.app.stopping.is_cancelled() && self.alarm.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.live.take_seat(&mut self.seat);
+        Poll::Ready(Woken::Look)
     }
 
     /// Reads on in the log; ends the stream where that fails, so that the client tries again.
-    async fn read_log(&mut self) -> Option<()> {
-        let (app, seen) = (Arc::clone(&self.app), self.seen);
+    async fn read_log(&mut self, seen: u64) -> Option<()> {
+        let app = Arc::clone(&self.app);
         if seen > 0 && seen + 1 < app.store.oldest() {
             // What comes next was dropped while the reader was on its way: it hears `reset` when it resumes.
             return None;
@@ -273,23 +284,6 @@ impl Reader {
                 tracing::error!(%error, "a stream cannot resume from the log");
                 None
             }
-        }
-    }
-
-    /// Who the caller is by now, with the rights and channels of now; `None` where the door is closed. Where the store
-    /// cannot tell, the stream stays as it is if nothing is known to have changed.
-    fn look_up_caller(&mut self, stays_in_doubt: bool) -> Option<()> {
-        let app = &*self.app;
-        let now = app.clock.now();
-        match app
-            .access
-            .again(&*app.store, &app.channels, now, &self.caller)
-        {
-            Ok(caller) => {
-                self.caller = caller.filter(|caller| caller.may(Right::Read))?;
-                Some(())
-            }
-            Err(_) => stays_in_doubt.then_some(()),
         }
     }
 }

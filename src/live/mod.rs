@@ -1,9 +1,13 @@
 //! The live stream: the first projection of the log.
 //!
-//! One task follows the log, renders each event once, and hands the same bytes to every reader. It keeps nothing that
+//! One task follows the log, renders each event once, and the hub hands the same bytes to every reader. It keeps nothing that
 //! the log does not have: after a crash it begins at the head, and readers resume from the log by their own position.
 
 mod here;
+mod hub;
+mod seat;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,10 +27,12 @@ use crate::store::{Read, Scope};
 use crate::view::View;
 
 pub use here::Reader;
+pub use hub::{Lagged, Subscription};
+pub use seat::Seat;
 
-/// How many events a reader may lag behind before it is dropped; it can resume from the log.
-const LAG_EVENTS: usize = 4_096;
-/// The same for a visitor of the website chat, who sees one conversation.
+use hub::Hub;
+
+/// How many events a visitor of the website chat may lag behind, who sees one conversation.
 const VISITOR_LAG_EVENTS: usize = 64;
 /// How many events are taken from the log at once.
 const BATCH: usize = 512;
@@ -61,6 +67,15 @@ impl Frame {
     /// The frame's bytes for this reader; `None` where the reader may not see it.
     #[must_use]
     pub fn text_for(&self, reader: &Caller, store: &dyn Read, view: &View<'_>) -> Option<Bytes> {
+        match (self.sight_of(reader), &self.personal) {
+            (Sight::Hidden, _) => None,
+            (Sight::Personal, Some(event)) => Some(render(event, &reader.scope, store, view)),
+            _ => Some(self.text.clone()),
+        }
+    }
+
+    /// What this reader may see of it.
+    fn sight_of(&self, reader: &Caller) -> Sight {
         let scope = &reader.scope;
         let sees = match &self.audience {
             Audience::Channels(channels) => channels.iter().any(|channel| scope.allows(*channel)),
@@ -69,13 +84,23 @@ impl Frame {
             Audience::Owner(owner) => *owner == reader.owner(),
         };
         if !sees {
-            return None;
-        }
-        match &self.personal {
-            Some(event) if scope.channels().is_some() => Some(render(event, scope, store, view)),
-            _ => Some(self.text.clone()),
+            Sight::Hidden
+        } else if self.personal.is_some() && scope.channels().is_some() {
+            Sight::Personal
+        } else {
+            Sight::Plain
         }
     }
+}
+
+/// What a reader may see of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    Hidden,
+    /// What everybody sees who sees it.
+    Plain,
+    /// What depends on the reader's channels.
+    Personal,
 }
 
 /// What a visitor hears.
@@ -90,20 +115,22 @@ pub enum VisitorEvent {
 /// The hub of the live stream.
 #[derive(Debug)]
 pub struct Live {
-    frames: broadcast::Sender<Arc<Frame>>,
+    hub: Arc<Hub>,
     visitors: Mutex<HashMap<ConversationId, broadcast::Sender<VisitorEvent>>>,
     readers: Mutex<HashMap<String, usize>>,
     here: here::Here,
 }
 
 impl Default for Live {
+    /// Without a thread: whoever says something tells all readers. For where everything has to be the same each time.
     fn default() -> Self {
-        Self {
-            frames: broadcast::channel(LAG_EVENTS).0,
-            visitors: Mutex::default(),
-            readers: Mutex::default(),
-            here: here::Here::default(),
-        }
+        Self::of(Hub::here())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.hub.is_over();
     }
 }
 
@@ -144,10 +171,27 @@ impl Drop for StreamPlace {
 }
 
 impl Live {
+    /// With a thread that tells the readers, and ends with this.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub fn on_its_thread() -> std::io::Result<Self> {
+        Hub::on_its_thread().map(Self::of)
+    }
+
+    fn of(hub: Arc<Hub>) -> Self {
+        Self {
+            hub,
+            visitors: Mutex::default(),
+            readers: Mutex::default(),
+            here: here::Here::default(),
+        }
+    }
+
     /// Everything from now on.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Frame>> {
-        self.frames.subscribe()
+    pub fn subscribe(&self) -> Subscription {
+        self.hub.subscribe()
     }
 
     /// What happens in one conversation from now on.
@@ -199,18 +243,6 @@ impl Live {
         self.here.since(reader, now)
     }
 
-    /// Wakes every reader, so that it sees that the daemon stops.
-    fn end(&self) {
-        let frame = Frame {
-            seq: None,
-            audience: Audience::Channels(Vec::new()),
-            text: Bytes::new(),
-            personal: None,
-        };
-        // Nobody listens: nobody has to end.
-        let _ = self.frames.send(Arc::new(frame));
-    }
-
     /// Tells readers that somebody types. It is not in the log and is lost on whoever is not there.
     pub fn typing(
         &self,
@@ -232,8 +264,7 @@ impl Live {
             text,
             personal: None,
         };
-        // Nobody listens: nobody misses it.
-        let _ = self.frames.send(Arc::new(frame));
+        self.hub.say([Arc::new(frame)]);
     }
 
     /// Tells readers of the channel who is at a conversation, and what they do. It is not in the log.
@@ -260,8 +291,7 @@ impl Live {
             ),
             personal: None,
         };
-        // Nobody listens: nobody misses it.
-        let _ = self.frames.send(Arc::new(frame));
+        self.hub.say([Arc::new(frame)]);
     }
 
     /// Tells the companions of a person that one of them is tested. It is not in the log.
@@ -285,8 +315,7 @@ impl Live {
             ),
             personal: None,
         };
-        // Nobody listens: it stays unanswered, which is what the test is for.
-        let _ = self.frames.send(Arc::new(frame));
+        self.hub.say([Arc::new(frame)]);
     }
 
     /// Tells every reader that a list beside conversations has changed (`labels`, `users` …) and is to be read anew. It
@@ -309,8 +338,7 @@ impl Live {
             text: framed(None, kind, &hint),
             personal: None,
         };
-        // Nobody listens: nobody misses it.
-        let _ = self.frames.send(Arc::new(frame));
+        self.hub.say([Arc::new(frame)]);
     }
 
     /// Tells the visitor of a conversation that somebody of the shop types.
@@ -338,7 +366,7 @@ pub async fn follow(app: App) {
     let mut position = *head.borrow_and_update();
     loop {
         tokio::select! {
-            () = app.stopping.cancelled() => return app.live.end(),
+            () = app.stopping.cancelled() => return app.live.hub.wake_all(),
             changed = head.changed() => if changed.is_err() { return },
         }
         loop {
@@ -351,11 +379,10 @@ pub async fn follow(app: App) {
             };
             let Some(last) = events.last() else { break };
             position = last.seq;
-            for event in events {
-                publish(&app, event);
-            }
+            publish(&app, events);
             // What the readers do must not wait until a long log is rendered.
             tokio::task::yield_now().await;
+            app.live.hub.room().await;
         }
         let behind = app.store.head().saturating_sub(position);
         metrics::gauge!("deskbell_projection_lag", "projection" => "live")
@@ -363,19 +390,22 @@ pub async fn follow(app: App) {
     }
 }
 
-fn publish(app: &App, event: LogEvent) {
-    if let EventBody::MessageCreated { conversation, .. }
-    | EventBody::MessageUpdated { conversation, .. } = &event.body
-    {
-        app.live
-            .to_visitor(conversation.id, VisitorEvent::Log(Arc::new(event.clone())));
+fn publish(app: &App, events: Vec<LogEvent>) {
+    for event in &events {
+        if let EventBody::MessageCreated { conversation, .. }
+        | EventBody::MessageUpdated { conversation, .. } = &event.body
+        {
+            app.live
+                .to_visitor(conversation.id, VisitorEvent::Log(Arc::new(event.clone())));
+        }
     }
-    if app.live.frames.receiver_count() > 0 {
-        // Nobody listens any more: the next reader reads the log.
-        let _ = app
-            .live
-            .frames
-            .send(Arc::new(frame(event, &*app.store, &app.view())));
+    // Where nobody listens the next reader reads the log.
+    if app.live.hub.has_readers() {
+        let (store, view) = (&*app.store, app.view());
+        let frames = events
+            .into_iter()
+            .map(|event| Arc::new(frame(event, store, &view)));
+        app.live.hub.say(frames.collect::<Vec<_>>());
     }
 }
 

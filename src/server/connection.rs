@@ -20,6 +20,7 @@ use super::addresses::Place;
 use super::observed::Observed;
 use super::response_body::watch_stream;
 use super::service::RequestService;
+use super::socket::{Sending, Socket};
 use super::stall::StallGuard;
 use super::state::{ConnectionState, Expiry};
 
@@ -112,8 +113,10 @@ pub(super) async fn serve_connection(accepted: Accepted, router: Router, shared:
         tracing::debug!("a connection was gone at once: {error}");
         return;
     }
+    let socket = Socket::new(stream);
+    let sending = socket.sending();
     let stream = StallGuard::new(
-        stream,
+        socket,
         Arc::clone(&state),
         options.write_stall_timeout,
         options.bytes_per_second,
@@ -145,21 +148,22 @@ pub(super) async fn serve_connection(accepted: Accepted, router: Router, shared:
         peer,
         peer_is_trusted,
         state: Arc::clone(&state),
+        direct: shared.tls.is_none().then(|| sending.clone()),
         shared: Arc::clone(&shared),
     };
     let stream = TokioIo::new(Observed::new(stream, Arc::clone(&state)));
     let connection = shared.protocol.serve_connection(stream, service);
-    Box::pin(drive(connection, &state, &shared.lifetime)).await;
+    Box::pin(drive(connection, &state, &sending, &shared.lifetime)).await;
 }
 
 type HttpConnection<'a> =
     auto::Connection<'a, TokioIo<Observed<Transport>>, RequestService, StreamExecutor>;
-type Transport =
-    Either<StallGuard<TcpStream>, Box<tokio_rustls::server::TlsStream<StallGuard<TcpStream>>>>;
+type Transport = Either<StallGuard, Box<tokio_rustls::server::TlsStream<StallGuard>>>;
 
 async fn drive(
     connection: HttpConnection<'_>,
     state: &Arc<ConnectionState>,
+    sending: &Sending,
     lifetime: &super::Lifetime,
 ) {
     let mut connection = pin!(connection);
@@ -171,7 +175,7 @@ async fn drive(
             // One or the other: a stream polls what it waits for at each event.
             () = lifetime.closing.cancelled(), if closing.is_none() => Expiry::Idle,
             () = lifetime.kill.cancelled(), if closing.is_some() => return,
-            expiry = run(connection.as_mut(), alarm.as_mut(), state, closing) => match expiry {
+            expiry = run(connection.as_mut(), alarm.as_mut(), state, sending, closing) => match expiry {
                 Some(expiry) => expiry,
                 None => return,
             },
@@ -196,15 +200,21 @@ async fn run(
     mut connection: Pin<&mut HttpConnection<'_>>,
     mut alarm: Pin<&mut Sleep>,
     state: &ConnectionState,
+    sending: &Sending,
     closing: Option<Instant>,
 ) -> Option<Expiry> {
     std::future::poll_fn(|cx| {
         state.register(cx.waker());
+        sending.begins();
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             if let Err(error) = ended {
                 tracing::debug!("a connection ended: {error}");
             }
             return Poll::Ready(None);
+        }
+        // It writes until all is written or the socket takes no more.
+        if !state.is_write_pending() {
+            sending.rests();
         }
         loop {
             let Some((deadline, expiry)) = state.deadline(closing) else {

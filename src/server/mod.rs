@@ -7,7 +7,8 @@
 //! open because nothing happens in the shop lives for ever. No address holds more than its share.
 //!
 //! Handlers find [`ClientAddress`] and [`Scheme`] in the extensions of each request, and
-//! [`UnvouchedForwarding`] in those that only seem to come from the peer.
+//! [`UnvouchedForwarding`] in those that only seem to come from the peer; a [`DirectWriter`] where a streamed answer may be
+//! written past the connection's task.
 
 mod accept;
 mod addresses;
@@ -18,6 +19,7 @@ mod patience;
 mod request_body;
 mod response_body;
 mod service;
+mod socket;
 mod stall;
 mod state;
 #[cfg(test)]
@@ -38,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use request_body::BodyTooSlow;
+pub use socket::{Chunk, DirectWriter, Written};
 pub use tls::{TlsError, TlsFiles, check_tls};
 pub use validity::certificates_end;
 

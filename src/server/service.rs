@@ -18,6 +18,7 @@ use super::framing::Head;
 use super::patience::Patience;
 use super::request_body::TimedBody;
 use super::response_body::AnswerBody;
+use super::socket::{DirectWriter, Sending};
 use super::state::ConnectionState;
 use super::{ClientAddress, Scheme, Shared, UnvouchedForwarding};
 
@@ -35,6 +36,8 @@ pub(super) struct RequestService {
     /// The peer is one of the trusted proxies.
     pub(super) peer_is_trusted: bool,
     pub(super) https: bool,
+    /// The socket, where what is written to it is what the peer reads.
+    pub(super) direct: Option<Sending>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for RequestService {
@@ -62,6 +65,11 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         }
 
         let client = self.learn_client(&mut request);
+        // Older versions have no chunks, newer ones share a connection.
+        if let (Version::HTTP_11, Some(sending)) = (request.version(), &self.direct) {
+            let direct = DirectWriter::new(sending.clone());
+            request.extensions_mut().insert(direct);
+        }
         let place = if self.peer_is_trusted && client != self.peer {
             match self.shared.forwarded_requests.take(client) {
                 Some(place) => Some(place),

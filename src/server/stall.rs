@@ -10,28 +10,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::patience::Patience;
+use super::socket::Socket;
 use super::state::ConnectionState;
 
-/// A stream whose writes fail when the peer takes too long to read. It lies below TLS, where each
+/// A socket whose writes fail when the peer takes too long to read. It lies below TLS, where each
 /// write is a step forward of the peer; a connection with nothing to write is never touched.
 #[derive(Debug)]
-pub(super) struct StallGuard<S> {
-    stream: S,
+pub(super) struct StallGuard {
+    socket: Socket,
     state: Arc<ConnectionState>,
     patience: Patience,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> StallGuard<S> {
+impl StallGuard {
     /// Waits at most `longest` for a reader that reads nothing, or less than the rate.
     pub(super) fn new(
-        stream: S,
+        socket: Socket,
         state: Arc<ConnectionState>,
         longest: Duration,
         bytes_per_second: u32,
     ) -> Self {
         Self {
-            stream,
+            socket,
             state,
             patience: Patience::new(longest, bytes_per_second),
             alarm: None,
@@ -44,6 +45,11 @@ impl<S> StallGuard<S> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let now = Instant::now();
+        let late = self.socket.gone_late();
+        if late > 0 {
+            self.patience.progress(now, late);
+            self.alarm = None;
+        }
         match written {
             Poll::Ready(Ok(bytes)) => {
                 self.patience.progress(now, bytes);
@@ -69,23 +75,23 @@ impl<S> StallGuard<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
+impl AsyncRead for StallGuard {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
+impl AsyncWrite for StallGuard {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        let written = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.watch(cx, written)
     }
 
@@ -94,20 +100,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
-    // A TCP socket has nothing of its own to flush, and shuts down without waiting.
+    // What a direct write has left over.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match Pin::new(&mut self.socket).poll_flush(cx) {
+            Poll::Pending => self.watch(cx, Poll::Pending).map_ok(|_bytes| ()),
+            Poll::Ready(Ok(())) if self.alarm.is_some() => {
+                let _ = self.watch(cx, Poll::Ready(Ok(0)));
+                Poll::Ready(Ok(()))
+            }
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

@@ -106,6 +106,11 @@ impl ConnectionState {
         self.lock().write_pending = true;
     }
 
+    /// The socket took nothing when it was last written to.
+    pub(super) fn is_write_pending(&self) -> bool {
+        self.lock().write_pending
+    }
+
     /// When the socket last took nothing; now, where it still does.
     pub(super) fn last_write_pending(&self) -> Option<Instant> {
         let inner = self.lock();

@@ -464,3 +464,57 @@ async fn f32_a_reader_that_was_away_for_longer_than_the_log_is_kept_hears_reset(
     // And nobody has lost a message.
     assert_eq!(daemon.all("feed", 4).await.len(), 6);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f32_many_readers_hear_everything_once_and_in_order_most_of_it_without_being_woken() {
+    const READERS: usize = 24;
+    const MESSAGES: usize = 300;
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(folder.path(), &config(&echo("echo")));
+    daemon.add_somebody().await;
+    let mut readers = Vec::new();
+    for number in 0..READERS {
+        // Some have the log to read first, while new events come.
+        let after = (number % 4 == 0).then_some(0);
+        readers.push(Events::open(&daemon, ADMIN, after).await);
+    }
+    let hearing: Vec<_> = readers
+        .into_iter()
+        .map(|mut stream| {
+            tokio::spawn(async move {
+                let mut last: Option<u64> = None;
+                loop {
+                    match stream.next(SOON).await {
+                        Heard::Event(told) => {
+                            let Some(id) = told.id else { continue };
+                            assert!(last.is_none_or(|last| id == last + 1), "{last:?} {id}");
+                            last = Some(id);
+                            if told.data["data"]["message"]["text"] == "text of the last" {
+                                return;
+                            }
+                        }
+                        Heard::Comment => {}
+                        other => panic!("{other:?} after {last:?}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    for number in 0..MESSAGES {
+        deliver_echo(&daemon, &format!("p{}", number % 7), &format!("{number}")).await;
+    }
+    deliver_echo(&daemon, "p0", "the last").await;
+    for hears in hearing {
+        hears.await.expect("in order");
+    }
+    let direct = daemon
+        .metric("deskbell_stream_writes_total{way=\"direct\"}")
+        .await;
+    let woken = daemon
+        .metric("deskbell_stream_writes_total{way=\"task\"}")
+        .await;
+    assert!(
+        direct > 3.0 * woken,
+        "{direct} at once, {woken} by their tasks"
+    );
+}

@@ -149,7 +149,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("lib", &[]),
     (
         "live",
-        &["access", "app", "id", "presence", "store", "view"],
+        &["access", "app", "id", "presence", "server", "store", "view"],
     ),
     ("main", &["cli"]),
     (

@@ -234,7 +234,7 @@ async fn typing_is_told_to_the_desk() {
         (answer.status.as_u16(), answer.json()),
         (200, json!({ "typing": true }))
     );
-    let frame = frames.try_recv().expect("it was told");
+    let frame = frames.frame().await.expect("it was told");
     let caller = |who: As| {
         let (app, token) = (&desk.app, who.token().expect("a token"));
         app.access
@@ -280,7 +280,7 @@ async fn hints_reach_everybody_or_one() {
     app.live
         .changed_for(now, caller(As::Reader).owner(), "drafts");
     for (what, seen_by_others) in [("labels", true), ("drafts", false)] {
-        let frame = frames.try_recv().expect("it was told");
+        let frame = frames.frame().await.expect("it was told");
         let text = |who| frame.text_for(&caller(who), &*app.store, &app.view());
         let own = text(As::Reader).expect("visible");
         assert!(String::from_utf8_lossy(&own).contains(what));

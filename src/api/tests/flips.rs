@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use futures_util::StreamExt as _;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower::ServiceExt as _;
 
 use crate::api::testing::people::Browser;
@@ -330,4 +331,121 @@ async fn streams_of_a_person_have_their_own_number() {
     drop(open(&desk, &eva, None).await);
     open_streams.pop();
     drop(open(&desk, &jana, None).await);
+}
+
+/// A stream over a real connection, to which the hub writes past its task: everything that has come, as text.
+struct Wire(tokio::net::TcpStream, String);
+
+impl Wire {
+    async fn open(address: std::net::SocketAddr, browser: &Browser) -> Self {
+        let request = browser.request(Method::GET, "/api/v1/events");
+        let request = request.body(()).expect("a request");
+        let mut head = format!("GET {} HTTP/1.1\r\n", request.uri().path());
+        if !request.headers().contains_key("host") {
+            head.push_str("host: desk.test\r\n");
+        }
+        for (name, value) in request.headers() {
+            head.push_str(&format!("{name}: {}\r\n", value.to_str().expect("text")));
+        }
+        head.push_str("\r\n");
+        let mut socket = tokio::net::TcpStream::connect(address).await.expect("open");
+        socket.write_all(head.as_bytes()).await.expect("sent");
+        let mut wire = Self(socket, String::new());
+        wire.until(": position").await;
+        assert!(wire.1.starts_with("HTTP/1.1 200"), "{}", wire.1);
+        wire
+    }
+
+    async fn until(&mut self, mark: &str) {
+        let end = tokio::time::Instant::now() + Duration::from_secs(60);
+        while !self.1.contains(mark) {
+            let mut part = vec![0; 16 * 1024];
+            // Signs of life come all the time.
+            let read = tokio::time::timeout_at(end, self.0.read(&mut part));
+            let read = read.await.expect("in time").expect("no reset");
+            assert_ne!(read, 0, "closed after {}", self.1);
+            self.1
+                .push_str(std::str::from_utf8(&part[..read]).expect("plain letters"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t02_who_is_written_to_past_its_task_sees_what_it_may_at_that_moment_and_nothing_else() {
+    const ALL: [ChannelNo; 3] = [SHOP, PAGE, OLD];
+    let desk = desk().await;
+    drop(tokio::spawn(crate::live::follow(Arc::clone(&desk.app))));
+    let (_, admin) = desk.person("admin@shop.example", Role::Admin, None).await;
+    let (id, browser) = desk
+        .person("jana@shop.example", Role::Viewer, Some(&["shop"]))
+        .await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let stop = tokio_util::sync::CancellationToken::new();
+    drop(tokio::spawn(crate::server::serve(
+        listener,
+        desk.router.clone(),
+        crate::server::Options::default(),
+        stop.clone(),
+    )));
+    let mut wire = Wire::open(address, &browser).await;
+    let (mut chance, mut allowed) = (Chance(11), vec![SHOP]);
+    let (mut hidden, mut shown) = (0, 0);
+    for number in 0..600 {
+        if number % 3 == 0 {
+            allowed = ALL.into_iter().filter(|_| chance.below(2) == 0).collect();
+            if allowed.is_empty() {
+                allowed.push(ALL[chance.below(3)]);
+            }
+            give(&desk, &admin, id, &allowed).await;
+        }
+        let channel = ALL[chance.below(3)];
+        let words = format!("canary {number};");
+        desk.arrive(channel, &format!("person{}", number % 7), &words)
+            .await;
+        if allowed.contains(&channel) {
+            wire.until(&words).await;
+            shown += 1;
+        } else {
+            // What comes in order behind it tells that it was looked at, before the channels change again.
+            let fence = format!("fence {number};");
+            desk.arrive(allowed[0], "fence", &fence).await;
+            wire.until(&fence).await;
+            hidden += 1;
+        }
+    }
+    give(&desk, &admin, id, &ALL).await;
+    desk.arrive(SHOP, "person0", "canary at the end;").await;
+    wire.until("canary at the end;").await;
+    assert!(hidden > 100 && shown > 100, "{hidden} {shown}");
+    let ids: Vec<u64> = wire
+        .1
+        .lines()
+        .filter_map(|line| line.strip_prefix("id: "))
+        .map(|id| id.parse().expect("a number"))
+        .collect();
+    assert!(
+        ids.is_sorted_by(|one, next| one < next),
+        "in order, and none twice"
+    );
+    // Which of the words were to be seen was written down by nobody else.
+    let (mut chance, mut allowed) = (Chance(11), vec![SHOP]);
+    for number in 0..600 {
+        if number % 3 == 0 {
+            allowed = ALL.into_iter().filter(|_| chance.below(2) == 0).collect();
+            if allowed.is_empty() {
+                allowed.push(ALL[chance.below(3)]);
+            }
+        }
+        let channel = ALL[chance.below(3)];
+        let created = format!("\"text\":\"canary {number};\"");
+        assert_eq!(
+            wire.1.contains(&created),
+            allowed.contains(&channel),
+            "{number}"
+        );
+    }
+    stop.cancel();
 }

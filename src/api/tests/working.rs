@@ -476,7 +476,7 @@ async fn t03_who_is_there_and_who_has_read_is_told_to_those_who_may_see_it() {
     assert_eq!(there["data"][0]["state"], "typing");
     assert_eq!(there["data"][0]["user"]["name"], "Writer");
     assert_eq!(there["data"][0]["until"], "2026-11-21T12:00:30.000Z");
-    let frame = live.recv().await.expect("a frame");
+    let frame = live.frame().await.expect("a frame");
     assert_eq!(frame.seq, None, "it is not in the log");
     desk.get(As::PageReader, &presence).await.problem(404);
     let left = json!({ "state": "left" });

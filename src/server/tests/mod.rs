@@ -2,14 +2,15 @@
 
 mod addresses;
 mod closing;
+mod direct;
 mod http2;
 mod slow;
 mod smuggling;
 mod tls;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -37,6 +38,8 @@ struct Shop {
     events: tokio::sync::broadcast::Sender<Bytes>,
     /// How many bodies of answers are alive.
     bodies: Arc<AtomicUsize>,
+    /// What writes past the task to the streams that were opened, in order; `None` where there is no way.
+    direct: Arc<Mutex<Vec<Option<DirectWriter>>>>,
 }
 
 impl Shop {
@@ -75,7 +78,9 @@ impl Drop for Alive {
 }
 
 /// A stream that says nothing until the shop has news.
-async fn stream(State(shop): State<Shop>) -> Body {
+async fn stream(State(shop): State<Shop>, direct: Option<Extension<DirectWriter>>) -> Body {
+    let direct = direct.map(|Extension(direct)| direct);
+    shop.direct.lock().expect("not poisoned").push(direct);
     let alive = Alive::new(&shop.bodies);
     let events = BroadcastStream::new(shop.events.subscribe());
     Body::from_stream(events.map(move |event| {
@@ -115,6 +120,7 @@ fn shop_router() -> (Router, Shop) {
     let shop = Shop {
         events: tokio::sync::broadcast::channel(16).0,
         bodies: Arc::default(),
+        direct: Arc::default(),
     };
     let router = Router::new()
         .route("/", get(async || "fine"))
