@@ -8,10 +8,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::table::median;
-
-/// F in microseconds: the median of appending 4 KiB to a file and `fdatasync`.
-pub(crate) fn sync_us(folder: &Path, times: usize) -> Result<f64> {
+/// How long it takes to append 4 KiB to a file and `fdatasync` it, in microseconds, each time: the median of them is F.
+pub(crate) fn syncs_us(folder: &Path, times: usize) -> Result<Vec<f64>> {
     let path = folder.join("probe");
     let mut file = File::create(&path).context("the probe cannot be made")?;
     let block = [0x5a_u8; 4096];
@@ -23,7 +21,7 @@ pub(crate) fn sync_us(folder: &Path, times: usize) -> Result<f64> {
         took.push(begun.elapsed().as_secs_f64() * 1e6);
     }
     std::fs::remove_file(&path)?;
-    Ok(median(&mut took))
+    Ok(took)
 }
 
 /// Bytes that the files below a folder take on the disk.
