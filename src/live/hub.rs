@@ -267,9 +267,11 @@ impl Slot {
         if kept.lagged {
             return Told::Nothing;
         }
+        // Nothing may overtake what is kept: what is older than what was shown is taken for shown.
+        let nothing_waits = kept.frames.is_empty();
         let shown = match &mut kept.seat {
-            Some(seat) => seat.show_all(chunks, now),
-            None => Shown::NotHere,
+            Some(seat) if nothing_waits => seat.show_all(chunks, now),
+            _ => Shown::NotHere,
         };
         match shown {
             Shown::Nothing => return Told::Nothing,

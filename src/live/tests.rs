@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::api::testing::{As, Desk, desk, noon};
+use crate::api::testing::{As, Desk, PAGE, SHOP, desk, noon};
 
 fn caller(desk: &Desk, who: As) -> Caller {
     let (app, token) = (&desk.app, who.token().expect("a token"));
@@ -132,6 +132,48 @@ async fn t02_a_reader_is_not_woken_by_what_it_may_not_see_and_its_own_task_looks
     drop(changing);
     subscription.take_seat(&mut seat);
     assert!(seat.is_some(), "taken back");
+}
+
+#[tokio::test]
+async fn f32_what_waits_for_a_readers_task_is_not_overtaken_by_what_comes_later() {
+    let desk = desk().await;
+    let app = &desk.app;
+    drop(tokio::spawn(crate::live::follow(Arc::clone(app))));
+    let mut subscription = app.live.subscribe();
+    let reader = caller(&desk, As::PageReader);
+    let seat = Seat::new(Arc::clone(app), reader, 0, None, Instant::now());
+    let mut seat = Some(Box::new(seat));
+    let mut cx = Context::from_waker(Waker::noop());
+    // Its rights are known, and it waits.
+    app.live.changed(app.clock.now(), "labels");
+    let hint = subscription.poll_frame(&mut cx, &mut seat);
+    let Poll::Ready(Ok(hint)) = hint else {
+        panic!("a hint");
+    };
+    let own = seat.as_mut().expect("not left");
+    assert!(own.show(&hint).expect("let in").is_some());
+    own.seen = app.store.head();
+    assert!(subscription.poll_frame(&mut cx, &mut seat).is_pending());
+    // One that its own task has to show, and behind it what it may not see.
+    let before = app.store.head();
+    desk.arrive(PAGE, "anna", "for the reader").await;
+    desk.arrive(SHOP, "bert", "for others").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut shown = Vec::new();
+    while let Poll::Ready(frame) = subscription.poll_frame(&mut cx, &mut seat) {
+        let (frame, own) = (
+            frame.expect("it does not lag"),
+            seat.as_mut().expect("back"),
+        );
+        let seq = frame.seq.expect("of the log");
+        assert!(own.seen < seq, "{seq} is taken for shown: {} was", own.seen);
+        own.seen = seq;
+        shown.extend(own.show(&frame).expect("let in"));
+    }
+    assert!(app.store.head() > before + 1);
+    let shown = shown.concat();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.contains("for the reader") && !shown.contains("for others"));
 }
 
 /// Waits for the hub's thread.
