@@ -139,6 +139,8 @@ async fn f32_what_waits_for_a_readers_task_is_not_overtaken_by_what_comes_later(
     let desk = desk().await;
     let app = &desk.app;
     drop(tokio::spawn(crate::live::follow(Arc::clone(app))));
+    // It begins at the head of when it begins.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let mut subscription = app.live.subscribe();
     let reader = caller(&desk, As::PageReader);
     let seat = Seat::new(Arc::clone(app), reader, 0, None, Instant::now());
@@ -158,7 +160,7 @@ async fn f32_what_waits_for_a_readers_task_is_not_overtaken_by_what_comes_later(
     let before = app.store.head();
     desk.arrive(PAGE, "anna", "for the reader").await;
     desk.arrive(SHOP, "bert", "for others").await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let mut shown = Vec::new();
     while let Poll::Ready(frame) = subscription.poll_frame(&mut cx, &mut seat) {
         let (frame, own) = (
