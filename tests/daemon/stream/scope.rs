@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::stream::{QUIET, SOON, deliver, deliver_echo};
+use crate::stream::{QUIET, SOON, deliver, deliver_echo, ids};
 use crate::support::calls::{Dice, echo};
 use crate::support::sse::{Events, Heard, Told, request};
 use crate::support::{ADMIN, Daemon, client, config, now_ms};
@@ -111,6 +111,69 @@ async fn t02_a_reader_of_one_channel_hears_nothing_of_another() {
             .iter()
             .all(|told| !told.data.to_string().contains("shop-page"))
     );
+}
+
+/// Much at once, most of it from people who are new (which each reader's own task has to show): what is told past it must
+/// neither overtake that nor take its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f32_whoever_may_see_a_part_hears_live_exactly_what_the_log_has_for_it() {
+    const MESSAGES: usize = 400;
+    const AT_ONCE: usize = 16;
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(folder.path(), &config(&echo("echo")));
+    daemon.add_somebody().await;
+    let mut tokens = vec![ADMIN.to_owned()];
+    for channels in [json!(["echo"]), json!(["shop-page"]), json!("all")] {
+        let token = json!({ "name": "a part", "scopes": ["read"], "channels": channels });
+        tokens.push(daemon.make_token(&token).await.1);
+    }
+    let begun = daemon.head().await;
+    let is_last = |token: &str, told: &Told| {
+        let mine = if token == tokens[1] {
+            "e_last"
+        } else {
+            "m_last"
+        };
+        told.kind == "message.created" && told.data["data"]["message"]["external_id"] == mine
+    };
+    let mut readers = Vec::new();
+    for number in 0..24 {
+        let token = tokens[number % tokens.len()].clone();
+        let stream = Events::open(&daemon, &token, None).await;
+        readers.push((token, stream));
+    }
+    let hearing =
+        futures_util::future::join_all(readers.into_iter().map(|(token, mut stream)| async move {
+            let told = stream.up_to(SOON, |told| is_last(&token, told)).await;
+            (token, told)
+        }));
+    let writing = async {
+        let all: Vec<usize> = (0..MESSAGES).collect();
+        for some in all.chunks(AT_ONCE) {
+            let each = some.iter().map(|number| {
+                let daemon = &daemon;
+                async move {
+                    // Two of three are new.
+                    let person = format!("88{:04}", number - number % 3 / 2);
+                    if number % 2 == 0 {
+                        deliver_echo(daemon, &person, &format!("e_{number}")).await;
+                    } else {
+                        deliver(daemon, &person, &format!("m_{number}")).await;
+                    }
+                }
+            });
+            futures_util::future::join_all(each).await;
+        }
+        deliver_echo(&daemon, "880001", "e_last").await;
+        deliver(&daemon, "880002", "m_last").await;
+    };
+    let (heard, ()) = tokio::join!(hearing, writing);
+    for (place, (token, told)) in heard.iter().enumerate() {
+        let mut replay = Events::open(&daemon, token, Some(begun)).await;
+        let on_record = replay.up_to(SOON, |told| is_last(token, told)).await;
+        assert_eq!(ids(told), ids(&on_record), "reader {place}");
+        assert!(told.len() > MESSAGES, "{}", told.len());
+    }
 }
 
 #[tokio::test]
