@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use crate::blobs::{Blobs, Incoming, Kept};
 use crate::channels::OpenChannel;
-use crate::http_client::{self, FetchError, Fetcher, Hosts, PlatformClient, Wish};
+use crate::http_client::{FetchError, Fetcher, Hosts, PlatformClient, Wish};
 use crate::virus_check::{Objection, VirusCheck};
 
 /// How many pieces of a file wait for the disk.
@@ -64,6 +64,12 @@ impl Downloads {
         self.virus_check.ask().await
     }
 
+    /// The client with which a channel's platform is asked.
+    #[must_use]
+    pub fn platform(&self, channel: &OpenChannel) -> PlatformClient {
+        self.fetcher.platform(base(channel))
+    }
+
     /// Where the bytes of an attachment or picture are now. Connectors that cannot be asked leave the address as it is.
     pub async fn locate(
         &self,
@@ -71,7 +77,7 @@ impl Downloads {
         wanted: Wanted<'_>,
     ) -> Result<Located, CallError> {
         if let Some(media) = channel.channel.media() {
-            return media.locate(&platform(channel)?, wanted).await;
+            return media.locate(&self.platform(channel), wanted).await;
         }
         match wanted.source {
             Source::Url(url) if !wanted.expired => Ok(Located {
@@ -174,13 +180,6 @@ fn objected(objection: Objection) -> FetchError {
         },
         Objection::NotChecked(_) => FetchError::failed(say),
     }
-}
-
-/// The client with which a channel's platform is asked.
-pub fn platform(channel: &OpenChannel) -> Result<PlatformClient, CallError> {
-    let client = http_client::client()
-        .map_err(|error| CallError::retry(format!("there is no HTTP client: {error}")))?;
-    Ok(PlatformClient::new(client, base(channel)))
 }
 
 fn base(channel: &OpenChannel) -> &str {

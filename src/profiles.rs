@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::channels::OpenChannel;
 use crate::desk::Next;
 use crate::desk::profiles::{After, BeginLookup, FinishLookup, NoteProfiles};
-use crate::downloads::{Downloads, platform};
+use crate::downloads::Downloads;
 use crate::http_client::FetchError;
 use crate::id::WorkId;
 use crate::store::Found;
@@ -121,7 +121,7 @@ impl Profiles {
         let Some(profiles) = channel.channel.profiles() else {
             return Ok(Brought::default());
         };
-        let http = platform(channel)?;
+        let http = self.downloads.platform(channel);
         let asking = profiles.profile(&http, &entry.person);
         let told = tokio::time::timeout(ASK_TIME, asking)
             .await

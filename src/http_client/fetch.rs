@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::guard::{CheckedResolver, Hosts, Rules, SystemResolver, check, checked, in_words};
-use super::{builder, file_name};
+use super::{CALL_TIME, PlatformClient, builder, file_name};
 
 /// How long and how slow a download may be.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +129,13 @@ impl Fetcher {
             rules,
             pace,
         })
+    }
+
+    /// For asking the platform at `base`, each call for a short time. Asking by what is there already reads no certificates
+    /// of the system anew, which takes several milliseconds.
+    #[must_use]
+    pub fn platform(&self, base: &str) -> PlatformClient {
+        PlatformClient::new(self.own.clone(), base).within(CALL_TIME)
     }
 
     /// Begins to fetch; the bytes come by [`Download::chunk`].

@@ -21,6 +21,8 @@ use reqwest::redirect::Policy;
 
 /// The longest answer that is read where nothing else is said, in bytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// How long a short call may take.
+const CALL_TIME: Duration = Duration::from_secs(10);
 /// The slowest line that a file is sent over, in bytes a second.
 const SLOWEST_UPLOAD: u64 = 64 * 1024;
 
@@ -37,11 +39,12 @@ pub fn builder() -> reqwest::ClientBuilder {
         .redirect(Policy::none())
         .no_proxy()
         .connect_timeout(Duration::from_secs(5))
-        .timeout(Duration::from_secs(10))
+        .timeout(CALL_TIME)
         .user_agent(concat!("Deskbell/", env!("CARGO_PKG_VERSION")))
 }
 
-/// A client for short calls.
+/// A client for short calls. Making one reads all certificates of the system, which takes several milliseconds: it is made once
+/// by who calls often.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     builder().build()
 }
@@ -52,7 +55,7 @@ pub const fn upload_time(body_bytes: u64) -> Duration {
     Duration::from_secs(15 + body_bytes / SLOWEST_UPLOAD)
 }
 
-/// The client for calls that carry something. It is made once, since making one reads all certificates of the system.
+/// The client for calls that carry something, made once.
 /// Each call has a connection of its own: one that was kept might be gone, and nobody would know whether the call
 /// arrived. Its time is the caller's to set ([`PlatformClient::within`]).
 pub fn upload_client() -> Result<reqwest::Client, reqwest::Error> {
