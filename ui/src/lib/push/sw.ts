@@ -1,6 +1,7 @@
 /// <reference lib="webworker" />
 import { Bell } from './bell';
 import { kept, keptLanguage, keptPushes } from './kept';
+import { Turns } from './turns';
 import { within } from './within';
 import { wordsFor } from './words';
 
@@ -14,9 +15,12 @@ const BROWSER_MS = 2_000;
 /** Made of the worker's own text when it is built. */
 const VERSION = '__WORKER_VERSION__';
 
+// Chromium may forget a notification that is shown while it is asked which ones stand there: that one would not go when
+// somebody takes the message.
+const turns = new Turns(BROWSER_MS);
 const bell = new Bell({
-  show: (title, options) => scope.registration.showNotification(title, options),
-  shown: (tag) => scope.registration.getNotifications(tag === undefined ? {} : { tag }),
+  show: (title, options) => turns.take(() => scope.registration.showNotification(title, options)),
+  shown: (tag) => turns.take(() => scope.registration.getNotifications(tag === undefined ? {} : { tag })),
   tabs: async () => [...(await scope.clients.matchAll({ type: 'window', includeUncontrolled: true }))],
   openTab: (url) => scope.clients.openWindow(url),
   fetch: (input, init) => scope.fetch(input, { ...init, signal: AbortSignal.timeout(ANSWER_MS) }),
