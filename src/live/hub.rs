@@ -8,19 +8,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Frame;
-use super::seat::{Chunks, Seat, Shown};
+use super::seat::{Chunks, PASS_FRAMES, Seat, Shown};
+use super::{Frame, lock};
 
 /// How many events a reader may lag behind before it is dropped; it can resume from the log.
 const LAG_EVENTS: usize = 4_096;
-/// How many frames one pass has at most: bits of [`Chunks`].
-pub(super) const PASS_FRAMES: usize = 64;
 /// From so many frames on that no reader has yet, nothing more is read from the log.
 const ENOUGH: usize = 256;
 /// How many readers are looked at without letting others come or go.
@@ -78,10 +76,6 @@ pub struct Subscription {
     hub: Arc<Hub>,
     number: u64,
     slot: Arc<Slot>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Hub {

@@ -343,13 +343,14 @@ impl Live {
 
     /// Tells the visitor of a conversation that somebody of the shop types.
     pub fn typing_to_visitor(&self, conversation: ConversationId, typing: bool) {
-        self.to_visitor(conversation, VisitorEvent::Typing(typing));
+        self.to_visitor(conversation, || VisitorEvent::Typing(typing));
     }
 
-    fn to_visitor(&self, conversation: ConversationId, event: VisitorEvent) {
+    /// Most conversations have no visitor who listens: only for those that have one the event is made.
+    fn to_visitor(&self, conversation: ConversationId, event: impl FnOnce() -> VisitorEvent) {
         let mut visitors = lock(&self.visitors);
         if let Some(sender) = visitors.get(&conversation)
-            && sender.send(event).is_err()
+            && sender.send(event()).is_err()
         {
             visitors.remove(&conversation);
         }
@@ -395,8 +396,9 @@ fn publish(app: &App, events: Vec<LogEvent>) {
         if let EventBody::MessageCreated { conversation, .. }
         | EventBody::MessageUpdated { conversation, .. } = &event.body
         {
-            app.live
-                .to_visitor(conversation.id, VisitorEvent::Log(Arc::new(event.clone())));
+            app.live.to_visitor(conversation.id, || {
+                VisitorEvent::Log(Arc::new(event.clone()))
+            });
         }
     }
     // Where nobody listens the next reader reads the log.

@@ -11,6 +11,9 @@ use crate::app::App;
 use crate::server::{Chunk, DirectWriter, Written};
 use crate::store::entry::Right;
 
+/// How many frames one pass has at most: a bit for each in [`Chunks`].
+pub(super) const PASS_FRAMES: usize = u64::BITS as usize;
+
 /// The seat of a reader of the stream.
 #[derive(Debug)]
 pub struct Seat {
@@ -47,7 +50,7 @@ pub(super) struct Chunks<'a> {
 }
 
 impl<'a> Chunks<'a> {
-    /// Of as many frames as a number has bits.
+    /// Of at most [`PASS_FRAMES`].
     pub(super) const fn new(frames: &'a [Arc<Frame>]) -> Self {
         Self {
             frames,
