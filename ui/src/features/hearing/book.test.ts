@@ -22,7 +22,7 @@ const at = (book: Book, listener = ME, place = 'cnv_1') => book.at(place, listen
 const sounding = (about: Partial<Told>, of: Partial<Waiting> = {}, listener = ME) => {
   const book = new Book();
   book.conversation(waiting(of), NOW);
-  book.ring(ring(about));
+  book.ring(ring(about), NOW);
   return at(book, listener);
 };
 
@@ -68,28 +68,28 @@ describe('a ring', () => {
   it('ends when it is taken, and with the conversation, whichever is told first', () => {
     const book = new Book();
     book.conversation(waiting(), NOW);
-    book.ring(ring({ told: ['usr_bo'] }));
+    book.ring(ring({ told: ['usr_bo'] }), NOW);
     // It waits no more; then the customer writes again, of which the old ring says nothing.
     book.conversation(waiting({ waiting_since: null }), NOW);
     expect(at(book)).toBeNull();
     book.conversation(waiting(), NOW + 1);
     expect(at(book)).toMatchObject({ id: 'cnv_1' });
-    book.ring(ring({ id: 'rng_2', told: ['usr_bo'] }));
+    book.ring(ring({ id: 'rng_2', told: ['usr_bo'] }), NOW);
     expect(at(book)).toBeNull();
     // An old ring's word does not come between.
-    book.ring(ring({ state: 'taken' }));
+    book.ring(ring({ state: 'taken' }), NOW);
     expect(at(book)).toBeNull();
-    book.ring(ring({ id: 'rng_2', state: 'taken' }));
+    book.ring(ring({ id: 'rng_2', state: 'taken' }), NOW);
     expect(at(book)).toMatchObject({ id: 'cnv_1' });
   });
 
   it('is silent while an answer is on its way, and goes on if that fails', () => {
     const book = new Book();
     book.conversation(waiting(), NOW);
-    book.ring(ring());
+    book.ring(ring(), NOW);
     book.answering('cnv_1');
     expect(at(book)).toBe(STILL);
-    book.ring(ring());
+    book.ring(ring(), NOW);
     expect(at(book)).toMatchObject({ id: 'cnv_1' });
     book.answering('cnv_2');
     expect(book.places()).toEqual(new Set(['cnv_1']));
@@ -97,9 +97,9 @@ describe('a ring', () => {
 
   it('sounds by itself where its conversation is not known', () => {
     const book = new Book();
-    book.ring(ring({ channel_id: 'mail' }));
-    expect(at(book)).toMatchObject({ class: 'mail', untaken: true, newest: 'msg_' });
-    book.ring(ring({ told: ['usr_bo'], step: 2 }));
+    book.ring(ring({ channel_id: 'mail' }), NOW);
+    expect(at(book)).toMatchObject({ class: 'mail', untaken: true, newest: 'msg_', notBefore: NOW + RING_MS });
+    book.ring(ring({ told: ['usr_bo'], step: 2 }), NOW);
     expect(at(book)).toBeNull();
     expect(at(book, ALL)).toMatchObject({ escalated: true });
   });
@@ -113,23 +113,44 @@ describe('the ring of what has just come', () => {
     // More of the same customer does not put it off.
     book.conversation(waiting({ last_message: { id: 'msg_2', preview: 'x', direction: 'inbound', at: '2026-11-21T10:00:01Z' } }), NOW + 1_000);
     expect(at(book)).toMatchObject({ newest: 'msg_2', notBefore: NOW + RING_MS });
-    book.ring(ring());
+    book.ring(ring(), NOW);
     expect(at(book)).not.toHaveProperty('notBefore');
   });
 
   it('is not waited for where it is read that there is none', () => {
     const book = new Book();
-    book.set([waiting()], []);
+    book.set([waiting()], [], NOW);
     expect(at(book)).not.toHaveProperty('notBefore');
     // Nor because somebody gives it a label.
     book.conversation(waiting(), NOW);
     expect(at(book)).not.toHaveProperty('notBefore');
   });
 
+  it('waits a moment for its conversation, which was read before it came, and sounds once', () => {
+    const book = new Book();
+    // The lists were read while the message came, and its events are on their way.
+    book.set([], [ring()], NOW);
+    expect(at(book)).toMatchObject({ newest: 'msg_', notBefore: NOW + RING_MS });
+    book.conversation(waiting(), NOW + 20);
+    expect(at(book)).toMatchObject({ newest: 'msg_1' });
+    expect(at(book)).not.toHaveProperty('notBefore');
+    book.ring(ring(), NOW + 21);
+    expect(at(book)).not.toHaveProperty('notBefore');
+  });
+
+  it('puts off no step of a ring whose conversation is not known for longer', () => {
+    const book = new Book();
+    book.set([], [ring()], NOW);
+    book.ring(ring({ step: 2 }), NOW + 60_000);
+    expect(at(book)).toMatchObject({ escalated: true, notBefore: NOW + RING_MS });
+    book.set([], [ring({ step: 2 })], NOW + 61_000);
+    expect(at(book)).not.toHaveProperty('notBefore');
+  });
+
   it('is what was read, and nothing else', () => {
     const book = new Book();
-    book.ring(ring({ id: 'rng_0', conversation_id: 'cnv_0' }));
-    book.set([waiting()], [ring({ told: ['usr_bo'] }), ring({ id: 'rng_2', conversation_id: 'cnv_2', state: 'taken' })]);
+    book.ring(ring({ id: 'rng_0', conversation_id: 'cnv_0' }), NOW);
+    book.set([waiting()], [ring({ told: ['usr_bo'] }), ring({ id: 'rng_2', conversation_id: 'cnv_2', state: 'taken' })], NOW);
     expect(book.places()).toEqual(new Set(['cnv_1']));
     expect(at(book)).toBeNull();
   });
@@ -139,7 +160,7 @@ describe('an alarm', () => {
   const alarm = (more: Partial<Told> = {}) => ring({ id: 'rng_9', conversation_id: null, channel_id: null, kind: 'disk', title: 'Full', ...more });
   const heard = (more: Partial<Told>, listener = ME) => {
     const book = new Book();
-    const place = book.ring(alarm(more));
+    const place = book.ring(alarm(more), NOW);
     expect(place).toBe('rng_9');
     return at(book, listener, place);
   };
@@ -154,9 +175,9 @@ describe('an alarm', () => {
   it('is over when it is taken, or when what is wrong ends', () => {
     for (const state of ['taken', 'ended']) {
       const book = new Book();
-      book.ring(alarm());
+      book.ring(alarm(), NOW);
       expect(book.alarms()).toHaveLength(1);
-      book.ring(alarm({ state }));
+      book.ring(alarm({ state }), NOW);
       expect(book.alarms()).toEqual([]);
       expect(at(book, ME, 'rng_9')).toBeNull();
     }

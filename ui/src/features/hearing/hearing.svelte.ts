@@ -189,7 +189,7 @@ class Hearing {
   #rung(value: unknown): void {
     if (!isRing(value)) return;
     const place = placeOf(value);
-    this.#hears(place, () => this.#book.ring(value));
+    this.#hears(place, () => this.#book.ring(value, Date.now()));
     // Somebody has it, and what was written until now is in good hands.
     if (value.state !== 'ringing' && this.#policy.hush(place, Date.now()) && this.#leads) this.#keep();
     // A step that comes while somebody writes the answer was noticed.
@@ -249,7 +249,7 @@ class Hearing {
       // Behind them, so that none of them lacks its ring.
       const rings = await openRings();
       // What is not known rings: rather one too many.
-      this.#book.set(found, rings ?? []);
+      this.#book.set(found, rings ?? [], Date.now());
       // The answer may be older than what came while it was on its way. Only where all of that is in the book it is
       // looked what sounds: on the way there what rings by now may not have rung yet, or be over already.
       for (const note of this.#meanwhile) note();
