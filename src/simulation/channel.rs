@@ -30,6 +30,10 @@ pub(super) struct Line {
     began: tokio::time::Instant,
     began_ms: i64,
     is_cut: Arc<AtomicBool>,
+    /// How many sends reach the platform before the daemon dies of one, where it does.
+    dies_behind: Arc<Mutex<Option<u64>>>,
+    /// Whether the daemon is dead.
+    pub(super) dead: Arc<AtomicBool>,
 }
 
 impl Line {
@@ -40,7 +44,25 @@ impl Line {
             began: tokio::time::Instant::now(),
             began_ms: now_ms,
             is_cut: Arc::default(),
+            dies_behind: Arc::default(),
+            dead: Arc::default(),
         }
+    }
+
+    /// So many sends do well. Of the next the platform hears, and the daemon dies before it is answered.
+    pub(super) fn dies_behind(&self, sends: u64) {
+        *self.dies_behind.lock().expect("nobody panicked") = Some(sends);
+    }
+
+    /// A send has reached the platform; whether the daemon is dead now.
+    fn dies_of_it(&self) -> bool {
+        let mut left = self.dies_behind.lock().expect("nobody panicked");
+        match &mut *left {
+            Some(0) => self.dead.store(true, Ordering::SeqCst),
+            Some(sends) => *sends -= 1,
+            None => {}
+        }
+        self.dead.load(Ordering::SeqCst)
     }
 
     /// The time at the platform, in milliseconds.
@@ -185,6 +207,9 @@ impl Simulated {
             words(outbound.part),
             line_ms,
         );
+        if self.line.dies_of_it() {
+            return std::future::pending().await;
+        }
         match does {
             Does::Takes => {
                 let token = outbound.send_token;

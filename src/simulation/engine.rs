@@ -40,8 +40,10 @@ pub(super) enum Planted {
 /// An engine with mishaps.
 pub(super) struct Mishaps {
     engine: Arc<dyn Store>,
-    next: Mutex<Option<Mishap>>,
-    dead: AtomicBool,
+    /// What happens, and how many commits come before it.
+    next: Mutex<Option<(u64, Mishap)>>,
+    /// Shared with the line to the platform, where the daemon may die as well.
+    dead: Arc<AtomicBool>,
     /// Reads by the writer that fail.
     unreadable: AtomicU32,
     ignores_duplicates: bool,
@@ -49,12 +51,17 @@ pub(super) struct Mishaps {
 }
 
 impl Mishaps {
-    /// `engine`, with what is planted; `restarted`: something lived on it before.
-    pub(super) fn on(engine: Arc<dyn Store>, planted: Planted, restarted: bool) -> Arc<Self> {
+    /// `engine`, with what is planted; `restarted`: something lived on it before. `dead`: whether the daemon is.
+    pub(super) fn on(
+        engine: Arc<dyn Store>,
+        planted: Planted,
+        restarted: bool,
+        dead: Arc<AtomicBool>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             engine,
             next: Mutex::default(),
-            dead: AtomicBool::new(false),
+            dead,
             unreadable: AtomicU32::new(0),
             ignores_duplicates: planted == Planted::DuplicateIgnored,
             goes_back: AtomicBool::new(planted == Planted::NumberReused && restarted),
@@ -63,7 +70,21 @@ impl Mishaps {
 
     /// The next commit meets this.
     pub(super) fn plan(&self, mishap: Mishap) {
-        *self.next.lock().expect("nobody panicked") = Some(mishap);
+        self.plan_behind(0, mishap);
+    }
+
+    /// So many commits do well, and the next meets this.
+    pub(super) fn plan_behind(&self, commits: u64, mishap: Mishap) {
+        *self.next.lock().expect("nobody panicked") = Some((commits, mishap));
+    }
+
+    fn meets(&self) -> Option<Mishap> {
+        let mut next = self.next.lock().expect("nobody panicked");
+        if let Some((commits @ 1.., _)) = &mut *next {
+            *commits -= 1;
+            return None;
+        }
+        next.take().map(|(_, mishap)| mishap)
     }
 
     /// The next so many look-ups by the platforms' ids fail.
@@ -237,7 +258,7 @@ impl Store for Mishaps {
         if self.is_dead() {
             return Err(refused());
         }
-        match self.next.lock().expect("nobody panicked").take() {
+        match self.meets() {
             None => {}
             Some(Mishap::Refused) => return Err(refused()),
             Some(Mishap::DiesBefore) => {

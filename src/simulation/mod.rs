@@ -10,6 +10,7 @@ mod engine;
 mod followers;
 mod oracle;
 mod platform;
+mod points;
 mod staff;
 mod storms;
 mod world;

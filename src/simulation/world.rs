@@ -17,6 +17,7 @@ use super::engine::{Mishap, Mishaps, Planted};
 use super::followers::{self, Follower};
 use super::oracle::{Desk, Verdict, conversation_of};
 use super::platform::{Manners, Platform};
+use super::points::Point;
 use super::staff::{self, Answers};
 use crate::api::testing;
 use crate::app::App;
@@ -206,6 +207,44 @@ impl World {
         });
     }
 
+    /// Plays `script` in a first life, which ends at `point` at the latest, and lets a second one come to rest. Says
+    /// whether the point was reached.
+    pub(super) fn die_at(
+        &mut self,
+        point: Point,
+        script: impl AsyncFnOnce(&mut Self, &Life) -> bool,
+    ) -> Result<bool, String> {
+        let first = runtime();
+        let died = first.block_on(async {
+            let life = self.begin(1).await?;
+            match (point, &self.engine) {
+                (Point::Commit(number, mishap), _) => life.store.plan_behind(number, mishap),
+                (Point::Send(number), _) => life.line.dies_behind(number),
+                (Point::Frame(number, trouble), Engine::Embedded(disk, _)) => {
+                    disk.plan_behind(number, trouble);
+                }
+                (Point::Frame(..), Engine::Memory(_)) => return Err("there is no disk".to_owned()),
+            }
+            let died = script(self, &life).await;
+            life.line.cut();
+            self.now_ms = life.line.now_ms();
+            Ok(died)
+        });
+        drop(first);
+        let died = died?;
+        if let (Point::Frame(..), Engine::Embedded(disk, folder)) = (point, &self.engine) {
+            disk.cut_power(folder.path()).expect("a disk");
+        }
+        self.now_ms += 1_000;
+        runtime().block_on(async {
+            let mut life = self.begin(2).await?;
+            self.compare_log(&life, 0)?;
+            self.come_to_rest(&mut life).await?;
+            life.store.close().map_err(|error| error.to_string())
+        })?;
+        Ok(died)
+    }
+
     /// A checksum of everything that happened, to compare two runs of one seed.
     pub(super) fn digest(&self) -> u32 {
         let mut all = format!("{:?} {:?}", self.log, self.steps);
@@ -243,8 +282,9 @@ impl World {
                     .map_err(|error| format!("the store does not open: {error}"))?,
             ),
         };
-        let store = Mishaps::on(engine, self.setup.planted, life > 1);
         let line = Line::new(Arc::clone(&self.platform), self.now_ms);
+        let dead = Arc::clone(&line.dead);
+        let store = Mishaps::on(engine, self.setup.planted, life > 1, dead);
         JITTER.set(Chance::of(self.seed ^ life));
         let held: Arc<dyn Store> = Arc::<Mishaps>::clone(&store);
         let (writer, mut steps) =
@@ -427,7 +467,7 @@ impl World {
         }
     }
 
-    fn read(&mut self, life: &Life, thread: &str) {
+    pub(super) fn read(&mut self, life: &Life, thread: &str) {
         let Some(conversation) = conversation_of(&*life.app.store, PAGE, thread) else {
             return;
         };
@@ -571,14 +611,14 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// The operator mends the credentials.
-fn trust(life: &Life) {
+pub(super) fn trust(life: &Life) {
     for channel in life.app.channels.open() {
         channel.status().sending_paused = false;
     }
 }
 
 /// The daemon reads what the platform's history shows of a thread.
-fn catch_up(life: &Life, thread: &str) {
+pub(super) fn catch_up(life: &Life, thread: &str) {
     let posts = life.line.platform().history(life.line.now_ms(), thread);
     let found = TakeFound {
         channel: PAGE,

@@ -39,8 +39,8 @@ type Unsynced = Vec<(u64, Vec<u8>)>;
 pub(crate) struct SimulatedDisk {
     /// By the file's number in the file system.
     unsynced: Mutex<HashMap<u64, Unsynced>>,
-    /// What the next frame meets.
-    trouble: Mutex<Option<Trouble>>,
+    /// What a frame meets, and how many come before it.
+    trouble: Mutex<Option<(u64, Trouble)>>,
     dead: AtomicBool,
     /// A planted fault: says that it synced, and did not.
     forgets_syncs: bool,
@@ -64,7 +64,12 @@ impl SimulatedDisk {
 
     /// The next frame meets this.
     pub(crate) fn plan(&self, trouble: Trouble) {
-        *self.trouble.lock().unwrap() = Some(trouble);
+        self.plan_behind(0, trouble);
+    }
+
+    /// So many frames do well, and the next meets this.
+    pub(crate) fn plan_behind(&self, frames: u64, trouble: Trouble) {
+        *self.trouble.lock().unwrap() = Some((frames, trouble));
     }
 
     /// Nothing is planned any more.
@@ -128,7 +133,15 @@ impl SimulatedDisk {
             return None;
         }
         let mut trouble = self.trouble.lock().unwrap();
-        trouble.take_if(|planned| wanted.contains(planned))
+        let (frames, planned) = trouble.as_mut()?;
+        if !wanted.contains(planned) {
+            return None;
+        }
+        if *frames > 0 {
+            *frames -= 1;
+            return None;
+        }
+        trouble.take().map(|(_, planned)| planned)
     }
 
     fn alive(&self) -> io::Result<()> {

@@ -1,9 +1,12 @@
 //! Ids that are made to be mistaken for others.
 
 use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::json;
 
 use crate::support::calls::echo;
-use crate::support::{APP_SECRET, Daemon, PAGE, config, now_ms};
+use crate::support::{APP_SECRET, BINARY, Daemon, PAGE, config, now_ms};
 
 /// Events in which a key that says who or which comes twice.
 fn smuggled() -> Vec<String> {
@@ -201,4 +204,75 @@ async fn w12_numbers_that_a_float_would_round_stay_apart() {
         );
     }
     assert_eq!(daemon.all("contacts", 200).await.len(), 2 * ids.len());
+}
+
+/// Whatever the machine's language and hour, an id is its bytes.
+#[tokio::test]
+async fn f43_ids_are_their_bytes_in_every_language_and_time_zone() {
+    // Alike to the eye, to a normal form, to one case, to a locale or to a trim; each is somebody else.
+    const IDS: [&str; 20] = [
+        "\u{e9}",
+        "e\u{301}",
+        "E\u{301}",
+        "K",
+        "\u{212a}",
+        "k",
+        "\u{fb01}",
+        "fi",
+        "I",
+        "i",
+        "\u{130}",
+        "\u{131}",
+        "ß",
+        "ss",
+        "a",
+        "a ",
+        " a",
+        "a\u{200b}",
+        "\u{430}",
+        "01",
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = config(&echo("echo"));
+    std::fs::write(folder.path().join("deskbell.toml"), text).expect("written");
+    for (life, (language, zone)) in [
+        ("C", "UTC"),
+        ("tr_TR.UTF-8", "Asia/Kathmandu"),
+        ("lt_LT.UTF-8", "America/St_Johns"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut command = Command::new(BINARY);
+        command
+            .env("LC_ALL", language)
+            .env("LANG", language)
+            .env("TZ", zone);
+        let daemon = Daemon::start_by(command, folder.path()).expect("it starts");
+        for (number, id) in IDS.iter().enumerate() {
+            let message = json!({ "id": id, "thread": id, "text": format!("from {number}"), "sent_at_ms": 1_794_000_000_000_i64 });
+            let body = json!({ "messages": [message] }).to_string();
+            assert_eq!(daemon.echo("echo", body.into_bytes()).await, 200, "{id:?}");
+        }
+        // Once each, also when all of it comes again.
+        let feed = daemon.all("feed", 200).await;
+        let heard: BTreeSet<(String, String)> = feed
+            .iter()
+            .map(|item| {
+                assert_eq!(item["sent_at"], "2026-11-06T21:20:00.000Z", "{zone}");
+                let text = |key: &str| item[key].as_str().expect("a text").to_owned();
+                (text("external_id"), text("text"))
+            })
+            .collect();
+        let expected: BTreeSet<(String, String)> = IDS
+            .iter()
+            .enumerate()
+            .map(|(number, id)| ((*id).to_owned(), format!("from {number}")))
+            .collect();
+        assert_eq!(heard, expected, "life {life}");
+        assert_eq!(feed.len(), IDS.len(), "life {life}");
+        let conversations = daemon.all("conversations", 200).await;
+        assert_eq!(conversations.len(), IDS.len(), "life {life}");
+        drop(daemon);
+    }
 }
